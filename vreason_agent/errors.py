@@ -1,0 +1,62 @@
+"""The exception tree of the package.
+
+    VReasonError
+    ├── ConfigError (ValueError)              a field, argument or combination that is not allowed
+    ├── DependencyError (ImportError)         an optional or system library is missing or broken
+    ├── VideoError                            anything about a video, image or folder of frames
+    │   ├── VideoNotFoundError (FileNotFoundError)
+    │   ├── VideoDecodeError                  the file is there, its pictures cannot be had
+    │   └── VideoTooLargeError                a limit on bytes, pixels, frames or seconds
+    ├── ModelLoadError                        weights, config or device
+    ├── GenerationError                       a prompt that does not fit, a failed decode
+    └── EvaluationError                       a dataset or result file that cannot be used
+
+Every message says what was given, what is allowed or was found, and what to do next. This module knows nothing else of
+the package and imports only the standard library.
+"""
+
+from __future__ import annotations
+
+
+class VReasonError(Exception):
+    """Base of every error this package raises on purpose; the command line prints its message without a traceback."""
+
+
+class ConfigError(VReasonError, ValueError):
+    """An argument or configuration field is out of its range, unknown, or contradicts another."""
+
+
+class DependencyError(VReasonError, ImportError):
+    """A library that the call needs is missing or cannot be loaded; the message ends in the command that installs it."""
+
+
+class VideoError(VReasonError):
+    """Base of the errors about a video, an image or a folder of frames."""
+
+
+class VideoNotFoundError(VideoError, FileNotFoundError):
+    """No file or folder at the given path."""
+
+    def __str__(self) -> str:
+        """Return the message alone (`FileNotFoundError` would print it as an errno pair)."""
+        return str(self.args[0]) if self.args else ""
+
+
+class VideoDecodeError(VideoError):
+    """The file exists but its frames cannot be decoded, or not those that were asked for."""
+
+
+class VideoTooLargeError(VideoError):
+    """The video exceeds a limit on bytes, pixels, frames or seconds."""
+
+
+class ModelLoadError(VReasonError):
+    """A model cannot be found, loaded or placed on the device."""
+
+
+class GenerationError(VReasonError):
+    """A prompt cannot be answered: it exceeds the context, or decoding failed."""
+
+
+class EvaluationError(VReasonError):
+    """A dataset, run file or comparison cannot be used."""
