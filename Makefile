@@ -1,0 +1,63 @@
+# `make demo` and `make test` are the README's two commands; CI (.ci/run) uses the same words.
+VENV ?= .venv
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+INSTALL_FROM := pyproject.toml constraints.txt .ci/environment.py
+# Two test processes share two cores, so each has one thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+DEMO := demo.mp4
+
+.PHONY: help demo test test-slow lint bench build clean
+.NOTPARALLEL:
+
+help:
+	@echo "make demo       install into $(VENV), write a demo clip and ask its question"
+	@echo "make test       the default tests: offline, on the CPU"
+	@echo "make test-slow  the wheel in a clean environment, the examples, LangChain's suites, fuzzing"
+	@echo "make lint       ruff and mypy"
+	@echo "make bench      time and memory of decoding, with and without V-Reason"
+	@echo "make build      sdist and wheel in dist/"
+	@echo "make clean      remove what the other targets made"
+
+$(RUNTIME): $(INSTALL_FROM)
+	@$(MAKE_ENVIRONMENT)
+	@touch $@
+
+$(DEV): $(INSTALL_FROM)
+	@$(MAKE_ENVIRONMENT) --dev
+	@touch $@ $(RUNTIME)
+
+define MAKE_ENVIRONMENT
+test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed and none was found;" \
+	"install it (Debian, Ubuntu: apt-get install python3 python3-venv)" >&2; exit 1; }; \
+$(PYTHON) .ci/environment.py $(VENV)
+endef
+
+# The clip's last line of output is the command that asks its question. Exit code 3 is an answer too: the model abstained.
+demo: $(RUNTIME)
+	@$(BIN)/vreason-agent demo-video $(DEMO) > $(VENV)/demo.txt
+	@cat $(VENV)/demo.txt
+	@PATH="$(CURDIR)/$(BIN):$$PATH"; eval "$$(tail -n 1 $(VENV)/demo.txt)" || test $$? -eq 3
+
+test: $(DEV)
+	$(PYTEST)
+
+test-slow: $(DEV)
+	$(PYTEST) -m slow
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(RUNTIME)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decode.py
+
+build: $(DEV)
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
