@@ -1,1 +1,28 @@
+"""Datasets, scoring, intervals, resumable runs and their tables; it takes callables and knows no model."""
 
+from __future__ import annotations
+
+from vreason_agent.evaluation.answer import Answer, hash_tokens
+from vreason_agent.evaluation.dataset import Question, load_questions, write_questions
+from vreason_agent.evaluation.metrics import Estimate, accuracy, auroc, mcnemar_p_value, mean, paired_difference
+from vreason_agent.evaluation.runner import AnswerBatch, Result, run
+from vreason_agent.evaluation.scoring import Score, score
+
+__all__ = [
+    "Answer",
+    "AnswerBatch",
+    "Estimate",
+    "Question",
+    "Result",
+    "Score",
+    "accuracy",
+    "auroc",
+    "hash_tokens",
+    "load_questions",
+    "mcnemar_p_value",
+    "mean",
+    "paired_difference",
+    "run",
+    "score",
+    "write_questions",
+]

@@ -1,0 +1,185 @@
+"""Estimates with 95 % intervals: accuracy, mean, paired difference, AUROC. Numpy only.
+
+Questions that share a video are not independent: every function takes `clusters`, one label per question, and widens
+its interval accordingly. This module does not know what was measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from vreason_agent.errors import EvaluationError
+
+_Z = NormalDist().inv_cdf(0.975)
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval.
+
+    Attributes:
+        value: The estimate; `None` where there is nothing to estimate (no rows, or one class only).
+        low: Lower end of the interval, `None` with `value`, or with fewer than two clusters.
+        high: Upper end.
+        n: Number of rows.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def accuracy(correct: Sequence[bool], *, clusters: Sequence[Hashable] | None = None) -> Estimate:
+    """Share of true values with Wilson's interval (E. B. Wilson, 1927).
+
+    Args:
+        correct: One value per question.
+        clusters: Label of each question's video. The sample size in the interval is divided by the design effect,
+            cluster-robust variance over binomial variance, where that is above 1.
+    """
+    values = np.asarray(correct, dtype=np.float64)
+    n = len(values)
+    if n == 0:
+        return Estimate(None, None, None, 0)
+    share = float(values.mean())
+    effective = n / max(1.0, _design_effect(values, clusters))
+    center = (share + _Z**2 / (2 * effective)) / (1 + _Z**2 / effective)
+    half = _Z / (1 + _Z**2 / effective) * math.sqrt(share * (1 - share) / effective + (_Z / (2 * effective)) ** 2)
+    return Estimate(share, max(0.0, center - half), min(1.0, center + half), n)
+
+
+def mean(values: Sequence[float], *, clusters: Sequence[Hashable] | None = None) -> Estimate:
+    """Arithmetic mean with a normal interval from the cluster-robust variance."""
+    array = np.asarray(values, dtype=np.float64)
+    if len(array) == 0:
+        return Estimate(None, None, None, 0)
+    value = float(array.mean())
+    variance = _mean_variance(array, clusters)
+    if variance is None:
+        return Estimate(value, None, None, len(array))
+    half = _Z * math.sqrt(variance)
+    return Estimate(value, value - half, value + half, len(array))
+
+
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], *, clusters: Sequence[Hashable] | None = None
+) -> Estimate:
+    """Mean of `second - first` over the same questions; far narrower than the difference of two intervals.
+
+    Raises:
+        EvaluationError: The two runs have different lengths.
+    """
+    _require_equal_length(first, second)
+    return mean([float(b) - float(a) for a, b in zip(first, second, strict=True)], clusters=clusters)
+
+
+def mcnemar_p_value(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """Two-sided exact McNemar test: are "only first right" and "only second right" equally frequent?
+
+    It takes questions as independent; with many questions per video prefer the interval of `paired_difference`.
+
+    Raises:
+        EvaluationError: The two runs have different lengths.
+    """
+    _require_equal_length(first, second)
+    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
+    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
+    total, fewer = only_first + only_second, min(only_first, only_second)
+    if total == 0:
+        return 1.0
+    tail = sum(math.comb(total, k) for k in range(fewer + 1))
+    return min(1.0, float(Fraction(2 * tail, 2**total)))  # exact up to here; a float's range ends near 2**1023
+
+
+def auroc(
+    scores: Sequence[float | None], correct: Sequence[bool], *, clusters: Sequence[Hashable] | None = None
+) -> Estimate:
+    """Probability that a right answer has the higher score, ties counting one half, with DeLong's interval.
+
+    Implements DeLong, DeLong and Clarke-Pearson (1988) with Obuchowski's (1997) variance for clustered data, which
+    equals DeLong's where every cluster has one member.
+
+    Args:
+        scores: Larger means more confident. `None` (not computed, unparsed) ranks below every number.
+        correct: Whether each answer is right.
+        clusters: Label of each question's video.
+
+    Raises:
+        EvaluationError: `scores` and `correct` have different lengths.
+    """
+    _require_equal_length(scores, correct)
+    labels = np.asarray(correct, dtype=bool)
+    ranks = np.array([-math.inf if score is None else float(score) for score in scores], dtype=np.float64)
+    if labels.all() or not labels.any():
+        return Estimate(None, None, None, len(labels))
+    components = _placements(ranks, labels)
+    value = float(components[labels].mean())
+    groups = _cluster_index(len(labels), clusters)
+    variance = _auroc_variance(components, labels, groups, value)
+    if variance is None:
+        return Estimate(value, None, None, len(labels))
+    half = _Z * math.sqrt(max(0.0, variance))
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half), len(labels))
+
+
+def _placements(scores: Floats, labels: npt.NDArray[np.bool_]) -> Floats:
+    """Return for each row the share of the other class that it is ranked rightly against, `(n,)`."""
+    right, wrong = np.sort(scores[labels]), np.sort(scores[~labels])
+    below = (np.searchsorted(wrong, scores, "left") + np.searchsorted(wrong, scores, "right")) / (2 * len(wrong))
+    above = 1 - (np.searchsorted(right, scores, "left") + np.searchsorted(right, scores, "right")) / (2 * len(right))
+    return np.where(labels, below, above)
+
+
+def _auroc_variance(
+    components: Floats, labels: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp], value: float
+) -> float | None:
+    num_groups = int(groups.max()) + 1
+    sums = [np.bincount(groups[rows], (components - value)[rows], num_groups) for rows in (labels, ~labels)]
+    counts = [len(np.unique(groups[rows])) for rows in (labels, ~labels)]
+    if min(counts) < 2:
+        return None
+    num_right, num_wrong = int(labels.sum()), int((~labels).sum())
+    right = counts[0] / (counts[0] - 1) * float(sums[0] @ sums[0]) / num_right**2
+    wrong = counts[1] / (counts[1] - 1) * float(sums[1] @ sums[1]) / num_wrong**2
+    cross = num_groups / (num_groups - 1) * float(sums[0] @ sums[1]) / (num_right * num_wrong)
+    return right + wrong + 2 * cross
+
+
+def _mean_variance(values: Floats, clusters: Sequence[Hashable] | None) -> float | None:
+    groups = _cluster_index(len(values), clusters)
+    num_groups = int(groups.max()) + 1
+    if num_groups < 2:
+        return None
+    sums = np.bincount(groups, values - values.mean(), num_groups)
+    return num_groups / (num_groups - 1) * float(sums @ sums) / len(values) ** 2
+
+
+def _design_effect(values: Floats, clusters: Sequence[Hashable] | None) -> float:
+    """Return cluster-robust over independent variance of the mean; 1 where either cannot be estimated."""
+    robust, independent = _mean_variance(values, clusters), _mean_variance(values, None)
+    return robust / independent if clusters is not None and robust and independent else 1.0
+
+
+def _cluster_index(n: int, clusters: Sequence[Hashable] | None) -> npt.NDArray[np.intp]:
+    if clusters is None:
+        return np.arange(n)
+    if len(clusters) != n:
+        msg = f"{len(clusters)} cluster labels for {n} rows; give one label per row"
+        raise EvaluationError(msg)
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in clusters], dtype=np.intp)
+
+
+def _require_equal_length(first: Sequence[object], second: Sequence[object]) -> None:
+    if len(first) != len(second):
+        msg = f"two series of {len(first)} and {len(second)} rows; pair them over the same questions first"
+        raise EvaluationError(msg)

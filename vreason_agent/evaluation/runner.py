@@ -1,0 +1,136 @@
+"""Ask a callable every question of a dataset and keep each answer on disk as soon as it is there.
+
+A run file is JSONL: for each configuration a header line `{"run": hash, "config": {...}}`, then one line per question
+keyed by the run's hash and the question's digest. Stopped and started again, a run goes on where it was; scores are
+not read back but computed anew. This module does not know what answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vreason_agent.errors import EvaluationError, VReasonError
+from vreason_agent.evaluation.answer import Answer
+from vreason_agent.evaluation.dataset import Question, digest_of, require_unique
+from vreason_agent.evaluation.scoring import Score, score
+
+AnswerBatch = Callable[[Sequence[Question]], Sequence[Answer]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A question with its answer and the verdict on it."""
+
+    question: Question
+    answer: Answer
+    score: Score
+
+
+def run(
+    questions: Sequence[Question],
+    answer: AnswerBatch,
+    *,
+    path: str | Path,
+    config: Mapping[str, Any],
+    batch_size: int = 32,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Result]:
+    """Answer what the run file does not hold yet, and return all results in the order of the questions.
+
+    A batch that raises a `VReasonError` is asked again one by one; a question that raises alone becomes a row with
+    its error, which counts as wrong. Any other exception is a fault in the program and ends the run; the rows written
+    so far stay.
+
+    Args:
+        questions: Their ids must be unique.
+        answer: Takes a list of at most `batch_size` questions, returns as many answers in the same order.
+        path: The run file; made, with its folder, if it is not there. Several configurations may share it.
+        config: Everything the answers depend on, as JSON data: model, weights, frames, decoding, seed.
+        batch_size: Questions per call.
+        on_progress: Called with (done, total) at the start and after each batch.
+
+    Raises:
+        EvaluationError: A broken run file, or `answer` returned another number of answers than it was given questions.
+    """
+    require_unique(questions)
+    file = Path(path)
+    run_hash = digest_of(dict(config))
+    is_known, done = _read(file, run_hash)
+    todo = [question for question in questions if question.digest not in done]
+    report = on_progress or (lambda num_done, total: None)
+    report(len(questions) - len(todo), len(questions))
+    if todo and not is_known:
+        _append(file, [{"run": run_hash, "config": dict(config)}])
+    for start in range(0, len(todo), batch_size):
+        batch = todo[start : start + batch_size]
+        answers = _answer_batch(answer, batch)
+        done.update((question.digest, row) for question, row in zip(batch, answers, strict=True))
+        _append(file, [_row(run_hash, question, row) for question, row in zip(batch, answers, strict=True)])
+        report(len(questions) - len(todo) + start + len(batch), len(questions))
+    return [Result(question, done[question.digest], score(question, done[question.digest])) for question in questions]
+
+
+def _answer_batch(answer: AnswerBatch, batch: Sequence[Question]) -> list[Answer]:
+    try:
+        answers = list(answer(batch))
+    except VReasonError as exc:
+        if len(batch) == 1:
+            return [Answer.from_error(exc)]
+        return [row for question in batch for row in _answer_batch(answer, [question])]
+    if len(answers) != len(batch):
+        msg = f"the answer callable returned {len(answers)} answers to {len(batch)} questions; return one per question"
+        raise EvaluationError(msg)
+    return answers
+
+
+def _row(run_hash: str, question: Question, answer: Answer) -> dict[str, Any]:
+    return {
+        "run": run_hash,
+        "digest": question.digest,
+        "id": question.id,
+        "kind": question.kind,
+        "truth": question.answer,
+        "is_correct": score(question, answer).is_correct,  # for the reader of the file; never read back
+        "answer": answer.to_dict(),
+    }
+
+
+def _append(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _read(file: Path, run_hash: str) -> tuple[bool, dict[str, Answer]]:
+    """Return whether the file knows the run, and the run's answers by question digest."""
+    answers: dict[str, Answer] = {}
+    is_known = False
+    for number, line in enumerate(_whole_lines(file), start=1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as exc:
+            msg = f"{file}:{number} is not JSON ({exc}); delete that line, or start the run anew: rm {file}"
+            raise EvaluationError(msg) from exc
+        is_mine = record.get("run") == run_hash
+        is_known = is_known or is_mine
+        if is_mine and "digest" in record:
+            answers[record["digest"]] = Answer.from_dict(record["answer"])
+    return is_known, answers
+
+
+def _whole_lines(file: Path) -> list[str]:
+    """Return the file's lines, cutting off a last one that a killed process left half written."""
+    if not file.exists():
+        return []
+    content = file.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        os.truncate(file, end)
+    return content[:end].decode().split("\n")[:-1]  # not splitlines(): JSON strings may hold U+2028
