@@ -1,1 +1,23 @@
+"""From a trace to a confidence record: raw signals, the record itself, stability between passes, and words for people.
 
+Nothing here imports torch or knows a model; traces are read through a protocol.
+"""
+
+from vreason_agent.confidence.record import Action, Confidence, confidence_of
+from vreason_agent.confidence.signals import SIGNAL_NAMES, read_signals, token_span
+from vreason_agent.confidence.stability import largest_group, normalize_answer, num_agreeing, same_answer
+from vreason_agent.confidence.wording import describe_confidence
+
+__all__ = [
+    "SIGNAL_NAMES",
+    "Action",
+    "Confidence",
+    "confidence_of",
+    "describe_confidence",
+    "largest_group",
+    "normalize_answer",
+    "num_agreeing",
+    "read_signals",
+    "same_answer",
+    "token_span",
+]

@@ -1,0 +1,83 @@
+"""The confidence record: what is known about how far one answer can be trusted, as plain data.
+
+`probability` stays `None` until a calibrator that matches the setup exists; a raw signal never stands in for it. The
+record is what `response_metadata["confidence"]` holds. This module knows neither LangChain nor a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+SCHEMA = "vreason.confidence/1"
+Action = Literal["accept", "more_frames", "retry", "abstain"]
+NOT_JUDGED = "one pass of the model; no policy has judged it"
+UNITS = {"entropy": "nats", "source": "raw_logits", "vocab": "full", "slope": "nats per token"}
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How settled a model was on one answer, and what it had seen.
+
+    Attributes:
+        probability: Calibrated probability that the answer is correct, in [0, 1]; `None` without a calibrator.
+        calibrated: Whether `probability` comes from a calibrator that matches this setup.
+        answer: `text` and `choice` as read from the output, and `kind`: `"choice"`, `"open"` or `"unparsed"`.
+        signals: Raw signals by name (see `read_signals`); `None` is "not measured".
+        units: What the numbers are of: unit and source of entropies, size of the vocabulary they were taken over.
+        steering: Whether V-Reason steered the generation, with which schedule, and which entropy the signals saw.
+        evidence: `num_frames`, `timestamps_seconds` and `rungs`: one entry per pass over the video.
+        decision: `action` (accept, more_frames, retry, abstain, or `None` when nothing judged) and `reason`.
+        warnings: Codes of what a reader must know.
+    """
+
+    probability: float | None = None
+    calibrated: bool = False
+    answer: Mapping[str, Any] = field(default_factory=lambda: {"text": None, "choice": None, "kind": "unparsed"})
+    signals: Mapping[str, float | None] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=lambda: dict(UNITS))
+    steering: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(
+        default_factory=lambda: {"num_frames": 0, "timestamps_seconds": [], "rungs": []}
+    )
+    decision: Mapping[str, Any] = field(default_factory=lambda: {"action": None, "reason": NOT_JUDGED})
+    warnings: tuple[str, ...] = ()
+
+    def signal(self, name: str) -> float | None:
+        """Return one raw signal, `None` when it was not measured."""
+        return self.signals.get(name)
+
+    def decided(self, action: Action, reason: str, rungs: list[dict[str, Any]]) -> Confidence:
+        """Return this record with a policy's decision and the passes it was based on."""
+        return replace(
+            self,
+            decision={"action": action, "reason": reason},
+            evidence={**self.evidence, "rungs": rungs},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-plain data, `schema` first."""
+        return {"schema": SCHEMA, **asdict(self), "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Confidence:
+        """Read what `to_dict` wrote; keys that a later version added are ignored."""
+        names = {item.name for item in fields(cls)}
+        values = {key: value for key, value in record.items() if key in names}
+        return cls(**{**values, "warnings": tuple(values.get("warnings", ()))})
+
+
+def confidence_of(message: Any) -> Confidence:
+    """Return the confidence record a chat model left on its message.
+
+    Args:
+        message: An `AIMessage`, or anything with `response_metadata`.
+
+    Returns:
+        The record; without one, a record with no signal and the warning `"no_confidence"`: never a made-up number.
+    """
+    record = getattr(message, "response_metadata", {}).get("confidence")
+    if not isinstance(record, Mapping):
+        return Confidence(warnings=("no_confidence",))
+    return Confidence.from_dict(record)

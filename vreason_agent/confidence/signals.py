@@ -1,0 +1,172 @@
+"""Raw signals: what the trace of one generation says about how settled the model was.
+
+Every signal keeps its own name and unit; none is a probability of being correct, and `None` means that it could not
+be measured. Entropies are in nats, of the raw next-token distribution, without the tokens a grammar forced. The
+definitions of the final phase, the peak and the drop are the trace's own. This module knows no model, no tokenizer and
+no threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from math import exp
+from statistics import fmean, linear_regression
+from typing import Protocol
+
+SIGNAL_NAMES = (
+    "final_entropy",
+    "entropy_drop",
+    "peak_entropy",
+    "mean_entropy",
+    "weakest_window_entropy",
+    "answer_probability",
+    "answer_entropy",
+    "slope",
+    "num_increases",
+    "num_tokens",
+    "unsteered_final_entropy",
+)
+WINDOW_SHARE, MIN_WINDOW_TOKENS = 0.1, 8  # confidence research: windows of thousands of tokens never fit a video trace
+
+Span = tuple[int, int]
+
+
+class Trace(Protocol):
+    """What is read of a `DecodingTrace`: one entry per generated token in every sequence."""
+
+    @property
+    def logprobs(self) -> Sequence[float]:
+        """Log-probability of each token."""
+
+    @property
+    def entropy(self) -> Sequence[float]:
+        """Entropy at each token, nats."""
+
+    @property
+    def entropy_ema(self) -> Sequence[float | None]:
+        """Moving average of the entropy, nats; `None` before it starts."""
+
+    @property
+    def forced(self) -> Sequence[bool]:
+        """Whether a grammar left no choice about the token."""
+
+    @property
+    def unsteered_entropy(self) -> Sequence[float | None] | None:
+        """Entropy of the base model at the same prefix, nats, where it was recorded."""
+
+    @property
+    def peak_entropy(self) -> float | None:
+        """Highest moving average, nats."""
+
+    @property
+    def peak_step(self) -> int | None:
+        """Step of the highest moving average."""
+
+    def final_entropy(self, stop: int | None = None) -> float | None:
+        """Mean entropy from the peak to `stop`."""
+
+    def entropy_drop(self, stop: int | None = None) -> float | None:
+        """Relative fall from the peak to the final phase."""
+
+
+def read_signals(trace: Trace, answer_span: Span | None = None) -> dict[str, float | None]:
+    """Return every raw signal of one generation under its name.
+
+    Args:
+        trace: Per-token record of the generation.
+        answer_span: Token indices `[start, stop)` of the answer text; `None` when no answer could be read, and then the
+            final phase ends with the generation and the two answer signals are `None`.
+
+    Returns:
+        One entry per name in `SIGNAL_NAMES`:
+        `final_entropy` mean entropy after the peak, to the end of the answer (lower: more settled);
+        `entropy_drop` (peak - final) / peak (higher: settled more);
+        `peak_entropy` highest moving average; `mean_entropy` over the generation;
+        `weakest_window_entropy` highest mean over a window of a tenth of the trace, at least 8 tokens;
+        `answer_probability` geometric mean probability of the answer's tokens, in (0, 1];
+        `answer_entropy` mean entropy over them; `slope` least-squares, nats per token;
+        `num_increases` steps after the peak on which the moving average rose; `num_tokens` generated;
+        `unsteered_final_entropy` as `final_entropy`, of the base model at the same prefixes, if it was recorded.
+    """
+    stop = answer_span[1] if answer_span else None
+    free = [value for value, forced in zip(trace.entropy, trace.forced, strict=True) if not forced]
+    return {
+        "final_entropy": trace.final_entropy(stop),
+        "entropy_drop": trace.entropy_drop(stop),
+        "peak_entropy": trace.peak_entropy,
+        "mean_entropy": _mean(free),
+        "weakest_window_entropy": _weakest_window(free),
+        "answer_probability": _answer_probability(trace, answer_span),
+        "answer_entropy": _answer_entropy(trace, answer_span),
+        "slope": linear_regression(range(len(free)), free).slope if len(free) > 1 else None,
+        "num_increases": _num_increases(trace, stop),
+        "num_tokens": len(trace.entropy),
+        "unsteered_final_entropy": _unsteered_final_entropy(trace, stop),
+    }
+
+
+def token_span(token_texts: Sequence[str], char_span: Span | None) -> Span | None:
+    """Return the tokens `[start, stop)` that cover a stretch of the text, or `None` if there is none.
+
+    Args:
+        token_texts: Text of each generated token; joined, they are the text that `char_span` counts in.
+        char_span: Characters `[start, stop)`.
+    """
+    if char_span is None or char_span[0] >= char_span[1]:
+        return None
+    ends = list(accumulate(len(text) for text in token_texts))
+    covering = [
+        index
+        for index, (text, end) in enumerate(zip(token_texts, ends, strict=True))
+        if end > char_span[0] and end - len(text) < char_span[1]
+    ]
+    if not covering or char_span[1] > ends[-1]:
+        return None
+    return covering[0], covering[-1] + 1
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
+
+
+def _free_steps(trace: Trace, span: Span | None) -> list[int]:
+    return [step for step in range(*span) if not trace.forced[step]] if span else []
+
+
+def _answer_probability(trace: Trace, span: Span | None) -> float | None:
+    logprob = _mean([trace.logprobs[step] for step in _free_steps(trace, span)])
+    return None if logprob is None else exp(min(logprob, 0.0))
+
+
+def _answer_entropy(trace: Trace, span: Span | None) -> float | None:
+    return _mean([trace.entropy[step] for step in _free_steps(trace, span)])
+
+
+def _weakest_window(values: Sequence[float]) -> float | None:
+    width = max(MIN_WINDOW_TOKENS, round(WINDOW_SHARE * len(values)))
+    if len(values) <= width:
+        return _mean(values)
+    return max(fmean(values[start : start + width]) for start in range(len(values) - width + 1))
+
+
+def _after_peak(trace: Trace, stop: int | None) -> Span | None:
+    if trace.peak_step is None:
+        return None
+    return trace.peak_step + 1, len(trace.entropy) if stop is None else stop
+
+
+def _num_increases(trace: Trace, stop: int | None) -> int | None:
+    span = _after_peak(trace, stop)
+    if span is None:
+        return None
+    averages = [average for step in _free_steps(trace, span) if (average := trace.entropy_ema[step]) is not None]
+    return sum(later > earlier for earlier, later in pairwise(averages))
+
+
+def _unsteered_final_entropy(trace: Trace, stop: int | None) -> float | None:
+    unsteered = trace.unsteered_entropy
+    if unsteered is None:
+        return None
+    steps = _free_steps(trace, _after_peak(trace, stop))
+    return _mean([value for step in steps if (value := unsteered[step]) is not None])

@@ -1,0 +1,80 @@
+"""The confidence record in sentences for people.
+
+Without a calibrator no sentence contains a percentage or says "probably": what was measured is told, what was not
+measured is said to be so. This module knows no terminal and no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vreason_agent.confidence.record import Confidence
+from vreason_agent.confidence.stability import num_agreeing
+
+_WARNINGS = {
+    "no_confidence": "The chat model left no confidence record on its message, so nothing was measured.",
+    "truncated": "The output was cut off at the token limit, so its signals describe an unfinished answer.",
+    "unparsed": "No answer could be read from the model's output.",
+    "answer_not_located": "The answer's tokens could not be located, so no answer probability is given.",
+    "steered": "V-Reason steers entropy itself, so a low entropy says less than it would without it.",
+    "toy_model": "The bundled model knows its world of moving shapes only; answers about real footage mean nothing.",
+}
+
+
+def describe_confidence(confidence: Confidence) -> list[str]:
+    """Return the record as sentences: first how settled the answer is, then what that rests on.
+
+    Args:
+        confidence: Record of one answer.
+
+    Returns:
+        Two sentences or more, each ending in a full stop.
+    """
+    sentences = [_headline(confidence), *_entropy(confidence), *_stability(confidence)]
+    if confidence.probability is None:
+        sentences.append("How often such answers are right is not known: no calibrator is loaded.")
+    return [*sentences, *(_WARNINGS.get(code, f"Warning: {code}.") for code in confidence.warnings)]
+
+
+def _headline(confidence: Confidence) -> str:
+    action = confidence.decision.get("action")
+    if confidence.calibrated and confidence.probability is not None:
+        return f"Answers like this one were right in {confidence.probability:.0%} of the calibration questions."
+    if confidence.answer.get("text") is None:
+        return "The model gave no answer that could be read."
+    if action == "abstain":
+        return "The model did not settle on an answer; this is its best guess."
+    if action == "accept" and num_agreeing(_answers(confidence)) > 1:
+        return "The model settled on this answer, and it held when it looked again."
+    if action == "accept":
+        return "The model settled on this answer; it looked once, so whether more frames would change it is not known."
+    return "This is the model's answer from one look; nothing has judged it."
+
+
+def _entropy(confidence: Confidence) -> list[str]:
+    peak, final, drop = (confidence.signal(name) for name in ("peak_entropy", "final_entropy", "entropy_drop"))
+    if peak is None or final is None or drop is None:
+        return ["Whether its uncertainty fell toward the answer could not be measured: too few tokens after the peak."]
+    path = f"from a peak of {peak:.2f} to {final:.2f} nats at the end (drop {drop:.2f} of the peak)"
+    if drop <= 0:
+        return [f"Its uncertainty did not fall: entropy went {path}."]
+    return [f"Its uncertainty fell while it reasoned: entropy went {path}."]
+
+
+def _stability(confidence: Confidence) -> list[str]:
+    rungs = confidence.evidence.get("rungs") or []
+    if len(rungs) < 2:
+        return []
+    seen = ", ".join(f"{_name(rung)} ({rung.get('num_frames')} frames)" for rung in rungs)
+    same = num_agreeing(_answers(confidence)) == len(rungs)
+    return [f"The answer was the same each time: {seen}." if same else f"The answer changed on the way: {seen}."]
+
+
+def _answers(confidence: Confidence) -> list[Mapping[str, Any]]:
+    rungs = confidence.evidence.get("rungs") or []
+    return [{"text": rung.get("answer"), "choice": rung.get("choice")} for rung in rungs]
+
+
+def _name(rung: Mapping[str, Any]) -> str:
+    return "no answer" if rung.get("answer") is None else f"{rung['answer']!r}"
