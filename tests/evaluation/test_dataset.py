@@ -52,6 +52,18 @@ def test_several_questions_beside_one_clip_share_its_cluster(tmp_path):
     assert {row.cluster for row in loaded} == {"a"}
 
 
+def test_clip_is_found_by_its_stem_where_the_json_does_not_name_it(tmp_path):
+    (tmp_path / "a[1].webm").touch()
+    write_lines(tmp_path / "a[1].json", {"questions": [{"question": "?", "answer": "x"}]})
+    assert load_questions(tmp_path)[0].video == str(tmp_path / "a[1].webm")
+
+
+def test_json_without_a_clip_is_refused(tmp_path):
+    write_lines(tmp_path / "a.json", {"questions": [{"question": "?", "answer": "x"}]})
+    with pytest.raises(EvaluationError, match="found no video; add them"):
+        load_questions(tmp_path)
+
+
 def test_limit_keeps_the_first(tmp_path, questions):
     write_questions(tmp_path / "set.jsonl", questions)
     assert [row.id for row in load_questions(tmp_path / "set.jsonl", limit=2)] == ["q0", "q1"]
@@ -71,6 +83,7 @@ def test_digest_follows_what_matters_and_not_the_path(questions):
 
 def test_chance_is_that_of_a_uniform_guess(questions):
     assert questions[0].chance == 0.25
+    assert replace(questions[0], options=(), num_answers=5).chance == 0.2
     assert replace(questions[0], options=()).chance is None
 
 

@@ -135,6 +135,6 @@ def test_nothing_to_estimate_is_none():
 def test_series_of_different_length_are_refused():
     for call in (paired_difference, mcnemar_p_value, auroc):
         with pytest.raises(EvaluationError, match="2 and 1 rows; pair them over the same questions first"):
-            call([1.0, 0.0], [True])  # type: ignore[operator]
+            call([True, False], [True])
     with pytest.raises(EvaluationError, match="1 cluster labels for 2 rows; give one label per row"):
         mean([1.0, 2.0], clusters=["a"])

@@ -1,11 +1,12 @@
 """Questions about videos, and the two file formats they are read from.
 
-A *clip folder* holds one JSON file beside each clip (what the bundled world writes); a *JSONL file* holds one question
-a line, with paths relative to the file. This module does not know who answers the questions or what a good answer is.
+A *clip folder* holds beside each clip a JSON file of the same stem, as the bundled world writes them; a *JSONL file* holds
+one question a line, with paths relative to the file. This module does not know who answers, or what a good answer is.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +31,7 @@ class Question:
         options: Texts to choose from, in the order shown; empty for an open question.
         kind: Name of the group it is reported in.
         video_id: Questions of equal `video_id` share a video: intervals treat them as one cluster.
-        is_numeric: The answer is a number, compared by value.
+        num_answers: Answers that a guesser of an open question chooses among, where the dataset knows.
         details: Anything else the dataset says (event times, say); carried, never interpreted here.
     """
 
@@ -41,7 +42,7 @@ class Question:
     options: tuple[str, ...] = ()
     kind: str = "all"
     video_id: str = ""
-    is_numeric: bool = False
+    num_answers: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -56,8 +57,9 @@ class Question:
 
     @property
     def chance(self) -> float | None:
-        """Probability that a uniform guess among the options is right; `None` for an open question."""
-        return 1 / len(self.options) if self.options else None
+        """Probability that a uniform guess is right; `None` for an open question without `num_answers`."""
+        num_answers = len(self.options) or self.num_answers
+        return 1 / num_answers if num_answers else None
 
     @property
     def digest(self) -> str:
@@ -88,7 +90,7 @@ def question_from_dict(record: Mapping[str, Any], *, folder: Path, source: str) 
     if missing:
         msg = f"{source}: a question needs the fields {', '.join(_REQUIRED)}, found no {', '.join(missing)}; add them"
         raise EvaluationError(msg)
-    known = {"options", "kind", "video_id", "is_numeric", *_REQUIRED, "details"}
+    known = {"options", "kind", "video_id", "num_answers", *_REQUIRED, "details"}
     question = Question(
         id=str(record["id"]),
         video=str(folder / str(record["video"])),
@@ -97,7 +99,7 @@ def question_from_dict(record: Mapping[str, Any], *, folder: Path, source: str) 
         options=tuple(str(option) for option in record.get("options") or ()),
         kind=str(record.get("kind") or "all"),
         video_id=str(record.get("video_id") or ""),
-        is_numeric=bool(record.get("is_numeric", False)),
+        num_answers=record.get("num_answers"),
         details={**record.get("details", {}), **{key: value for key, value in record.items() if key not in known}},
     )
     if question.options and question.answer not in question.options:
@@ -168,9 +170,14 @@ def _from_folder(source: Path) -> list[Question]:
         clip = _parse(path.read_text(encoding="utf-8"), str(path))
         shared = {key: value for key, value in clip.items() if key != "questions"}
         for number, record in enumerate(clip.get("questions", [clip])):
-            defaults = {"id": f"{path.stem}-{number}", "video_id": path.stem}
+            defaults = {"id": f"{path.stem}-{number}", "video_id": path.stem, "video": _clip_beside(path)}
             questions.append(question_from_dict({**defaults, **shared, **record}, folder=path.parent, source=str(path)))
     return questions
+
+
+def _clip_beside(facts: Path) -> str | None:
+    clips = sorted(path.name for path in facts.parent.glob(f"{glob.escape(facts.stem)}.*") if path != facts)
+    return clips[0] if clips else None
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:

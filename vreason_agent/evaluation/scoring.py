@@ -48,9 +48,7 @@ def score(question: Question, answer: Answer) -> Score:
         return Score(is_correct=False, is_parsed=False, reason="no answer found in the output")
     if question.options:
         return _score_option(question, given)
-    if question.is_numeric:
-        return _score_number(question, given)
-    is_correct = normalize(given) == normalize(question.answer)
+    is_correct = _is_same(given, question.answer)
     return Score(is_correct, True, f"{given!r} {_relation(is_correct)} {question.answer!r}")
 
 
@@ -88,13 +86,11 @@ def _score_option(question: Question, given: str) -> Score:
     return Score(is_correct, True, f"{chosen!r} {_relation(is_correct)} {question.answer!r}")
 
 
-def _score_number(question: Question, given: str) -> Score:
-    truth, number = parse_number(question.answer), parse_number(given)
-    if number is None or truth is None:
-        is_correct = normalize(given) == normalize(question.answer)  # "unknown" may be the truth of a numeric question
-        return Score(is_correct, is_correct, f"{given!r} is not a number; the answer is {question.answer!r}")
-    is_correct = math.isclose(number, truth, rel_tol=1e-9, abs_tol=1e-9)
-    return Score(is_correct, True, f"{number:g} {_relation(is_correct)} {truth:g}")
+def _is_same(given: str, truth: str) -> bool:
+    numbers = parse_number(given), parse_number(truth)
+    if numbers[0] is not None and numbers[1] is not None:
+        return math.isclose(numbers[0], numbers[1], rel_tol=1e-9, abs_tol=1e-9)
+    return normalize(given) == normalize(truth)
 
 
 def _relation(is_correct: bool) -> str:
