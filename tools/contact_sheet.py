@@ -1,0 +1,106 @@
+"""`contact_sheet`: many small frames with their times on one picture, for an overview at the price of one image."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+
+from .arguments import RangeArguments, VideoArguments
+from .base import VideoTool
+from .images import Block, Image, fit, image_block, text_block
+from .reading import frames_artifact, headline, read_request
+from .times import TimeRequest, show_seconds
+
+_LABEL_PX = 16
+_MIN_CELL_PX = 64  # a label such as 1234.567 is 60 px wide
+_GAP_PX = 2
+_FONT_SCALE = 0.4
+
+
+class ContactSheetTool(VideoTool):
+    """Returns one image block; the artifact adds `num_columns` to the frames, which are in reading order."""
+
+    arguments: ClassVar[type[VideoArguments]] = RangeArguments
+    default_num_frames: ClassVar[int] = 16
+
+    name: str = "contact_sheet"
+    description: str = (
+        "See many moments of a video at once, small, on one picture in reading order, each with its time in seconds "
+        "below it. Use it for an overview of the whole video or of a time range, then sample_frames or zoom for detail."
+    )
+
+    @property
+    def max_frames(self) -> int:
+        """Most cells of one sheet: the limit, or fewer where cells would be smaller than 64 px."""
+        return min(self.limits.max_sheet_frames, (self.limits.max_side_px // _MIN_CELL_PX) ** 2)
+
+    def _run(
+        self,
+        video: str,
+        start_seconds: float | None = None,
+        stop_seconds: float | None = None,
+        num_frames: int = default_num_frames,
+    ) -> tuple[list[Block], dict[str, Any]]:
+        request = TimeRequest(None, start_seconds, stop_seconds, num_frames)
+        frames = read_request(self.files, video, request, max_side_px=self.limits.max_side_px)
+        height, width = frames.images.shape[1:3]
+        num_columns = best_num_columns(len(frames.images), width / height)
+        sheet = draw_sheet(frames.images, frames.timestamps_seconds, num_columns, max_side_px=self.limits.max_side_px)
+        times = ", ".join(show_seconds(moment) for moment in frames.timestamps_seconds)
+        text = f"{headline(frames, video, num_requested=num_frames)} {num_columns} per row, at {times} s"
+        artifact = frames_artifact(self.files, video, frames)
+        return [text_block(text), image_block(sheet, self.limits)], {**artifact, "num_columns": num_columns}
+
+
+def best_num_columns(num_frames: int, aspect: float) -> int:
+    """Return the number of columns with the largest cells on a square sheet.
+
+    Args:
+        num_frames: Cells, at least 1.
+        aspect: Width of a frame divided by its height; wide frames get fewer columns.
+    """
+
+    def cell_width(num_columns: int) -> float:
+        num_rows = math.ceil(num_frames / num_columns)
+        return min(1 / num_columns, aspect / num_rows)
+
+    return max(range(1, num_frames + 1), key=cell_width)
+
+
+def draw_sheet(images: Image, timestamps_seconds: tuple[float, ...], num_columns: int, *, max_side_px: int) -> Image:
+    """Lay frames out in rows, each above its time.
+
+    Args:
+        images: RGB, `(num_frames, height, width, 3)`, uint8.
+        timestamps_seconds: One per frame.
+        num_columns: Cells per row; the last row is filled with black.
+        max_side_px: Longer side of the sheet in pixels.
+
+    Returns:
+        RGB, `(sheet_height, sheet_width, 3)`, uint8.
+    """
+    num_rows = math.ceil(len(images) / num_columns)
+    width_px = max_side_px // num_columns - _GAP_PX
+    height_px = max_side_px // num_rows - _GAP_PX - _LABEL_PX
+    cells = [
+        _cell(_within(image, max(1, width_px), max(1, height_px)), show_seconds(moment))
+        for image, moment in zip(images, timestamps_seconds, strict=True)
+    ]
+    cells += [np.zeros_like(cells[0])] * (num_rows * num_columns - len(cells))
+    rows = [np.hstack(cells[i : i + num_columns]) for i in range(0, len(cells), num_columns)]
+    return fit(np.vstack(rows), max_side_px)
+
+
+def _within(image: Image, width_px: int, height_px: int) -> Image:
+    height, width = image.shape[:2]
+    return fit(image, max(1, int(min(width_px / width, height_px / height) * max(width, height))))
+
+
+def _cell(image: Image, text: str) -> Image:
+    cell = cv2.copyMakeBorder(image, 0, _LABEL_PX + _GAP_PX, 0, _GAP_PX, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+    baseline = (1, image.shape[0] + _LABEL_PX - 4)
+    cv2.putText(cell, text, baseline, cv2.FONT_HERSHEY_SIMPLEX, _FONT_SCALE, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.asarray(cell, dtype=np.uint8)

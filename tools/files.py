@@ -1,0 +1,89 @@
+"""The files that tools are bound to: the model sees names, the caller keeps the paths.
+
+This module knows nothing about LangChain beyond `ToolException`, and decodes no frame.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from langchain_core.tools import ToolException
+
+from ..errors import ConfigError, VideoError
+from ..video import VideoInfo, probe
+
+SINGLE_NAME = "video"
+"""What the model calls a file bound alone. Not its file name, which the model would read and anybody may choose."""
+
+
+@dataclass(frozen=True)
+class VideoFiles:
+    """Names that a model may use, each with the absolute path that only the caller chose.
+
+    Attributes:
+        paths: Path by name, in the caller's order.
+    """
+
+    paths: Mapping[str, str]
+
+    @classmethod
+    def bind(cls, video: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]) -> VideoFiles:
+        """Name the files and check that each can be opened.
+
+        Args:
+            video: One path (the model calls it "video"), or paths by the names that the model shall use.
+
+        Raises:
+            ConfigError: No file, an empty name, or something that is neither a path nor a mapping.
+            VideoError: A file is missing or cannot be opened.
+        """
+        named = video if isinstance(video, Mapping) else {SINGLE_NAME: video}
+        if not named or not all(isinstance(name, str) and name.strip() for name in named):
+            msg = f"video={video!r} names no file: pass a path, or a mapping such as {{'front door': 'door.mp4'}}"
+            raise ConfigError(msg)
+        bound = cls({name: _absolute(path) for name, path in named.items()})
+        for path in bound.paths.values():
+            probe(path)
+        return bound
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that a model may use."""
+        return tuple(self.paths)
+
+    def info(self, name: str) -> VideoInfo:
+        """Describe the file as it is now.
+
+        Raises:
+            ToolException: It can no longer be opened.
+        """
+        with self.reading(name) as path:
+            return probe(path)
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[str]:
+        """Yield the path of `name`; errors about it become messages for the model, which never show the path.
+
+        Raises:
+            ToolException: The block raised a `VideoError` or `ConfigError`.
+        """
+        path = self.paths[name]
+        try:
+            yield path
+        except (VideoError, ConfigError) as exc:
+            reason = str(exc).replace(repr(path)[1:-1], name).replace(path, name)
+            msg = (
+                f"{name!r} could not be read as asked: {reason} "
+                "Try other times or fewer frames; if that fails too, tell the user that this video cannot be read."
+            )
+            raise ToolException(msg) from exc
+
+
+def _absolute(path: object) -> str:
+    if not isinstance(path, str | os.PathLike):
+        msg = f"{path!r} is not a path: pass one path, or a mapping from names to paths for several videos"
+        raise ConfigError(msg)
+    return os.path.abspath(os.fspath(path))

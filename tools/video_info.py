@@ -1,0 +1,36 @@
+"""`video_info`: what a video is, before looking at it. Decodes no frame for the model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ..video import VideoInfo
+from .base import VideoTool
+from .times import show_duration
+
+
+class VideoInfoTool(VideoTool):
+    """Describes a video in one sentence; the artifact is its `VideoInfo` as a dict with the name as `video`."""
+
+    name: str = "video_info"
+    description: str = (
+        "Describe a video without looking at it: length in seconds, frame rate, number of frames, picture size. "
+        "Use it first, to choose times for the other tools."
+    )
+
+    def _run(self, video: str) -> tuple[str, dict[str, Any]]:
+        info = self.files.info(video)
+        return describe(info, video), {"video": video, **asdict(info)}
+
+
+def describe(info: VideoInfo, name: str) -> str:
+    """Put what is known about a video into a sentence, and say what is not known."""
+    size = f"{info.width_px}x{info.height_px} px"
+    if info.kind == "image":
+        return f"{name!r} is a still image of {size}."
+    length = "unknown" if info.duration_seconds is None else f"{show_duration(info.duration_seconds)} s"
+    rate = "unknown" if info.video_fps is None else f"{info.video_fps:.3f} frames per second"
+    count = "unknown" if info.num_frames is None else str(info.num_frames)
+    uneven = ", on average: frames are unevenly spaced" if info.is_constant_rate is False else ""
+    return f"{name!r}: length {length}, frame rate {rate}{uneven}, number of frames {count}, picture {size}."
