@@ -1,0 +1,110 @@
+"""The tools in an agent: the example of the package's docstring, with a scripted model and a checkpointer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+import vreason_agent.tools
+from tests.tools.frames import images_of, message, shown_index
+from vreason_agent.tools import video_tools
+
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("video_info", {}),
+    ("sample_frames", {"timestamps_seconds": [99.0]}),
+    ("sample_frames", {"timestamps_seconds": [2.0]}),
+    ("sample_frames", {"video": "/etc/passwd"}),
+    ("zoom", {"left": 0.0, "top": 0.0, "right": 0.5, "bottom": 0.5, "timestamps_seconds": [2.0]}),
+    ("contact_sheet", {"num_frames": 4}),
+]
+
+
+class ScriptedModel(BaseChatModel):
+    """Calls the tools in the order of `CALLS`, then answers."""
+
+    bound: list[str] = []  # noqa: RUF012
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
+        self.bound = [tool.name for tool in tools]
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        step = sum(isinstance(message, ToolMessage) for message in messages)
+        if step == len(CALLS):
+            reply = AIMessage("a red square")
+        else:
+            name, args_ = CALLS[step]
+            reply = AIMessage("", tool_calls=[{"name": name, "args": args_, "id": f"call-{step}"}])
+        return ChatResult(generations=[ChatGeneration(message=reply)])
+
+
+def docstring_example() -> Callable[..., Any]:
+    """`build_app` as the docstring of `vreason_agent.tools` has it."""
+    (code,) = re.findall(r"```python\n(.*?)```", vreason_agent.tools.__doc__ or "", flags=re.DOTALL)
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    build_app: Callable[..., Any] = namespace["build_app"]
+    return build_app
+
+
+@pytest.fixture
+def conversation(clip: Path) -> list[BaseMessage]:
+    """The messages as a checkpointer gives them back after the example ran."""
+    app = docstring_example()(ScriptedModel(), clip, InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    app.invoke({"messages": [("human", "What is in the upper left?")]}, config)
+    messages: list[BaseMessage] = app.get_state(config).values["messages"]
+    return messages
+
+
+def test_the_example_app_runs_through_every_tool(conversation: list[BaseMessage]) -> None:
+    assert conversation[-1].content == "a red square"
+    results = [message for message in conversation if isinstance(message, ToolMessage)]
+    assert [result.status for result in results] == ["success", "error", "success", "error", "success", "success"]
+    assert [shown_index(image) for image in images_of(results[2].content)] == [20]
+
+
+def test_errors_reach_the_model_with_their_remedy(conversation: list[BaseMessage]) -> None:
+    errors = [m.content for m in conversation if isinstance(m, ToolMessage) and m.status == "error"]
+    assert "outside 'front door': use times from 0 to below 4.000 seconds" in errors[0]
+    assert "video='/etc/passwd': Input should be 'front door'" in errors[1]
+
+
+def test_artifacts_come_back_from_the_checkpointer(conversation: list[BaseMessage]) -> None:
+    artifacts = [m.artifact for m in conversation if isinstance(m, ToolMessage) and m.status == "success"]
+    assert [artifact["video"] for artifact in artifacts] == ["front door"] * 4
+    assert artifacts[1]["frame_indices"] == [20]
+    assert artifacts[3]["frame_indices"] == [0, 10, 20, 30]
+
+
+def test_artifacts_are_plain_data_without_pixels(clip: Path) -> None:
+    serde = JsonPlusSerializer()
+    for tool in video_tools(clip):
+        args = {"left": 0, "top": 0, "right": 1, "bottom": 1} if tool.name == "zoom" else {}
+        result = message(tool, **args)
+        assert serde.loads_typed(serde.dumps_typed(result)) == result
+        assert json.loads(json.dumps(result.artifact)) == result.artifact
+        assert len(json.dumps(result.artifact)) < 2000
+        assert not any(isinstance(value, bytes | np.ndarray) for value in result.artifact.values())
+
+
+async def test_the_example_app_runs_async(clip: Path) -> None:
+    app = docstring_example()(ScriptedModel(), clip)
+    state = await app.ainvoke({"messages": [("human", "What is in the upper left?")]})
+    assert state["messages"][-1].content == "a red square"

@@ -1,0 +1,76 @@
+"""Files are bound by the caller, and the model sees names only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from langchain_core.tools import ToolException
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from tests.tools.frames import message, tool_named
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoNotFoundError
+from vreason_agent.tools import video_tools
+from vreason_agent.tools.files import VideoFiles
+
+
+def test_missing_file_fails_when_the_tools_are_made(tmp_path: Path) -> None:
+    with pytest.raises(VideoNotFoundError, match="gone"):
+        video_tools(tmp_path / "gone.mp4")
+
+
+def test_file_that_is_no_video_fails_when_the_tools_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "notes.mp4"
+    path.write_text("not a video")
+    with pytest.raises(VideoDecodeError, match="notes"):
+        video_tools(path)
+
+
+@pytest.mark.parametrize("nothing", [{}, {"": "clip.mp4"}, {" ": "clip.mp4"}, {3: "clip.mp4"}])
+def test_a_mapping_needs_names(nothing: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="pass a path, or a mapping"):
+        video_tools(nothing)
+
+
+def test_a_list_of_paths_is_refused_with_the_mapping_to_use(clip: Path) -> None:
+    with pytest.raises(ConfigError, match="a mapping from names to paths"):
+        video_tools([clip])  # type: ignore[arg-type]
+
+
+def test_a_relative_path_stays_bound_after_a_change_of_folder(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    tool = tool_named("video_info", clip.name)
+    monkeypatch.chdir(tmp_path)
+    assert message(tool).status == "success"
+
+
+def test_nothing_the_model_reads_contains_the_path_or_the_file_name(clip: Path) -> None:
+    for tool in video_tools(clip):
+        args = {"left": 0, "top": 0, "right": 1, "bottom": 1} if tool.name == "zoom" else {}
+        read_by_model = f"{convert_to_openai_tool(tool)} {message(tool, **args).content}"
+        assert clip.stem not in read_by_model
+        assert str(clip.parent) not in read_by_model
+
+
+def test_the_artifact_has_the_path_for_the_caller(clip: Path) -> None:
+    assert message(tool_named("sample_frames", clip)).artifact["path"] == os.fspath(clip)
+
+
+def test_a_file_that_vanished_is_a_message_without_its_path(clip: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "moved-away.avi"
+    copy.write_bytes(clip.read_bytes())
+    tool = tool_named("sample_frames", {"door": copy})
+    copy.unlink()
+    with pytest.raises(ToolException, match="tell the user that this video cannot be read") as caught:
+        message(tool)
+    assert "'door'" in str(caught.value)
+    assert "moved-away" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, VideoNotFoundError)
+
+
+def test_other_errors_are_not_hidden_from_the_caller(clip: Path) -> None:
+    with pytest.raises(ZeroDivisionError), VideoFiles.bind(clip).reading("video"):
+        raise ZeroDivisionError
