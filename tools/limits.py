@@ -20,7 +20,7 @@ class ToolLimits:
 
     Attributes:
         max_frames: Most images of one `sample_frames` or `zoom` call, at least 1. Higher shows more, for more context.
-        max_sheet_frames: Most frames on one contact sheet, at least 1. Higher makes each cell smaller; never more than fit
+        max_sheet_frames: Most frames on one contact sheet, at least 1. Higher makes cells smaller; never more than fit
             with 64 px each.
         max_side_px: Longer side of every image in pixels, at least 64. Higher shows finer detail.
         max_image_bytes: Most bytes of one JPEG before base64, at least 4096. Larger images are compressed harder and

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.tools.frames import NUM_FRAMES, images_of, message, shown_index, tool_named
-from vreason_agent.tools import sample_frames
+from vreason_agent.tools.reading import read_request
 from vreason_agent.video import Frames
 
 
@@ -62,13 +62,12 @@ async def test_ainvoke_gives_the_same_and_leaves_the_event_loop_free(
     tool = tool_named("sample_frames", clip)
     expected = message(tool, num_frames=3)
     ran_in: list[int] = []
-    read_request = sample_frames.read_request
 
     def recorded(*args: Any, **kwargs: Any) -> Frames:
         ran_in.append(threading.get_ident())
         return read_request(*args, **kwargs)
 
-    monkeypatch.setattr(sample_frames, "read_request", recorded)
+    monkeypatch.setattr("vreason_agent.tools.sample_frames.read_request", recorded)
     call = {"type": "tool_call", "name": tool.name, "id": "call-1", "args": {"num_frames": 3}}
     results = await asyncio.gather(tool.ainvoke(call), tool.ainvoke(call))
     assert [(result.content, result.artifact) for result in results] == [(expected.content, expected.artifact)] * 2
