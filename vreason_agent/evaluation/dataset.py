@@ -1,6 +1,6 @@
 """Questions about videos, and the two file formats they are read from.
 
-A *clip folder* holds beside each clip a JSON file of the same stem, as the bundled world writes them; a *JSONL file* has
+A *clip folder* holds beside each clip a JSON file of the same stem, as the bundled world writes it; a *JSONL file* has
 one question a line, with paths relative to the file. This module does not know who answers, or what a good answer is.
 """
 
