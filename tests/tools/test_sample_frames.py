@@ -50,6 +50,7 @@ def test_a_printed_time_asked_for_again_gives_the_same_frame(clip: Path) -> None
 def test_a_frame_is_shown_once_and_the_words_say_so(clip: Path) -> None:
     result = message(tool_named("sample_frames", clip), start_seconds=1.0, stop_seconds=1.2, num_frames=8)
     assert result.artifact["frame_indices"] == [10, 11]
+    assert result.artifact["requested_seconds"] == pytest.approx([1.0, 1.1])
     assert len(images_of(result.content)) == 2
     assert "2 frames of 'video', which lasts 4.000 s (8 were asked for; the others are the same frames):" in str(
         result.content[0]["text"]

@@ -61,6 +61,10 @@ def test_the_printed_length_is_accepted_as_the_end_of_a_range(info: VideoInfo) -
     assert len(resolve(odd, stop_seconds=float(show_duration(3.98765)))) == 4
 
 
+def test_an_end_rounded_up_by_a_millisecond_samples_nothing_after_the_video(info: VideoInfo) -> None:
+    assert max(resolve(info, start_seconds=3.9, stop_seconds=4.001, num_frames=1000)) < 4.0
+
+
 def test_a_video_of_unknown_length_needs_an_end(info: VideoInfo) -> None:
     endless = replace(info, duration_seconds=None)
     with pytest.raises(ToolException, match="is not known: give stop_seconds, or timestamps_seconds"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ from langchain_core.tools import ToolException
 
 from tests.tools.frames import frame_level, images_of, message, tool_named
 from vreason_agent.tools import Region, ToolLimits
+from vreason_agent.tools.reading import read_request
+from vreason_agent.video import Frames
 
 RED_QUADRANT = {"left": 0.0, "top": 0.0, "right": 0.5, "bottom": 0.5}
 
@@ -75,6 +78,22 @@ def test_pixels_instead_of_fractions_are_refused_with_the_range(clip: Path) -> N
     result = message(tool_named("zoom", clip), left=10, top=10, right=200, bottom=100)
     assert result.status == "error"
     assert "right=200: Input should be less than or equal to 1" in result.content
+
+
+@pytest.mark.parametrize(("edge", "side_px"), [(1.0, 64), (0.5, 128), (0.1, 320)])
+def test_frames_are_read_no_larger_than_the_close_up_can_show(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, edge: float, side_px: int
+) -> None:
+    sizes: list[int | None] = []
+
+    def recorded(*args: Any, max_side_px: int | None) -> Frames:
+        sizes.append(max_side_px)
+        return read_request(*args, max_side_px=max_side_px)
+
+    monkeypatch.setattr("vreason_agent.tools.zoom.read_request", recorded)
+    tool = tool_named("zoom", clip, limits=ToolLimits(max_side_px=64))
+    message(tool, left=0, top=0, right=edge, bottom=edge, timestamps_seconds=[0])
+    assert sizes == [side_px]
 
 
 def test_a_region_is_rounded_outward_and_stays_inside() -> None:
