@@ -1,1 +1,25 @@
+"""LangGraph graphs over any chat model that reports a confidence.
 
+`build_video_qa_graph` answers one question about one video and looks at more frames while its answer is not settled.
+"""
+
+from .budget import Budget, Spent
+from .policy import AcceptPolicy, Ladder
+from .scripted import ScriptedChatModel, ScriptedReply
+from .state import Attempt, Decision, VideoQAInput, VideoQAOutput, VideoQAState
+from .video_qa import build_video_qa_graph
+
+__all__ = [
+    "AcceptPolicy",
+    "Attempt",
+    "Budget",
+    "Decision",
+    "Ladder",
+    "ScriptedChatModel",
+    "ScriptedReply",
+    "Spent",
+    "VideoQAInput",
+    "VideoQAOutput",
+    "VideoQAState",
+    "build_video_qa_graph",
+]

@@ -1,0 +1,74 @@
+"""How much a question may cost, and what it has cost so far.
+
+This module knows no graph: it is limits, sums and sentences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from typing_extensions import TypedDict
+
+from ..errors import ConfigError
+
+
+class Spent(TypedDict):
+    """What a run has used: answers, frames and tokens over all attempts, and wall time."""
+
+    attempts: int
+    frames: int
+    tokens: int
+    seconds: float
+
+
+NOTHING = Spent(attempts=0, frames=0, tokens=0, seconds=0.0)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits of one question; `None` sets no limit. The first attempt is always made.
+
+    Attributes:
+        max_attempts: Complete answers. More allow more frames and retries.
+        max_total_frames: Frames looked at, all attempts together.
+        max_total_tokens: Tokens read and written, all attempts together; checked between attempts.
+        max_seconds: Wall time since the first attempt began; checked between attempts.
+
+    Raises:
+        ConfigError: If a limit is not positive.
+    """
+
+    max_attempts: int | None = 8
+    max_total_frames: int | None = None
+    max_total_tokens: int | None = None
+    max_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None and value <= 0:
+                msg = f"{item.name}={value!r}: a limit must be above 0; use None for no limit"
+                raise ConfigError(msg)
+
+    def refusal(self, spent: Spent, *, next_frames: int) -> str | None:
+        """Return why another attempt with that many frames is not allowed, with its numbers; `None` if it is."""
+        checks = (
+            ("max_attempts", self.max_attempts, spent["attempts"] + 1, "attempts"),
+            ("max_total_frames", self.max_total_frames, spent["frames"] + next_frames, "frames in all"),
+            ("max_total_tokens", self.max_total_tokens, spent["tokens"] + 1, "tokens in all"),
+            ("max_seconds", self.max_seconds, round(spent["seconds"], 3), "seconds"),
+        )
+        for name, limit, needed, unit in checks:
+            if limit is not None and needed > limit:
+                return f"the next attempt would take {needed:g} {unit}, over {name}={limit:g}"
+        return None
+
+
+def add_spent(spent: Spent, *, frames: int, tokens: int, seconds: float) -> Spent:
+    """Return what is spent after one more attempt."""
+    return Spent(
+        attempts=spent["attempts"] + 1,
+        frames=spent["frames"] + frames,
+        tokens=spent["tokens"] + tokens,
+        seconds=spent["seconds"] + seconds,
+    )

@@ -1,0 +1,161 @@
+"""The steps of the video question graph: open, sample, answer, judge, and the two endings.
+
+A node takes state and returns what changes; it holds no state of its own. The chat model is any LangChain chat model
+whose messages carry `response_metadata["confidence"]`; without it every rung counts as unsettled. No torch here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_stream_writer
+from langgraph.types import Overwrite
+
+from ..confidence import Confidence, confidence_of, same_answer
+from ..question import check_question, video_question
+from .budget import NOTHING, Budget, add_spent
+from .policy import AcceptPolicy, Ladder
+from .sampling import clip_rungs, open_clip, plan_times
+from .state import Attempt, Task, VideoQAState
+
+
+@dataclass(frozen=True)
+class VideoQANodes:
+    """The nodes, with what they share: the chat model and the rules."""
+
+    chat_model: BaseChatModel
+    ladder: Ladder
+    policy: AcceptPolicy
+    budget: Budget
+
+    def open(self, state: VideoQAState) -> dict[str, Any]:
+        """Check the question, probe the video, and forget what an earlier question on this thread left."""
+        task = Task(question=state["question"], options=list(state.get("options") or []))
+        check_question(task["question"], task["options"])
+        clip = open_clip(
+            state["video"], start_seconds=state.get("start_seconds"), stop_seconds=state.get("stop_seconds")
+        )
+        empty = {"attempts": Overwrite([]), "decisions": Overwrite([])}
+        return {**empty, "task": task, "clip": clip, "rung": 0, "variation": {}, "spent": NOTHING}
+
+    def sample(self, state: VideoQAState) -> dict[str, Any]:
+        """Choose the times that this rung looks at."""
+        num_frames = clip_rungs(state["clip"], self.ladder)[state["rung"]]
+        times = plan_times(state["clip"], num_frames, self.ladder)
+        _report("sample", state, num_frames=num_frames, timestamps_seconds=times)
+        return {"timestamps_seconds": times}
+
+    def answer(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
+        """Ask the chat model."""
+        began = time.monotonic()
+        message = self.chat_model.invoke([self._question(state)], config, **state["variation"])
+        return self._answered(state, message, time.monotonic() - began)
+
+    async def aanswer(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
+        """Ask the chat model without blocking the event loop."""
+        began = time.monotonic()
+        message = await self.chat_model.ainvoke([self._question(state)], config, **state["variation"])
+        return self._answered(state, message, time.monotonic() - began)
+
+    def judge(self, state: VideoQAState) -> dict[str, Any]:
+        """Decide what follows and prepare it."""
+        rungs = clip_rungs(state["clip"], self.ladder)
+        decision = self.policy.judge(state["attempts"], rungs=rungs, budget=self.budget, spent=state["spent"])
+        _report("judge", state, action=decision["action"], reason=decision["reason"], numbers=decision["numbers"])
+        changes: dict[str, Any] = {"decisions": [decision], "decision": decision}
+        if decision["action"] == "more_frames":
+            changes["rung"] = state["rung"] + 1
+        if decision["action"] == "retry":
+            changes["variation"] = self.policy.variation(state["attempts"])
+        return changes
+
+    def accept(self, state: VideoQAState) -> dict[str, Any]:
+        """Give the answer."""
+        best = state["attempts"][state["decision"]["quotes"]]
+        return {"answer": best["answer"], "choice": best["choice"], "best_guess": None, **_ending(state, best)}
+
+    def abstain(self, state: VideoQAState) -> dict[str, Any]:
+        """Give no answer; keep the best guess apart."""
+        best = state["attempts"][state["decision"]["quotes"]]
+        guess = {"answer": best["answer"], "choice": best["choice"], "attempt": best["attempt"]}
+        return {"answer": None, "choice": None, "best_guess": guess, **_ending(state, best)}
+
+    def _question(self, state: VideoQAState) -> HumanMessage:
+        task = state["task"]
+        return video_question(
+            state["clip"]["path"],
+            task["question"],
+            options=task["options"],
+            timestamps_seconds=state["timestamps_seconds"],
+        )
+
+    def _answered(self, state: VideoQAState, message: AIMessage, seconds: float) -> dict[str, Any]:
+        attempt = _read_attempt(state, message, seconds)
+        tokens = sum(attempt["tokens"].values())
+        spent = add_spent(state["spent"], frames=attempt["num_frames"], tokens=tokens, seconds=seconds)
+        signals = attempt["confidence"]["signals"]
+        entropy = {name: signals.get(name) for name in ("peak_entropy", "final_entropy", "entropy_drop")}
+        _report(
+            "answer", state, num_frames=attempt["num_frames"], answer=attempt["answer"], entropy=entropy, spent=spent
+        )
+        return {"attempts": [attempt], "spent": spent}
+
+
+def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> Attempt:
+    confidence = confidence_of(message)
+    answer = _read_answer(message, confidence, state["task"]["options"])
+    usage = message.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
+    reasoning = [
+        block["reasoning"] for block in message.content_blocks if block["type"] == "reasoning" and "reasoning" in block
+    ]
+    return Attempt(
+        attempt=len(state["attempts"]),
+        rung=state["rung"],
+        num_frames=len(state["timestamps_seconds"]),
+        timestamps_seconds=list(confidence.evidence.get("timestamps_seconds") or state["timestamps_seconds"]),
+        variation=dict(state["variation"]),
+        answer=answer["text"],
+        choice=answer["choice"],
+        text=message.text,
+        reasoning="".join(reasoning),
+        confidence=confidence.to_dict(),
+        tokens={"input": usage["input_tokens"], "output": usage["output_tokens"]},
+        model=message.response_metadata.get("model_name"),
+        seconds=seconds,
+    )
+
+
+def _read_answer(message: AIMessage, confidence: Confidence, options: list[str]) -> dict[str, Any]:
+    """Return the answer that the chat model read; else the message's text, and the option that equals it."""
+    if "no_confidence" not in confidence.warnings:
+        return {"text": confidence.answer.get("text"), "choice": confidence.answer.get("choice")}
+    text = message.text.strip() or None
+    matches = [
+        chr(ord("A") + index) for index, option in enumerate(options) if same_answer({"text": option}, {"text": text})
+    ]
+    return {"text": text, "choice": matches[0] if matches else None}
+
+
+def _ending(state: VideoQAState, best: Attempt) -> dict[str, Any]:
+    decision = state["decision"]
+    rungs = [_rung(attempt) for attempt in state["attempts"]]
+    confidence = Confidence.from_dict(best["confidence"]).decided(decision["action"], decision["reason"], rungs)
+    return {"confidence": confidence.to_dict(), "frames": best["timestamps_seconds"]}
+
+
+def _rung(attempt: Attempt) -> dict[str, Any]:
+    signals: Mapping[str, Any] = attempt["confidence"].get("signals", {})
+    names = ("entropy_drop", "final_entropy", "answer_probability")
+    kept = {name: attempt[name] for name in ("attempt", "rung", "num_frames", "answer", "choice")}
+    return {**kept, **{name: signals.get(name) for name in names}}
+
+
+def _report(event: str, state: VideoQAState, **data: Any) -> None:
+    """Tell listeners of the `custom` stream mode where the ladder stands."""
+    get_stream_writer()({"event": event, "rung": state["rung"], "attempt": len(state["attempts"]), **data})

@@ -1,0 +1,182 @@
+"""The judgment after an attempt: accept, look at more frames, ask again, or abstain; every time with its numbers.
+
+The trigger is V-Reason's reading of a trace: a model that has settled shows a final phase whose entropy falls well
+below its peak. Because one pass does not know what it has not seen, the answer must also hold when it looks again.
+This module knows no graph and no model: it reads attempts and returns a decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..confidence import largest_group, num_agreeing
+from ..errors import ConfigError
+from .budget import Budget, Spent
+from .state import Attempt, Decision
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The frame counts that are tried: `num_frames`, doubled until `max_frames`.
+
+    Attributes:
+        num_frames: Frames of the first rung: even, because a temporal pair is the unit. More see more and cost more.
+        max_frames: Frames of the last rung; equal to `num_frames` means a single rung.
+
+    Raises:
+        ConfigError: If `num_frames` is odd or below 2, or doubling it never gives `max_frames`.
+    """
+
+    num_frames: int = 4
+    max_frames: int = 32
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 2 or self.num_frames % 2:
+            msg = f"num_frames={self.num_frames!r}: frames come in pairs; use an even number from 2, e.g. num_frames=4"
+            raise ConfigError(msg)
+        if self.max_frames not in self.rungs():
+            allowed = ", ".join(str(self.num_frames << step) for step in range(5))
+            msg = f"max_frames={self.max_frames!r}: num_frames={self.num_frames} is doubled; use one of {allowed}"
+            raise ConfigError(msg)
+
+    def rungs(self) -> tuple[int, ...]:
+        """Return the frame counts from the first rung to the last."""
+        counts = [self.num_frames]
+        while counts[-1] * 2 <= self.max_frames:
+            counts.append(counts[-1] * 2)
+        return tuple(counts)
+
+
+@dataclass(frozen=True)
+class AcceptPolicy:
+    """When an answer is good enough, and what is tried while it is not.
+
+    Attributes:
+        min_entropy_drop: The final phase's entropy counts as having dropped from this value of `entropy_drop` on, in
+            (-inf, 1]. Higher asks for more frames more often.
+        min_agreeing: How many of the latest attempts in a row must give the same answer before it is accepted; 1
+            accepts on one look. Where the ladder has one rung and no retry, one look is all there is and 1 is used.
+        max_retries: Further attempts at the last rung, each with the next of `variations`.
+        variations: Keyword arguments of the chat model for the retries, in turn; a retry without one changes nothing.
+        abstain: Whether an answer that is never good enough is withheld; it is kept as the best guess either way.
+
+    Raises:
+        ConfigError: If a field is out of its range.
+    """
+
+    min_entropy_drop: float = 0.5
+    min_agreeing: int = 2
+    max_retries: int = 1
+    variations: tuple[Mapping[str, Any], ...] = ({"temperature": 0.7, "seed": 1}, {"temperature": 0.7, "seed": 2})
+    abstain: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.min_entropy_drop <= 1:
+            msg = f"min_entropy_drop={self.min_entropy_drop!r}: a drop is at most 1; use a value such as 0.5"
+            raise ConfigError(msg)
+        if self.min_agreeing < 1 or self.max_retries < 0:
+            msg = f"min_agreeing={self.min_agreeing!r}, max_retries={self.max_retries!r}: use at least 1 and 0"
+            raise ConfigError(msg)
+        if self.max_retries > len(self.variations):
+            msg = f"max_retries={self.max_retries!r}: only {len(self.variations)} variations; add some to `variations`"
+            raise ConfigError(msg)
+
+    def judge(self, attempts: Sequence[Attempt], *, rungs: Sequence[int], budget: Budget, spent: Spent) -> Decision:
+        """Decide what follows the last attempt.
+
+        Args:
+            attempts: All attempts so far, at least one.
+            rungs: Frame counts of the ladder.
+            budget: What may be spent.
+            spent: What has been spent.
+
+        Returns:
+            The action, a reason with its numbers in a sentence, and the numbers by name.
+        """
+        last = attempts[-1]
+        numbers = self._numbers(attempts, rungs)
+        concerns = self._concerns(numbers, last)
+        if not concerns:
+            return _decision(last, "accept", self._praise(numbers), numbers, quotes=last)
+        action, num_frames = self._next_step(attempts, rungs)
+        refusal = (
+            budget.refusal(spent, next_frames=num_frames) if num_frames else "the ladder and its retries are used up"
+        )
+        if refusal is None:
+            return _decision(last, action, "; ".join(concerns), numbers, quotes=best_attempt(attempts))
+        return self._give_up(last, attempts, "; ".join([*concerns, refusal]), numbers)
+
+    def variation(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
+        """Return the chat model's keyword arguments for the next retry."""
+        return dict(self.variations[_num_retries(attempts)])
+
+    def _numbers(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> dict[str, Any]:
+        signals = attempts[-1]["confidence"].get("signals", {})
+        can_compare = len(rungs) > 1 or self.max_retries > 0
+        return {
+            "entropy_drop": signals.get("entropy_drop"),
+            "final_entropy": signals.get("final_entropy"),
+            "min_entropy_drop": self.min_entropy_drop,
+            "num_agreeing": num_agreeing([_answer(attempt) for attempt in attempts]),
+            "min_agreeing": self.min_agreeing if can_compare else 1,
+            "num_frames": attempts[-1]["num_frames"],
+        }
+
+    def _concerns(self, numbers: Mapping[str, Any], last: Attempt) -> list[str]:
+        concerns = []
+        drop = numbers["entropy_drop"]
+        if last["answer"] is None:
+            concerns.append("no answer could be read from the output")
+        if drop is None:
+            concerns.append(
+                f"the final phase's entropy drop could not be measured (min_entropy_drop={self.min_entropy_drop:g})"
+            )
+        elif drop < self.min_entropy_drop:
+            concerns.append(
+                f"the final phase's entropy failed to drop: {drop:.3f} < min_entropy_drop={self.min_entropy_drop:g}"
+            )
+        if last["answer"] is not None and numbers["num_agreeing"] < numbers["min_agreeing"]:
+            agreeing, needed = numbers["num_agreeing"], numbers["min_agreeing"]
+            concerns.append(
+                f"the answer {last['answer']!r} has been given {agreeing} time(s) in a row, {needed} are needed"
+            )
+        return concerns
+
+    def _praise(self, numbers: Mapping[str, Any]) -> str:
+        held = numbers["num_agreeing"]
+        stable = f"the answer was the same {held} times in a row" if held > 1 else "it was given on one look"
+        return f"entropy drop {numbers['entropy_drop']:.3f} >= {self.min_entropy_drop:g}, and {stable}"
+
+    def _next_step(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> tuple[Any, int]:
+        last = attempts[-1]
+        if last["rung"] + 1 < len(rungs):
+            return "more_frames", rungs[last["rung"] + 1]
+        if _num_retries(attempts) < self.max_retries:
+            return "retry", last["num_frames"]
+        return "abstain", 0
+
+    def _give_up(self, last: Attempt, attempts: Sequence[Attempt], reason: str, numbers: dict[str, Any]) -> Decision:
+        best = best_attempt(attempts)
+        if self.abstain or best["answer"] is None:
+            return _decision(last, "abstain", reason, numbers, quotes=best)
+        return _decision(last, "accept", f"best guess taken because abstain=False: {reason}", numbers, quotes=best)
+
+
+def best_attempt(attempts: Sequence[Attempt]) -> Attempt:
+    """Return the attempt to quote: the latest of the most frequent answer, or the last one if none could be read."""
+    group = largest_group([_answer(attempt) for attempt in attempts])
+    return attempts[group[-1]] if group else attempts[-1]
+
+
+def _num_retries(attempts: Sequence[Attempt]) -> int:
+    return sum(bool(attempt["variation"]) for attempt in attempts)
+
+
+def _answer(attempt: Attempt) -> dict[str, Any]:
+    return {"text": attempt["answer"], "choice": attempt["choice"]}
+
+
+def _decision(last: Attempt, action: Any, reason: str, numbers: dict[str, Any], *, quotes: Attempt) -> Decision:
+    return Decision(attempt=last["attempt"], action=action, reason=reason, numbers=numbers, quotes=quotes["attempt"])

@@ -1,0 +1,63 @@
+"""Which frames a rung looks at: the part of the video that is asked about, and times in it.
+
+Times are data; no frame is read here. A rung with twice the frames keeps every temporal pair of the rung before it.
+"""
+
+from __future__ import annotations
+
+from ..errors import ConfigError, VideoError
+from ..video import VideoInfo, pairs_plan, probe
+from .policy import Ladder
+from .state import Clip
+
+
+def open_clip(path: str, *, start_seconds: float | None, stop_seconds: float | None) -> Clip:
+    """Probe a video and return the part of it that is asked about.
+
+    Raises:
+        ConfigError: If the part is empty or lies outside the video.
+        VideoError: If the file cannot be probed, or has no known duration and no `stop_seconds` is given.
+    """
+    info = probe(path.removeprefix("file://"))
+    start, duration = start_seconds or 0.0, info.duration_seconds
+    if info.kind == "image":
+        return Clip(path=path, kind="image", start_seconds=0.0, stop_seconds=0.0, num_frames=1)
+    stop = duration if stop_seconds is None else stop_seconds
+    if stop is None:
+        msg = f"{path!r} does not say how long it is; give the end of the part to look at, e.g. stop_seconds=60"
+        raise VideoError(msg)
+    if duration is not None:
+        stop = min(stop, duration)
+    if not 0 <= start < stop:
+        length = "an unknown time" if duration is None else f"{duration:.2f} s"
+        msg = f"start={start:g} s, stop={stop:g} s: not a part of {path!r}, which lasts {length}; use 0 <= start < stop"
+        raise ConfigError(msg)
+    return Clip(
+        path=path, kind=info.kind, start_seconds=start, stop_seconds=stop, num_frames=_frames_in(info, start, stop)
+    )
+
+
+def clip_rungs(clip: Clip, ladder: Ladder) -> tuple[int, ...]:
+    """Return the frame counts worth trying: one for an image, none past the first that holds every frame there is."""
+    if clip["kind"] == "image":
+        return (1,)
+    rungs, available = ladder.rungs(), clip["num_frames"]
+    if available is None:
+        return rungs
+    useful = [count for count in rungs[:-1] if count < available]
+    return rungs[: len(useful) + 1]
+
+
+def plan_times(clip: Clip, num_frames: int, ladder: Ladder) -> list[float]:
+    """Return the times of a rung, in seconds: temporal pairs at dyadic left edges."""
+    if clip["kind"] == "image":
+        return [0.0]
+    start, stop = clip["start_seconds"], clip["stop_seconds"]
+    plan = pairs_plan(start, stop, num_frames=num_frames, max_frames=ladder.max_frames)
+    return list(plan.timestamps_seconds)
+
+
+def _frames_in(info: VideoInfo, start: float, stop: float) -> int | None:
+    if info.num_frames is None or not info.duration_seconds:
+        return None
+    return max(1, round(info.num_frames * (stop - start) / info.duration_seconds))

@@ -1,0 +1,108 @@
+"""What the video question graph carries between its nodes: plain data that any checkpointer can store.
+
+Frames are never in it: they are read again from path and times. This module knows no node.
+"""
+
+from __future__ import annotations
+
+from operator import add
+from typing import Annotated, Any, Literal, NotRequired
+
+from langgraph.channels import EphemeralValue
+from typing_extensions import TypedDict
+
+from .budget import Spent
+
+
+class Clip(TypedDict):
+    """The part of a video that is asked about."""
+
+    path: str
+    kind: str
+    start_seconds: float
+    stop_seconds: float
+    num_frames: int | None
+
+
+class Attempt(TypedDict):
+    """One complete answer."""
+
+    attempt: int
+    rung: int
+    num_frames: int
+    timestamps_seconds: list[float]
+    variation: dict[str, Any]
+    answer: str | None
+    choice: str | None
+    text: str
+    reasoning: str
+    confidence: dict[str, Any]
+    tokens: dict[str, int]
+    model: str | None
+    seconds: float
+
+
+class Decision(TypedDict):
+    """What was decided after an attempt, why, and which attempt the answer (or best guess) is quoted from."""
+
+    attempt: int
+    action: Literal["accept", "more_frames", "retry", "abstain"]
+    reason: str
+    numbers: dict[str, Any]
+    quotes: int
+
+
+class Task(TypedDict):
+    """The question as asked."""
+
+    question: str
+    options: list[str]
+
+
+class VideoQAInput(TypedDict):
+    """What the graph is asked: a video (path or `file://` URL), a question, and what narrows both.
+
+    The channels are ephemeral: a second question on the same thread inherits nothing from the first.
+    """
+
+    video: Annotated[str, EphemeralValue]
+    question: Annotated[str, EphemeralValue]
+    options: NotRequired[Annotated[list[str], EphemeralValue]]
+    start_seconds: NotRequired[Annotated[float | None, EphemeralValue]]
+    stop_seconds: NotRequired[Annotated[float | None, EphemeralValue]]
+
+
+class VideoQAOutput(TypedDict):
+    """What comes back: the answer, or `None` with the best guess kept apart, and how it was reached.
+
+    `frames` and `confidence` belong to the attempt that the answer (or the best guess) comes from.
+    """
+
+    answer: str | None
+    choice: str | None
+    best_guess: dict[str, Any] | None
+    confidence: dict[str, Any]
+    decision: Decision
+    decisions: list[Decision]
+    attempts: list[Attempt]
+    frames: list[float]
+    spent: Spent
+
+
+class VideoQAState(VideoQAInput):
+    """Everything between the nodes; `attempts` and `decisions` grow, the rest is replaced."""
+
+    task: Task
+    clip: Clip
+    rung: int
+    variation: dict[str, Any]
+    timestamps_seconds: list[float]
+    attempts: Annotated[list[Attempt], add]
+    decisions: Annotated[list[Decision], add]
+    spent: Spent
+    answer: str | None
+    choice: str | None
+    best_guess: dict[str, Any] | None
+    confidence: dict[str, Any]
+    decision: Decision
+    frames: list[float]

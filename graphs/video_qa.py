@@ -1,0 +1,67 @@
+"""The graph that answers a question about a video and looks again while the answer is not settled.
+
+    open → sample → answer → judge → accept
+                ↑_______________|  → abstain
+
+`judge` sends it back to `sample` for more frames (or the same ones, for a retry). This module only wires.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableLambda
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from .budget import Budget
+from .nodes import VideoQANodes
+from .policy import AcceptPolicy, Ladder
+from .state import VideoQAInput, VideoQAOutput, VideoQAState
+
+
+def build_video_qa_graph(
+    chat_model: BaseChatModel,
+    *,
+    ladder: Ladder | None = None,
+    policy: AcceptPolicy | None = None,
+    budget: Budget | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+) -> CompiledStateGraph[VideoQAState, None, VideoQAInput, VideoQAOutput]:
+    """Return the compiled graph.
+
+    Args:
+        chat_model: Answers; any LangChain chat model whose messages carry `response_metadata["confidence"]`.
+        ladder: Frame counts to try; by default 4, 8, 16, 32.
+        policy: When an answer is good enough.
+        budget: What one question may cost.
+        checkpointer: Where the caller wants runs kept; by default nowhere.
+
+    Returns:
+        A graph to `invoke`, `stream`, `ainvoke` or `astream` with `{"video": ..., "question": ..., "options": [...]}`.
+        Its `custom` stream tells the rung, the frames and the entropy so far.
+    """
+    nodes = VideoQANodes(chat_model, ladder or Ladder(), policy or AcceptPolicy(), budget or Budget())
+    builder = StateGraph(VideoQAState, input_schema=VideoQAInput, output_schema=VideoQAOutput)
+    builder.add_node("open", nodes.open)
+    builder.add_node("sample", nodes.sample)
+    builder.add_node("answer", RunnableLambda(nodes.answer, nodes.aanswer, name="answer"))
+    builder.add_node("judge", nodes.judge)
+    builder.add_node("accept", nodes.accept)
+    builder.add_node("abstain", nodes.abstain)
+    builder.add_edge(START, "open")
+    builder.add_edge("open", "sample")
+    builder.add_edge("sample", "answer")
+    builder.add_edge("answer", "judge")
+    builder.add_conditional_edges("judge", route)
+    builder.add_edge("accept", END)
+    builder.add_edge("abstain", END)
+    return builder.compile(checkpointer=checkpointer, name="video_qa")
+
+
+def route(state: VideoQAState) -> Literal["sample", "accept", "abstain"]:
+    """Return the node that carries out the judge's decision."""
+    action = state["decision"]["action"]
+    return "sample" if action == "more_frames" or action == "retry" else action

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+from vreason_agent.confidence import Confidence, confidence_of
+
+
+def test_a_record_has_no_probability_until_a_calibrator_gives_one() -> None:
+    record = Confidence(signals={"answer_probability": 0.99}).to_dict()
+    assert record["schema"] == "vreason.confidence/1"
+    assert record["probability"] is None
+    assert record["calibrated"] is False
+
+
+def test_a_record_survives_json() -> None:
+    confidence = Confidence(signals={"entropy_drop": 0.5}, warnings=("truncated",))
+    assert Confidence.from_dict(json.loads(json.dumps(confidence.to_dict()))) == confidence
+
+
+def test_unknown_keys_of_a_later_version_are_ignored() -> None:
+    assert Confidence.from_dict({**Confidence().to_dict(), "guarantee": None}) == Confidence()
+
+
+def test_a_decision_brings_the_passes_it_rests_on() -> None:
+    decided = Confidence().decided("accept", "it held", [{"num_frames": 4}])
+    assert decided.decision == {"action": "accept", "reason": "it held"}
+    assert decided.evidence["rungs"] == [{"num_frames": 4}]
+
+
+def test_a_message_without_a_record_yields_no_signal_and_says_so() -> None:
+    confidence = confidence_of(SimpleNamespace(response_metadata={"model_name": "other"}))
+    assert confidence.signals == {}
+    assert confidence.signal("entropy_drop") is None
+    assert confidence.warnings == ("no_confidence",)
+
+
+def test_the_record_on_a_message_is_read_back() -> None:
+    confidence = Confidence(signals={"entropy_drop": 0.5})
+    assert confidence_of(SimpleNamespace(response_metadata={"confidence": confidence.to_dict()})) == confidence

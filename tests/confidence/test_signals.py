@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from tests.confidence.fakes import HandTrace
+from vreason_agent.confidence import SIGNAL_NAMES, read_signals, token_span
+
+
+def test_every_named_signal_is_there_and_json_plain() -> None:
+    signals = read_signals(HandTrace([1.0, 2.0, 0.5, 0.5]), (2, 4))
+    assert tuple(signals) == SIGNAL_NAMES
+    assert json.loads(json.dumps(signals)) == signals
+
+
+def test_the_final_phase_ends_with_the_answer_and_not_with_the_text() -> None:
+    trace = HandTrace([1.0, 2.0, 0.5, 0.7, 9.0])
+    trace.entropy[4] = 1.9
+    signals = read_signals(trace, (2, 4))
+    assert signals["final_entropy"] == pytest.approx(0.6)
+    assert signals["entropy_drop"] == pytest.approx((2.0 - 0.6) / 2.0)
+    assert signals["peak_entropy"] == 2.0
+
+
+def test_answer_probability_is_the_geometric_mean_over_the_answer_alone() -> None:
+    trace = HandTrace([1.0] * 4, logprobs=[-9.0, math.log(0.5), math.log(0.125), -9.0])
+    assert read_signals(trace, (1, 3))["answer_probability"] == pytest.approx(0.25)
+
+
+def test_without_an_answer_span_answer_signals_are_none_and_never_a_number() -> None:
+    signals = read_signals(HandTrace([1.0, 0.5]))
+    assert signals["answer_probability"] is None
+    assert signals["answer_entropy"] is None
+
+
+def test_an_empty_generation_measures_nothing_but_its_length() -> None:
+    signals = read_signals(HandTrace([]))
+    assert {name for name, value in signals.items() if value is not None} == {"num_tokens"}
+
+
+def test_forced_tokens_are_in_no_mean() -> None:
+    trace = HandTrace([1.0, 3.0, 0.0, 0.4], forced=[False, False, True, False])
+    signals = read_signals(trace, (2, 4))
+    assert signals["mean_entropy"] == pytest.approx((1.0 + 3.0 + 0.4) / 3)
+    assert signals["answer_entropy"] == pytest.approx(0.4)
+    assert signals["answer_probability"] == pytest.approx(math.exp(-0.4))
+
+
+def test_the_weakest_window_is_at_least_eight_tokens_wide() -> None:
+    spike = [0.0] * 10 + [8.0] + [0.0] * 10
+    assert read_signals(HandTrace(spike))["weakest_window_entropy"] == pytest.approx(1.0)
+
+
+def test_the_weakest_window_of_a_long_trace_is_a_tenth_of_it() -> None:
+    plateau = [0.0] * 180 + [2.0] * 20
+    assert read_signals(HandTrace(plateau))["weakest_window_entropy"] == pytest.approx(2.0)
+    assert read_signals(HandTrace([0.0] * 190 + [2.0] * 10))["weakest_window_entropy"] == pytest.approx(1.0)
+
+
+def test_slope_is_in_nats_per_token() -> None:
+    assert read_signals(HandTrace([2.0, 1.75, 1.5, 1.25]))["slope"] == pytest.approx(-0.25)
+
+
+def test_increases_are_counted_after_the_peak_up_to_the_answers_end() -> None:
+    trace = HandTrace([1.0, 5.0, 1.0, 2.0, 1.0, 3.0])
+    assert read_signals(trace)["num_increases"] == 2
+    assert read_signals(trace, (2, 5))["num_increases"] == 1
+
+
+def test_unsteered_entropy_is_averaged_over_the_same_steps() -> None:
+    trace = HandTrace([1.0, 3.0, 0.5, 0.5], unsteered_entropy=[1.0, 3.0, None, 0.9])
+    assert read_signals(trace)["unsteered_final_entropy"] == pytest.approx(0.9)
+    assert read_signals(HandTrace([1.0, 0.5]))["unsteered_final_entropy"] is None
+
+
+@pytest.mark.parametrize(
+    ("char_span", "expected"),
+    [
+        ((0, 3), (0, 1)),
+        ((3, 4), (1, 2)),
+        ((2, 5), (0, 2)),
+        ((5, 9), (2, 3)),
+        ((4, 4), None),
+        (None, None),
+        ((5, 99), None),
+    ],
+)
+def test_token_span_covers_exactly_the_tokens_that_touch_the_characters(char_span, expected) -> None:
+    assert token_span(["red", "  ", "blue"], char_span) == expected
+
+
+def test_confidence_imports_no_torch() -> None:
+    heavy = ("torch", "cv2", "langchain_core")
+    code = f"import sys, vreason_agent.confidence; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

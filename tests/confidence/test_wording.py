@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from typing import Any
+
+from vreason_agent.confidence import Confidence, describe_confidence
+
+SETTLED = {"peak_entropy": 2.0, "final_entropy": 0.5, "entropy_drop": 0.75}
+
+
+def record(signals: dict[str, float | None] = SETTLED, **fields: Any) -> Confidence:
+    return Confidence(answer={"text": "red", "choice": None, "kind": "open"}, signals=signals, **fields)
+
+
+def rungs(*texts: str) -> list[dict[str, Any]]:
+    return [{"num_frames": 4 << index, "answer": text, "choice": None} for index, text in enumerate(texts)]
+
+
+def text_of(confidence: Confidence) -> str:
+    return " ".join(describe_confidence(confidence))
+
+
+def test_without_a_calibrator_there_is_no_percentage() -> None:
+    for confidence in (record(), record().decided("accept", "", rungs("red", "red")), Confidence()):
+        assert "%" not in text_of(confidence)
+        assert "no calibrator is loaded" in text_of(confidence)
+
+
+def test_a_fall_of_entropy_is_told_with_its_numbers() -> None:
+    assert "went from a peak of 2.00 to 0.50 nats at the end (drop 0.75 of the peak)" in text_of(record())
+
+
+def test_entropy_that_rose_is_not_called_a_fall() -> None:
+    rising = record({"peak_entropy": 1.0, "final_entropy": 1.2, "entropy_drop": -0.2})
+    assert "did not fall" in text_of(rising)
+
+
+def test_what_was_not_measured_is_said_to_be_so() -> None:
+    assert "could not be measured" in text_of(record({}))
+
+
+def test_an_answer_that_held_is_told_apart_from_one_look_and_from_a_change() -> None:
+    assert "held when it looked again" in text_of(record().decided("accept", "", rungs("red", "red")))
+    assert "it looked once" in text_of(record().decided("accept", "", rungs("red")))
+    changed = text_of(record().decided("abstain", "", rungs("blue", "red")))
+    assert "did not settle" in changed
+    assert "The answer changed on the way: 'blue' (4 frames), 'red' (8 frames)." in changed
+
+
+def test_warnings_become_sentences() -> None:
+    assert "cut off at the token limit" in text_of(record(warnings=("truncated",)))
+    assert "Warning: other_code." in text_of(record(warnings=("other_code",)))
+
+
+def test_a_calibrated_probability_is_told_as_a_share_of_questions() -> None:
+    assert "were right in 80%" in text_of(record(probability=0.8, calibrated=True))

@@ -1,0 +1,82 @@
+"""One question about one video as a LangChain message, and the hints a message's blocks carry.
+
+The text is complete in itself, so that any chat model can read it; question and options are kept beside it under
+`extras` for a model that has its own wording for them. This module knows no model and opens no file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+
+from vreason_agent.errors import ConfigError
+
+
+def video_question(
+    video: str | os.PathLike[str],
+    question: str,
+    *,
+    options: Sequence[str] = (),
+    start_seconds: float | None = None,
+    stop_seconds: float | None = None,
+    num_frames: int | None = None,
+    max_frames: int | None = None,
+    timestamps_seconds: Sequence[float] | None = None,
+) -> HumanMessage:
+    """Return the message that asks a question about a video, an image or a folder of frames.
+
+    Args:
+        video: Path or `file://` URL; it is not opened here.
+        question: What is asked, not empty.
+        options: Texts to choose from, at least two, all different; none for an open question.
+        start_seconds: Beginning of the part that is asked about.
+        stop_seconds: End of it, exclusive.
+        num_frames: Frames to look at; more see more and cost more. `None` leaves it to the chat model.
+        max_frames: Frames of the last rung of a ladder: fixes the distance of the two frames of a pair.
+        timestamps_seconds: The very times to look at, in place of the four above.
+
+    Raises:
+        ConfigError: If the question is empty, or there is one option, an empty one, or one twice.
+    """
+    check_question(question, options)
+    hints = {
+        "start_seconds": start_seconds,
+        "stop_seconds": stop_seconds,
+        "num_frames": num_frames,
+        "max_frames": max_frames,
+        "timestamps": None if timestamps_seconds is None else [float(second) for second in timestamps_seconds],
+    }
+    video_block: dict[str, Any] = {"type": "video", "url": os.fspath(video)}
+    if given := {name: value for name, value in hints.items() if value is not None}:
+        video_block["extras"] = given
+    text_block = {
+        "type": "text",
+        "text": question_text(question, options),
+        "extras": {"question": question, "options": list(options)},
+    }
+    return HumanMessage(content=[video_block, text_block])
+
+
+def question_text(question: str, options: Sequence[str] = ()) -> str:
+    """Return question and options as plain text: the options on a line of their own, separated by slashes."""
+    return f"{question}\nOptions: {' / '.join(options)}" if options else question
+
+
+def check_question(question: str, options: Sequence[str]) -> None:
+    """Refuse a question that cannot be asked.
+
+    Raises:
+        ConfigError: If it is empty, or there is one option, an empty one, or one twice.
+    """
+    if not question.strip():
+        msg = f"question={question!r} is empty; ask something, e.g. 'What happens first?'"
+        raise ConfigError(msg)
+    if len(options) == 1 or any(not option.strip() for option in options):
+        msg = f"options={list(options)!r}: give at least two texts, none empty, or none at all for an open question"
+        raise ConfigError(msg)
+    if len({option.strip().casefold() for option in options}) < len(options):
+        msg = f"options={list(options)!r}: an option is there twice; make them different"
+        raise ConfigError(msg)
