@@ -1,7 +1,8 @@
 """Make the virtual environment that `make` works in: the tested set of dependencies, checked.
 
-Two choices pip cannot make are made here: a machine without an NVIDIA GPU gets a CPU build of torch where one can be had
-(the default on Linux is a CUDA build of several gigabytes), and a machine without libGL gets OpenCV's headless wheel.
+Two choices pip cannot make are made here: a machine without an NVIDIA GPU gets a CPU build of torch where one can be
+had (the default on Linux is a CUDA build of several gigabytes), and a machine without libGL gets OpenCV's headless
+wheel.
 Only the standard library is used. This script knows nothing of the package but its `pyproject.toml` and
 `constraints.txt`.
 """
@@ -116,8 +117,9 @@ def main(arguments: list[str]) -> None:
     python = make_venv(Path(arguments[0]))
     pip(python, "install", "--quiet", "pip>=25.1")  # the first that reads dependency groups
     pip(python, "install", *CONSTRAINTS, *torch_options(python), "torch")
+    print("make: installing the other dependencies", flush=True)
     groups = ["--group", "dev"] if "--dev" in arguments else []
-    pip(python, "install", *CONSTRAINTS, *groups, "--editable", ".")
+    pip(python, "install", "--quiet", *CONSTRAINTS, *groups, "--editable", ".")
     fix_opencv(python)
 
 

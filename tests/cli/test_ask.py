@@ -1,0 +1,300 @@
+"""`ask` with a scripted chat model: what is printed where, what is refused when, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Command, Script
+from vreason_agent.cli import ask
+from vreason_agent.errors import GenerationError
+
+JSON_KEYS = [
+    "answer",
+    "choice",
+    "best_guess",
+    "confidence",
+    "decision",
+    "attempts",
+    "frames",
+    "model",
+    "usage",
+    "seconds",
+]
+
+
+def test_an_answer_that_holds_is_printed_with_its_confidence_frames_attempts_and_cost(
+    command: Command, clip: str, script: Script
+) -> None:
+    script(("red", 0.8, "A"), ("red", 0.9, "A"))
+    assert command("ask", clip, "What color?", "--option", "red", "--option", "blue") == 0
+    assert command.out.startswith("Answer: red (option A)\n")
+    for part in (
+        "Confidence",
+        "entropy_drop 0.9",
+        "Frames (8)",
+        "1. 4 frames: 'red'",
+        "2. 8 frames: 'red'",
+        "2 answers",
+    ):
+        assert part in command.out
+    assert "looked at more frames" in command.out
+    assert "accepted" in command.out
+
+
+def test_no_percentage_is_printed_without_a_calibrator(command: Command, clip: str, script: Script) -> None:
+    script(("red", 0.8, None), ("red", 0.9, None))
+    command("ask", clip, "What color?")
+    assert "%" not in command.out
+    assert "no calibrator" in command.out
+
+
+def test_progress_and_tokens_go_to_stderr_as_they_come(command: Command, clip: str, script: Script) -> None:
+    script(("red square", 0.8, None), ("red square", 0.9, None))
+    command("ask", clip, "What is it?")
+    lines = command.err.splitlines()
+    assert lines[0].startswith(f"video: {clip}: video, 64x48 px, 2.00 s")
+    assert "look 1: 4 frames at 0.00" in command.err
+    assert "0.0 red square" in command.err  # the reasoning
+    assert "look 2: 8 frames" in command.err
+
+
+def test_json_is_one_documented_object_alone_on_stdout(command: Command, clip: str, script: Script) -> None:
+    script(("red", 0.1, "A"), ("red", 0.9, "A"))
+    assert command("ask", clip, "What color?", "--option", "red", "--option", "blue", "--json") == 0
+    assert command.out.count("\n") == 1
+    report = json.loads(command.out)
+    assert list(report) == JSON_KEYS
+    assert (report["answer"], report["choice"], report["best_guess"]) == ("red", "A", None)
+    assert report["decision"]["action"] == "accept"
+    assert report["confidence"]["probability"] is None
+    assert [attempt["num_frames"] for attempt in report["attempts"]] == [4, 8]
+    assert [attempt["decision"]["action"] for attempt in report["attempts"]] == ["more_frames", "accept"]
+    assert len(report["frames"]) == 8
+    assert report["usage"] == {"attempts": 2, "frames": 12, "tokens": 240}
+    assert report["model"]["name"] == "scripted"
+    assert "look 1" in command.err
+
+
+def test_json_keys_are_those_that_help_documents(command: Command) -> None:
+    assert command("ask", "--help") == 0
+    assert ", ".join(JSON_KEYS) in " ".join(command.out.split())
+
+
+def test_quiet_leaves_stderr_empty(command: Command, clip: str, script: Script) -> None:
+    script(("red", 0.8, None), ("red", 0.9, None), bundled=True)
+    command("ask", clip, "What color?", "--quiet")
+    assert command.err == ""
+
+
+@pytest.mark.parametrize("bundled", [True, False])
+def test_the_bundled_model_is_said_to_know_its_toy_world_only(
+    command: Command, clip: str, script: Script, bundled: bool
+) -> None:
+    script(("red", 0.8, None), ("red", 0.9, None), bundled=bundled)
+    command("ask", clip, "What color?", "--json")
+    assert ("toy world" in command.err) == bundled
+    assert ("--model Qwen/" in command.err) == bundled
+
+
+def test_an_abstention_exits_with_3_and_marks_the_best_guess(command: Command, clip: str, script: Script) -> None:
+    script(("red", 0.1, None), ("blue", 0.1, None), ("blue", 0.1, None))
+    assert command("ask", clip, "What color?", "--frames", "4", "--max-frames", "8") == 3
+    assert command.out.startswith("No answer: the model abstained. Best guess: blue\n")
+
+
+def test_an_abstention_in_json_keeps_the_guess_apart_from_the_answer(
+    command: Command, clip: str, script: Script
+) -> None:
+    script(("red", 0.1, None), ("blue", 0.1, None), ("blue", 0.1, None))
+    assert command("ask", clip, "What color?", "--max-frames", "8", "--json") == 3
+    report = json.loads(command.out)
+    assert report["answer"] is None
+    assert report["best_guess"]["answer"] == "blue"
+
+
+def test_an_abstention_without_any_answer_says_so(command: Command, clip: str, script: Script) -> None:
+    script((None, None, None), (None, None, None), (None, None, None))
+    assert command("ask", clip, "What color?", "--max-frames", "8") == 3
+    assert command.out.startswith("No answer: the model abstained, and none of its attempts held an answer")
+
+
+def test_the_range_reaches_the_graph(command: Command, clip: str, script: Script) -> None:
+    script(("red", 0.8, None), ("red", 0.9, None))
+    command("ask", clip, "What color?", "--start", "0.5", "--stop", "1.5", "--json")
+    frames = json.loads(command.out)["frames"]
+    assert min(frames) >= 0.5
+    assert max(frames) < 1.5
+
+
+WRONG_ARGUMENTS = {
+    "no command": ([], "the following arguments are required: COMMAND; run: vreason-agent --help"),
+    "an unknown command": (["answer"], "invalid choice: 'answer'"),
+    "no question": (["ask", "no.mp4"], "required: QUESTION; run: vreason-agent ask --help"),
+    "an empty question": (["ask", "no.mp4", " "], "argument QUESTION: ' ' is empty; give some text"),
+    "an empty video name": (["ask", "", "What?"], "argument VIDEO: '' is empty"),
+    "zero frames": (["ask", "no.mp4", "What?", "--frames", "0"], "--frames: '0' is not an even number from 2 on"),
+    "odd frames": (["ask", "no.mp4", "What?", "--frames", "5"], "try 6"),
+    "frames above the most": (
+        ["ask", "no.mp4", "What?", "--frames", "16", "--max-frames", "8"],
+        "--frames 16 is more than --max-frames 8",
+    ),
+    "a ladder with no doubling": (
+        ["ask", "no.mp4", "What?", "--frames", "4", "--max-frames", "12"],
+        "use --max-frames 8 or 16",
+    ),
+    "one option": (["ask", "no.mp4", "What?", "--option", "red"], "give at least two, or none"),
+    "an option twice": (
+        ["ask", "no.mp4", "What?", "--option", "red", "--option", "red"],
+        "'red' is given more than once; give each option once",
+    ),
+    "an empty option": (["ask", "no.mp4", "What?", "--option", ""], "--option: '' is empty"),
+    "a range without length": (
+        ["ask", "no.mp4", "What?", "--start", "3", "--stop", "3"],
+        "--stop 3 is not after --start 3; give a later --stop",
+    ),
+    "a stop at the beginning": (["ask", "no.mp4", "What?", "--stop", "0"], "give a later --stop"),
+    "a negative start": (["ask", "no.mp4", "What?", "--start=-1"], "--start: '-1' is not a time in seconds"),
+    "an unknown schedule": (["ask", "no.mp4", "What?", "--schedule", "up"], "choose from"),
+    "an unknown device": (["ask", "no.mp4", "What?", "--device", "gpu"], "--device: 'gpu' is not a device"),
+    "a negative seed": (["ask", "no.mp4", "What?", "--seed=-1"], "--seed: '-1' is not a whole number"),
+    "an abbreviated option": (["ask", "no.mp4", "What?", "--max", "8"], "unrecognized arguments: --max 8"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_ARGUMENTS)
+def test_wrong_arguments_are_one_line_and_exit_code_2_before_any_file_is_opened(command: Command, name: str) -> None:
+    arguments, message = WRONG_ARGUMENTS[name]
+    assert command(*arguments) == 2
+    assert command.err.startswith("vreason-agent: error: ")
+    assert command.err.count("\n") == 1
+    assert message in command.err
+    assert command.out == ""
+
+
+def test_a_start_after_the_end_names_the_length(command: Command, clip: str) -> None:
+    assert command("ask", clip, "What?", "--start", "5", "--quiet") == 1
+    assert "--start 5 is not before the end of" in command.err
+    assert "at 2.00 s; give an earlier --start" in command.err
+
+
+def test_a_failed_generation_is_one_line_and_exit_code_1(
+    command: Command, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(arguments: Any) -> None:
+        msg = "the prompt does not fit;\nuse fewer frames: --max-frames 8"
+        raise GenerationError(msg)
+
+    monkeypatch.setattr(ask, "make_chat_model", fail)
+    assert command("ask", clip, "What?", "--quiet") == 1
+    assert command.err == "vreason-agent: error: the prompt does not fit; use fewer frames: --max-frames 8\n"
+
+
+def test_a_fault_of_the_program_is_one_line_that_says_how_to_see_where(
+    command: Command, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(arguments: Any) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(ask, "make_chat_model", fail)
+    assert command("ask", clip, "What?", "--quiet") == 1
+    assert (
+        "unexpected ZeroDivisionError: division by zero; a fault of the program: set VREASON_TRACEBACK=1" in command.err
+    )
+    monkeypatch.setenv("VREASON_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        command("ask", clip, "What?", "--quiet")
+
+
+def bad_files(folder: Path, clip: str) -> dict[str, str]:
+    """Make one file or folder of each kind that cannot be asked about."""
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("this is no video\n" * 100)
+    content = Path(clip).read_bytes()
+    (folder / "truncated.avi").write_bytes(content[:300])
+    (folder / "no frames").mkdir()
+    (folder / "no frames" / "notes.txt").write_text("nothing")
+    wave = b"RIFF" + (36 + 8000).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
+    wave += b"\1\0\1\0" + (8000).to_bytes(4, "little") + (8000).to_bytes(4, "little") + b"\1\0\x08\0"
+    (folder / "audio.mp4").write_bytes(wave + b"data" + (8000).to_bytes(4, "little") + bytes(8000))
+    names = ("empty.mp4", "text.mp4", "truncated.avi", "no frames", "audio.mp4", "missing.mp4")
+    return {name: str(folder / name) for name in names}
+
+
+@pytest.mark.parametrize("name", ["empty.mp4", "text.mp4", "truncated.avi", "no frames", "audio.mp4", "missing.mp4"])
+def test_a_bad_file_is_one_line_that_names_it_and_exit_code_1(
+    command: Command, clip: str, tmp_path: Path, name: str
+) -> None:
+    path = bad_files(tmp_path, clip)[name]
+    assert command("ask", path, "What?") == 1
+    assert command.err.startswith("vreason-agent: error: ")
+    assert command.err.count("\n") == 1
+    assert name in command.err
+    assert command.out == ""
+
+
+def test_a_bad_file_is_found_before_torch_and_transformers_are_imported(clip: str, tmp_path: Path) -> None:
+    paths = bad_files(tmp_path, clip)
+    code = f"""
+        import sys
+        from vreason_agent.cli import main
+        codes = [main(["ask", path, "What?"]) for path in {list(paths.values())!r}]
+        heavy = [name for name in ("torch", "transformers", "langgraph", "langchain_core") if name in sys.modules]
+        print(codes, heavy)
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert result.stdout.strip() == f"{[1] * len(paths)} []"
+    assert "Traceback" not in result.stderr
+
+
+INTERRUPTED = """
+import sys, time
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from vreason_agent.cli import ask, main
+from vreason_agent.graphs import ScriptedChatModel
+
+class Endless(ScriptedChatModel):
+    def _stream(self, messages, stop=None, run_manager=None, **kwargs):
+        while True:
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content="word "))
+            run_manager.on_llm_new_token("word ", chunk=chunk)
+            yield chunk
+            time.sleep(0.05)
+
+ask.make_chat_model = lambda arguments: Endless(replies=[])
+ask.describe_model = lambda model: {"name": "endless", "device": "cpu", "bundled": False}
+sys.exit(main(["ask", sys.argv[1], "What?"]))
+"""
+
+
+def test_ctrl_c_ends_within_a_token_with_exit_code_130(clip: str) -> None:
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, clip], stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    seen = b""
+    while b"word" not in seen:
+        piece = os.read(process.stderr.fileno(), 1000)
+        assert piece, seen.decode()
+        seen += piece
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert rest.decode().endswith("vreason-agent: interrupted\n")
+    assert b"Traceback" not in rest
+
+
+def test_schedules_are_those_of_the_decoding_config() -> None:
+    from typing import get_args
+
+    from vreason_agent.cli.parser import SCHEDULES
+    from vreason_agent.decoding import VReasonConfig
+
+    assert set(get_args(VReasonConfig.model_fields["schedule"].annotation)) == set(SCHEDULES)

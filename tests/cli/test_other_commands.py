@@ -1,0 +1,146 @@
+"""`demo-video`, `probe`, `doctor` and the command line as a whole."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import vreason_agent
+from tests.cli.conftest import Command
+from vreason_agent.cli import build_parser, doctor
+from vreason_agent.errors import ModelLoadError
+
+
+def test_demo_video_writes_a_clip_and_prints_its_question_and_answer(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "demo.mp4"
+    assert command("demo-video", path, "--json") == 0
+    facts = json.loads(command.out)
+    assert list(facts) == ["path", "seed", "question", "options", "answer", "kind"]
+    assert facts["answer"]
+    assert path.stat().st_size > 1000
+    assert command("probe", path) == 0
+
+
+def test_the_last_line_of_demo_video_is_the_command_that_asks_its_question(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "my demo.mp4"
+    assert command("demo-video", path, "--json") == 0
+    facts = json.loads(command.out)
+    assert command("demo-video", path) == 0
+    words = shlex.split(command.out.splitlines()[-1])
+    assert words[0] == "vreason-agent"
+    arguments = build_parser().parse_args(words[1:])
+    assert (arguments.video, arguments.question, arguments.option or []) == (
+        str(path),
+        facts["question"],
+        facts["options"],
+    )
+    assert f"True answer: {facts['answer']}" in command.out
+
+
+def test_the_same_seed_writes_the_same_question_and_another_seed_another(command: Command, tmp_path: Path) -> None:
+    printed = []
+    for seed in ("3", "3", "4"):
+        command("demo-video", tmp_path / "demo.avi", "--seed", seed, "--json")
+        printed.append({**json.loads(command.out), "seed": None})
+    assert printed[0] == printed[1] != printed[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("no-such-folder/demo.mp4", r"mkdir -p .*no-such-folder"), ("demo.txt", r"\.mp4"), ("demo", r"\.mp4")],
+)
+def test_a_file_that_demo_video_cannot_write_says_what_to_do(
+    command: Command, tmp_path: Path, name: str, remedy: str
+) -> None:
+    import re
+
+    assert command("demo-video", tmp_path / name) == 1
+    assert re.search(remedy, command.err)
+    assert command.err.count("\n") == 1
+
+
+def test_probe_prints_what_a_file_is(command: Command, clip: str) -> None:
+    assert command("probe", clip) == 0
+    assert command.out.startswith(f"{clip}: video, 64x48 px, 2.00 s, 16 frames, 8 frames per second")
+    assert command("probe", clip, "--json") == 0
+    assert json.loads(command.out)["num_frames"] == 16
+
+
+def test_probe_of_a_missing_file_is_one_line(command: Command, tmp_path: Path) -> None:
+    assert command("probe", tmp_path / "missing.mp4") == 1
+    assert command.err.count("\n") == 1
+    assert "missing.mp4" in command.err
+
+
+def test_doctor_reports_every_check_and_passes_here(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "check_model", lambda model, device: f"{model} on {device}")
+    assert command("doctor", "--model", "m", "--device", "cpu") == 0
+    lines = command.out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", name] for name in ("python", "packages", "opencv", "video", "torch", "model")
+    ]
+    assert lines[-1].endswith("m on cpu")
+
+
+def test_doctor_goes_on_after_a_failed_check_and_exits_with_1(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> str:
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    def no_model(model: str | None, device: str | None) -> str:
+        raise ModelLoadError("no weights;\nrun: make demo")
+
+    monkeypatch.setattr(doctor, "check_opencv", fail)
+    monkeypatch.setattr(doctor, "check_model", no_model)
+    assert command("doctor") == 1
+    assert "FAIL  opencv    libGL.so.1" in command.out
+    assert "ok    torch" in command.out
+    assert "FAIL  model     no weights; run: make demo" in command.out
+
+
+def test_two_opencv_wheels_at_once_are_told_how_to_keep_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda name: "5.0")
+    with pytest.raises(ImportError, match=r"overwrite each other; run: pip uninstall -y opencv-python && pip install"):
+        doctor.check_opencv()
+
+
+def test_an_opencv_that_does_not_load_is_told_how_to_get_the_headless_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImportError, match=r"run: pip uninstall -y opencv-python && pip install .*headless"):
+        doctor.check_opencv()
+
+
+@pytest.mark.parametrize("name", ["ask", "demo-video", "probe", "doctor"])
+def test_every_command_has_help_that_names_each_argument_once(command: Command, name: str) -> None:
+    assert command(name, "--help") == 0
+    assert command.out.startswith(f"usage: vreason-agent {name}")
+
+
+def test_version_is_printed(command: Command) -> None:
+    assert command("--version") == 0
+    assert command.out == f"vreason-agent {vreason_agent.__version__}\n"
+
+
+def test_the_package_runs_as_a_module() -> None:
+    result = subprocess.run([sys.executable, "-m", "vreason_agent", "ask", "x.mp4", ""], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.startswith("vreason-agent: error: argument QUESTION")
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(clip: str) -> None:
+    code = f"from vreason_agent.cli import main; import sys; sys.exit(main(['probe', {clip!r}]))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(timeout=60) == 1
+    process.stderr.close()
+    assert errors == b""

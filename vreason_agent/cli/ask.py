@@ -1,0 +1,205 @@
+"""`vreason-agent ask VIDEO QUESTION`: answer a question about a video.
+
+Arguments are checked before a file is opened, and the file before torch is imported, so that a mistake is told at once.
+This module puts a chat model and the video question graph together and knows how neither works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from vreason_agent.cli.parser import SCHEDULES, UsageError, device, frame_count, ladder, seconds, text, whole_number
+from vreason_agent.cli.report import DECISIONS, times, to_json, to_text
+from vreason_agent.cli.terminal import Progress, interruptible
+from vreason_agent.errors import ConfigError, VideoError
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import BaseCallbackHandler
+    from langchain_core.language_models import BaseChatModel
+
+EXIT_ANSWERED = 0
+EXIT_ABSTAINED = 3
+TOY_MODEL = (
+    "note: the bundled model knows its toy world of colored shapes only (vreason-agent demo-video writes a clip of "
+    "it); for real footage give a real model, such as --model Qwen/Qwen2.5-VL-3B-Instruct"
+)
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its arguments."""
+    parser = commands.add_parser(
+        "ask",
+        help="answer a question about a video",
+        description="Answer a question about a video. The model first looks at a few frames; where its entropy does "
+        "not settle or its answer does not hold, it looks at twice as many, up to --max-frames, and else abstains.",
+        epilog="The keys of --json: answer, choice, best_guess, confidence, decision, attempts, frames, model, usage, "
+        "seconds. Exit codes: 0 answered, 1 failed, 2 wrong arguments, 3 abstained (the best guess is printed), "
+        "130 interrupted.",
+    )
+    add = parser.add_argument
+    add("video", metavar="VIDEO", type=text, help="video, image, GIF or folder of frames")
+    add("question", metavar="QUESTION", type=text, help="what to ask")
+    add("--option", type=text, action="append", metavar="TEXT", help="a possible answer; repeat it, at least twice")
+    add("--model", type=text, metavar="M", help="folder or hub id (default: $VREASON_MODEL, else the bundled model)")
+    add("--frames", type=frame_count, metavar="N", help="frames to look at first, an even number (default: 4)")
+    add(
+        "--max-frames",
+        type=frame_count,
+        metavar="N",
+        help="frames of the last look: --frames doubled any number of times; the same number means no ladder "
+        "(default: 32, or the nearest below that doubling reaches)",
+    )
+    add("--start", type=seconds, metavar="S", help="look from this second on (default: the beginning)")
+    add("--stop", type=seconds, metavar="S", help="look up to this second (default: the end)")
+    add(
+        "--schedule",
+        choices=SCHEDULES,
+        metavar="S",
+        help=f"V-Reason's schedule: {', '.join(SCHEDULES)} (default: switching)",
+    )
+    add("--seed", type=whole_number, metavar="N", help="seed of everything that is drawn at random")
+    add("--device", type=device, metavar="D", help="cpu, cuda, cuda:0 or mps (default: the best found)")
+    add("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
+    add("--quiet", action="store_true", help="no progress, no notes: errors only on stderr")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answer the question; return 0, or 3 if the model abstained."""
+    check_together(arguments)
+    num_frames, max_frames = ladder(arguments.frames, arguments.max_frames)
+    progress = Progress(quiet=arguments.quiet)
+    began = time.perf_counter()
+    check_video(arguments, progress)
+    with interruptible() as stopped:
+        chat_model = make_chat_model(arguments)
+        model = describe_model(chat_model)
+        progress.line(f"model: {model['name']} on {model['device']}")
+        if model["bundled"]:
+            progress.line(TOY_MODEL)
+        result = follow(arguments, chat_model, (num_frames, max_frames), progress, stopped)
+    report = to_json(result, model, time.perf_counter() - began)
+    print(json.dumps(report) if arguments.json else to_text(report))
+    return EXIT_ABSTAINED if report["decision"]["action"] == "abstain" else EXIT_ANSWERED
+
+
+def check_together(arguments: argparse.Namespace) -> None:
+    """Check what single arguments do not show.
+
+    Raises:
+        UsageError: for a single or repeated option, or a range without length.
+    """
+    options = arguments.option or []
+    if len(options) == 1:
+        msg = f"--option {options[0]!r} is the only option; give at least two, or none for an open question"
+        raise UsageError(msg)
+    repeated = sorted({option for option in options if options.count(option) > 1})
+    if repeated:
+        msg = f"--option {repeated[0]!r} is given more than once; give each option once"
+        raise UsageError(msg)
+    if arguments.stop is not None and arguments.stop <= (arguments.start or 0.0):
+        msg = f"--stop {arguments.stop:g} is not after --start {arguments.start or 0:g}; give a later --stop"
+        raise UsageError(msg)
+
+
+def check_video(arguments: argparse.Namespace, progress: Progress) -> None:
+    """Probe the file before anything heavy is imported, and hold the range against its length.
+
+    Raises:
+        VideoError: if the file cannot be read as a video.
+        ConfigError: if the range begins after the video's end.
+    """
+    from vreason_agent.cli.probe import describe
+    from vreason_agent.video import probe
+
+    info = probe(arguments.video)
+    progress.line(f"video: {describe(info)}")
+    duration = info.duration_seconds
+    if duration is None and info.kind != "image" and arguments.stop is None:
+        msg = f"{info.path!r} does not say how long it is; give the end of the part to look at, such as --stop 60"
+        raise VideoError(msg)
+    if duration is not None and arguments.start is not None and arguments.start >= duration:
+        end = f"the end of {info.path!r} at {duration:.2f} s"
+        msg = f"--start {arguments.start:g} is not before {end}; give an earlier --start"
+        raise ConfigError(msg)
+
+
+def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
+    """Return the chat model that the arguments ask for; what is not given keeps its default."""
+    from vreason_agent.chat_model import ChatVReason
+
+    given = {
+        "model": arguments.model,
+        "device": arguments.device,
+        "seed": arguments.seed,
+        "vreason": arguments.schedule,
+    }
+    return ChatVReason(**{name: value for name, value in given.items() if value is not None})
+
+
+def describe_model(chat_model: Any) -> dict[str, Any]:
+    """Load the model and return its name and where it runs; `bundled` marks the toy model."""
+    raise NotImplementedError
+
+
+def follow(
+    arguments: argparse.Namespace,
+    chat_model: BaseChatModel,
+    rungs: tuple[int, int],
+    progress: Progress,
+    stopped: Event,
+) -> dict[str, Any]:
+    """Run the graph, tell on stderr what it does, and return its output."""
+    from vreason_agent.graphs import Ladder, build_video_qa_graph
+
+    graph = build_video_qa_graph(chat_model, ladder=Ladder(num_frames=rungs[0], max_frames=rungs[1]))
+    question: Any = {
+        "video": arguments.video,
+        "question": arguments.question,
+        "options": arguments.option or [],
+        "start_seconds": arguments.start,
+        "stop_seconds": arguments.stop,
+    }
+    result: dict[str, Any] = {}
+    modes: Any = ["custom", "messages", "values"]
+    for mode, data in graph.stream(question, {"callbacks": [stop_at_next_token(stopped)]}, stream_mode=modes):
+        if mode == "values":
+            result = data
+        elif mode == "messages":
+            progress.token(spoken(data[0]))
+        else:
+            progress.line(told(data))
+    return result
+
+
+def stop_at_next_token(stopped: Event) -> BaseCallbackHandler:
+    """Return a listener that ends a generation at its next token once the event is set."""
+    from langchain_core.callbacks import BaseCallbackHandler
+
+    class StopAtNextToken(BaseCallbackHandler):
+        raise_error = True
+
+        def on_llm_new_token(self, token: Any, **_: Any) -> None:
+            if stopped.is_set():
+                raise KeyboardInterrupt
+
+    return StopAtNextToken()
+
+
+def spoken(message: Any) -> str:
+    """Return what a streamed piece of a message adds to the model's text, reasoning included."""
+    return "".join(block.get("text") or block.get("reasoning") or "" for block in message.content_blocks)
+
+
+def told(event: dict[str, Any]) -> str:
+    """Word one of the graph's progress events."""
+    if event["event"] == "sample":
+        return f"look {event['attempt'] + 1}: {event['num_frames']} frames at {times(event['timestamps_seconds'])}"
+    if event["event"] == "answer":
+        entropy = ", ".join(f"{name} {value:.3g}" for name, value in event["entropy"].items() if value is not None)
+        return f"  answer: {event['answer']!r}{f' ({entropy})' if entropy else ''}"
+    return f"  {DECISIONS[event['action']]}: {event['reason']}"

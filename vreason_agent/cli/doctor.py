@@ -1,0 +1,158 @@
+"""`vreason-agent doctor`: check the environment and a model, one line per check.
+
+This module knows how to try things, not how they work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vreason_agent.cli.parser import device, text
+from vreason_agent.errors import DependencyError, VReasonError
+
+if TYPE_CHECKING:
+    from vreason_agent.decoding.config import Schedule
+    from vreason_agent.model import VideoLanguageModel
+
+PACKAGES = ("torch", "transformers", "langchain-core", "langgraph", "numpy", "pydantic", "safetensors", "tokenizers")
+ONE_OPENCV = "pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
+NUM_CLIP_FRAMES = 8
+NUM_TOKENS = 24
+QUESTION = "What color is the square?"
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its arguments."""
+    parser = commands.add_parser(
+        "doctor",
+        help="check the environment and a model",
+        description="Check Python, libraries, video reading and a model, one line per check. Exit code 1 if one fails.",
+    )
+    parser.add_argument(
+        "--model", type=text, metavar="M", help="folder or hub id (default: $VREASON_MODEL, else bundled)"
+    )
+    parser.add_argument("--device", type=device, metavar="D", help="cpu, cuda, cuda:0 or mps (default: the best found)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run every check; return 1 if one failed."""
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("python", check_python),
+        ("packages", check_packages),
+        ("opencv", check_opencv),
+        ("video", check_video),
+        ("torch", check_torch),
+        ("model", lambda: check_model(arguments.model, arguments.device)),
+    ]
+    results = [_report(name, check) for name, check in checks]
+    return 0 if all(results) else 1
+
+
+def _report(name: str, check: Callable[[], str]) -> bool:
+    try:
+        finding = check()
+    except (VReasonError, ImportError, OSError, RuntimeError) as error:
+        print(f"FAIL  {name:9} {' '.join(str(error).split())}", flush=True)
+        return False
+    print(f"ok    {name:9} {finding}", flush=True)
+    return True
+
+
+def check_python() -> str:
+    """Name the interpreter."""
+    return f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
+
+
+def check_packages() -> str:
+    """Name the versions of what is installed, vreason-agent first."""
+    return ", ".join(f"{name} {metadata.version(name)}" for name in ("vreason-agent", *PACKAGES))
+
+
+def check_opencv() -> str:
+    """Load OpenCV and name its build."""
+    try:
+        import cv2
+    except ImportError as error:
+        msg = f"{error}; run: {ONE_OPENCV}"
+        raise DependencyError(msg) from error
+    wheels = [name for name in ("opencv-python", "opencv-python-headless") if _is_installed(name)]
+    if len(wheels) == 2:
+        msg = f"both {' and '.join(wheels)} are installed and overwrite each other; run: {ONE_OPENCV}"
+        raise DependencyError(msg)
+    return f"{cv2.__version__} ({', '.join(wheels) or 'not from a wheel'})"
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def check_video() -> str:
+    """Write a short clip with OpenCV, read it back with the package's reader."""
+    import cv2
+    import numpy as np
+
+    from vreason_agent.video import probe, read_frames
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "clip.avi")
+        writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 8.0, (64, 48))
+        for value in range(NUM_CLIP_FRAMES):
+            writer.write(np.full((48, 64, 3), 30 * value, np.uint8))
+        writer.release()
+        info = probe(path)
+        frames = read_frames(path, [0.5])
+    return f"wrote {NUM_CLIP_FRAMES} frames, found {info.num_frames}, read one at {frames.timestamps_seconds[0]:g} s"
+
+
+def check_torch() -> str:
+    """Name the devices torch can use."""
+    import torch
+
+    devices = [f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    return f"{torch.__version__}; devices: {', '.join([*devices, f'cpu ({torch.get_num_threads()} threads)'])}"
+
+
+def check_model(model: str | None, device: str | None) -> str:
+    """Load a model and let it write a few tokens about a made-up clip, without and with V-Reason."""
+    from vreason_agent.model import load_model
+
+    began = time.perf_counter()
+    loaded = load_model(model, device=device)
+    load_seconds = time.perf_counter() - began
+    num_parameters = sum(parameter.numel() for parameter in loaded.hf_model.parameters())
+    speeds = [f"{schedule} {tokens_per_second(loaded, schedule):.0f}" for schedule in ("off", "switching")]
+    dtype = str(loaded.dtype).removeprefix("torch.")
+    return (
+        f"{loaded.name}: {loaded.family.model_type}, {num_parameters / 1e6:.1f} million parameters, {dtype} on "
+        f"{loaded.device}, context of {loaded.context_length} tokens; loaded in {load_seconds:.1f} s; "
+        f"tokens per second by schedule: {', '.join(speeds)}"
+    )
+
+
+def tokens_per_second(model: VideoLanguageModel, schedule: Schedule) -> float:
+    """Let a model write a few tokens about four gray frames and return its speed, prefill included."""
+    import numpy as np
+
+    from vreason_agent.decoding import VReasonConfig
+    from vreason_agent.model import GenerationRequest, SamplingParams, TextPart, Turn, VideoPart
+
+    images = np.full((4, 112, 112, 3), 127, np.uint8)
+    turn = Turn("user", (VideoPart(images, (0.0, 0.5, 1.0, 1.5)), TextPart(QUESTION)))
+    sampling = SamplingParams(max_new_tokens=NUM_TOKENS)
+    began = time.perf_counter()
+    [generation] = model.generate([GenerationRequest((turn,), sampling, VReasonConfig(schedule=schedule))])
+    return len(generation.token_ids) / (time.perf_counter() - began)

@@ -1,0 +1,109 @@
+"""Arguments: the parser, the types of single arguments, and the ladder of frames that two of them describe.
+
+Everything here is checked without opening a file. This module knows no command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from typing import NoReturn
+
+from vreason_agent.errors import ConfigError
+
+DEFAULT_FRAMES = 4
+DEFAULT_MAX_FRAMES = 32
+SCHEDULES = ("off", "switching", "alternating", "minimize", "maximize", "random")
+
+
+class UsageError(ConfigError):
+    """The command line is wrong, as can be seen from the arguments alone."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `UsageError` where argparse prints its usage and exits."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(allow_abbrev=False, **options)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message with the command that shows what is allowed."""
+        msg = f"{message}; run: {self.prog} --help"
+        raise UsageError(msg)
+
+
+def text(value: str) -> str:
+    """Accept a text that says something."""
+    if not value.strip():
+        msg = f"{value!r} is empty; give some text"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def frame_count(value: str) -> int:
+    """Accept a number of frames: even, because frames are looked at in pairs, and at least 2."""
+    number = whole_number(value)
+    if number < 2 or number % 2:
+        nearest = max(2, number + number % 2)
+        msg = f"{value!r} is not an even number from 2 on (frames are looked at in pairs); try {nearest}"
+        raise argparse.ArgumentTypeError(msg)
+    return number
+
+
+def whole_number(value: str) -> int:
+    """Accept an integer from 0 on."""
+    try:
+        number = int(value)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**63:
+        msg = f"{value!r} is not a whole number from 0 on"
+        raise argparse.ArgumentTypeError(msg)
+    return number
+
+
+def seconds(value: str) -> float:
+    """Accept a time in seconds from 0 on."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        msg = f"{value!r} is not a time in seconds from 0 on; write it like 12.5"
+        raise argparse.ArgumentTypeError(msg)
+    return number
+
+
+def device(value: str) -> str:
+    """Accept the name of a torch device."""
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", value):
+        msg = f"{value!r} is not a device; use cpu, cuda, cuda:0 (or another number) or mps"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def ladder(num_frames: int | None, max_frames: int | None) -> tuple[int, int]:
+    """Complete and check the first and the last rung of the ladder of frames; each rung doubles the one before.
+
+    Raises:
+        UsageError: if the last rung is below the first or not reached by doubling it.
+    """
+    first = num_frames if num_frames is not None else min(DEFAULT_FRAMES, max_frames or DEFAULT_FRAMES)
+    last = max_frames if max_frames is not None else _last_rung(first, max(first, DEFAULT_MAX_FRAMES))
+    if last < first:
+        msg = f"--frames {first} is more than --max-frames {last}; lower it, or use --max-frames {first}"
+        raise UsageError(msg)
+    reached = _last_rung(first, last)
+    if reached != last:
+        allowed = f"use --max-frames {reached} or {2 * reached}"
+        msg = f"--max-frames {last} is not reached by doubling --frames {first}; {allowed}"
+        raise UsageError(msg)
+    return first, last
+
+
+def _last_rung(first: int, limit: int) -> int:
+    """Return the largest doubling of the first rung within the limit."""
+    while first * 2 <= limit:
+        first *= 2
+    return first

@@ -1,0 +1,103 @@
+"""What `ask` prints at the end: one JSON object for programs, or text for people.
+
+This module knows the result of the video question graph as plain data, and nothing of models or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vreason_agent.confidence import SIGNAL_NAMES, Confidence, describe_confidence
+
+DECISIONS = {
+    "accept": "accepted",
+    "more_frames": "looked at more frames",
+    "retry": "tried again",
+    "abstain": "abstained",
+}
+UNITS = {
+    "slope": " nats per token",
+    "num_increases": "",
+    "num_tokens": "",
+    "answer_probability": "",
+    "entropy_drop": "",
+}
+
+
+def to_json(result: Mapping[str, Any], model: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """Return the object that `ask --json` prints.
+
+    Args:
+        result: Output of the video question graph.
+        model: Name and settings of the model that answered.
+        seconds: Wall time of the whole command, loading included.
+
+    Returns:
+        `answer` and `choice` (option letter), both null when abstained; `best_guess` then holds them instead;
+        `confidence` the record; `decision` the last, with its reason and numbers; `attempts` every complete answer,
+        each with the decision it led to; `frames` the times in seconds that the answer rests on; `model`; `usage` of
+        all attempts together; `seconds`.
+    """
+    spent = result["spent"]
+    decisions = {decision["attempt"]: decision for decision in result["decisions"]}
+    return {
+        "answer": result["answer"],
+        "choice": result["choice"],
+        "best_guess": result["best_guess"],
+        "confidence": result["confidence"],
+        "decision": result["decision"],
+        "attempts": [{**attempt, "decision": decisions.get(attempt["attempt"])} for attempt in result["attempts"]],
+        "frames": result["frames"],
+        "model": dict(model),
+        "usage": {key: spent[key] for key in ("attempts", "frames", "tokens")},
+        "seconds": round(seconds, 3),
+    }
+
+
+def to_text(report: Mapping[str, Any]) -> str:
+    """Word the object of `to_json` for a person."""
+    confidence = Confidence.from_dict(report["confidence"])
+    usage, attempts = report["usage"], report["attempts"]
+    lines = [headline(report), "", "Confidence"]
+    lines += [f"  {sentence}" for sentence in describe_confidence(confidence)]
+    lines += [f"  {signals(confidence)}", "", f"Frames ({len(report['frames'])})", f"  {times(report['frames'])}"]
+    lines += ["", "Tried", *(f"  {attempt_line(attempt)}" for attempt in attempts), "", "Spent"]
+    answers = f"{usage['attempts']} answer{'s' * (usage['attempts'] != 1)}"
+    lines.append(f"  {answers}, {usage['frames']} frames, {usage['tokens']} tokens, {report['seconds']:.1f} s")
+    return "\n".join(lines)
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """Return the line with the answer, or with the best guess, marked as such."""
+    if report["answer"] is not None:
+        return f"Answer: {named(report['answer'], report['choice'])}"
+    guess = report["best_guess"] or {}
+    if guess.get("answer") is None:
+        return "No answer: the model abstained, and none of its attempts held an answer that could be read."
+    return f"No answer: the model abstained. Best guess: {named(guess['answer'], guess.get('choice'))}"
+
+
+def named(answer: str, choice: str | None) -> str:
+    """Return an answer with its option letter, if it has one that it does not consist of."""
+    return answer if choice in (None, answer) else f"{answer} (option {choice})"
+
+
+def signals(confidence: Confidence) -> str:
+    """Return the raw signals in one line, under their names; what was not measured is left out."""
+    values = [(name, confidence.signal(name)) for name in SIGNAL_NAMES]
+    measured = [f"{name} {value:.4g}{UNITS.get(name, ' nats')}" for name, value in values if value is not None]
+    return f"Raw signals: {', '.join(measured)}." if measured else "Raw signals: none were measured."
+
+
+def times(timestamps_seconds: Sequence[float]) -> str:
+    """Return times of frames in one line."""
+    return " ".join(f"{time:.2f}" for time in timestamps_seconds) + " s" if timestamps_seconds else "none"
+
+
+def attempt_line(attempt: Mapping[str, Any]) -> str:
+    """Return what one attempt answered, what was decided after it, and why."""
+    said = "no readable answer" if attempt["answer"] is None else repr(attempt["answer"])
+    line = f"{attempt['attempt']}. {attempt['num_frames']} frames: {said} ({attempt['seconds']:.1f} s)"
+    decision = attempt["decision"]
+    return line if decision is None else f"{line}; {DECISIONS[decision['action']]}: {decision['reason']}"

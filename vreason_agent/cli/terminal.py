@@ -1,0 +1,58 @@
+"""What a person sees while a command works: lines and tokens on stderr, and Ctrl-C that ends within a token.
+
+This module knows nothing of videos, models or graphs.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Progress:
+    """Progress on stderr, so that stdout holds the result alone; silent when quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self._in_tokens = False
+
+    def line(self, text: str) -> None:
+        """Print one line, after the running text if there is some."""
+        self.end_tokens()
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def token(self, text: str) -> None:
+        """Append a piece of the model's text as it comes."""
+        if text and not self.quiet:
+            print(text if self._in_tokens else f"  {text}", end="", file=sys.stderr, flush=True)
+            self._in_tokens = True
+
+    def end_tokens(self) -> None:
+        """End the line of running text."""
+        if self._in_tokens:
+            print(file=sys.stderr, flush=True)
+        self._in_tokens = False
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C sets before it raises: a generation on another thread can stop at its next token."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # signals reach the main thread only
+        return
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
