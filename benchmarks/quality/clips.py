@@ -1,0 +1,86 @@
+"""Clips of the bundled world as files on disk, with their questions and the oracle that knows their scenes.
+
+This module knows no model.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+
+from vreason_agent.evaluation import Answer, Question
+from vreason_agent.evaluation.dataset import load_questions
+from vreason_agent.tiny.questions import ABSENT_KINDS, ANSWERS
+from vreason_agent.tiny.render import CODECS, write_clip
+from vreason_agent.tiny.world import SceneSet, Split, make_clip, oracle
+
+ENDINGS = tuple(CODECS)
+
+
+def ensure_clips(data: Path, split: Split, num_clips: int, *, scene_set: SceneSet = "standard") -> list[Question]:
+    """Write the clips of seeds 0 to `num_clips` that are not there yet, and return their questions.
+
+    A clip whose scene the world would draw otherwise today is written anew.
+
+    Args:
+        data: Cache folder; a subfolder is made for the split and set.
+        split: `"dev"` for tuning, `"test"` for figures.
+        num_clips: Number of clips; one question each.
+        scene_set: `"standard"` or `"dense"`.
+    """
+    folder = data / f"{split}-{scene_set}"
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.setNumThreads(1)  # its threads fight with torch's
+    questions: list[Question] = []
+    for seed in range(num_clips):
+        questions += _ensure_clip(folder, seed, split, scene_set)
+        if sys.stderr.isatty() and seed % 20 == 0:
+            print(f"\rclips {seed}/{num_clips} ", end="", file=sys.stderr, flush=True)
+    return questions
+
+
+def _ensure_clip(folder: Path, seed: int, split: Split, scene_set: SceneSet) -> list[Question]:
+    clip = make_clip(seed, split, scene_set=scene_set)
+    place = folder / f"{seed:06d}"
+    facts = place / "clip.json"
+    if not facts.is_file() or json.loads(facts.read_text(encoding="utf-8")).get("signature") != clip.signature:
+        place.mkdir(exist_ok=True)
+        facts.unlink(missing_ok=True)  # the JSON is written last: where it is, the clip is whole
+        write_clip(place / f"clip{ENDINGS[seed % len(ENDINGS)]}", clip)
+    return [
+        replace(
+            question, id=f"{split}-{scene_set}-{seed}-{number}", video_id=str(seed), num_answers=_num_answers(question)
+        )
+        for number, question in enumerate(load_questions(place))
+    ]
+
+
+def oracle_answers(times_of: Callable[[Question], Sequence[float]]) -> Callable[[Sequence[Question]], list[Answer]]:
+    """Return a callable that answers from the true content of the sampled frames and nothing else.
+
+    Args:
+        times_of: Sampled times of a question's clip, in seconds.
+    """
+
+    def answer(batch: Sequence[Question]) -> list[Answer]:
+        return [_ask_oracle(question, times_of(question)) for question in batch]
+
+    return answer
+
+
+def _ask_oracle(question: Question, times: Sequence[float]) -> Answer:
+    details = question.details
+    clip = make_clip(details["seed"], details["split"], scene_set=details["scene_set"])
+    asked = next(item for item in clip.questions if item.question == question.question)
+    conclusion = oracle(clip, asked, times)
+    return Answer(text="\n".join(conclusion.lines), answer=conclusion.answer, details={"is_guess": conclusion.is_guess})
+
+
+def _num_answers(question: Question) -> int:
+    topic = question.details["topic"]
+    return len(ANSWERS[topic]) + (topic in ABSENT_KINDS)
