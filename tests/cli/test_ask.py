@@ -265,9 +265,7 @@ from vreason_agent.graphs import ScriptedChatModel
 class Endless(ScriptedChatModel):
     def _stream(self, messages, stop=None, run_manager=None, **kwargs):
         while True:
-            chunk = ChatGenerationChunk(message=AIMessageChunk(content="word "))
-            run_manager.on_llm_new_token("word ", chunk=chunk)
-            yield chunk
+            yield ChatGenerationChunk(message=AIMessageChunk(content="word "))
             time.sleep(0.05)
 
 ask.make_chat_model = lambda arguments: Endless(replies=[])
@@ -277,15 +275,15 @@ sys.exit(main(["ask", sys.argv[1], "What?"]))
 
 
 def test_ctrl_c_ends_within_a_token_with_exit_code_130(clip: str) -> None:
-    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, clip], stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    seen = b""
-    while b"word" not in seen:
-        piece = os.read(process.stderr.fileno(), 1000)
-        assert piece, seen.decode()
-        seen += piece
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=20)
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED, clip], stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        seen = b""
+        while b"word" not in seen:
+            piece = os.read(process.stderr.fileno(), 1000)
+            assert piece, seen.decode()
+            seen += piece
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=20)
     assert process.returncode == 130
     assert rest.decode().endswith("vreason-agent: interrupted\n")
     assert b"Traceback" not in rest
@@ -295,6 +293,6 @@ def test_schedules_are_those_of_the_decoding_config() -> None:
     from typing import get_args
 
     from vreason_agent.cli.parser import SCHEDULES
-    from vreason_agent.decoding import VReasonConfig
+    from vreason_agent.decoding.config import Schedule
 
-    assert set(get_args(VReasonConfig.model_fields["schedule"].annotation)) == set(SCHEDULES)
+    assert get_args(Schedule) == SCHEDULES

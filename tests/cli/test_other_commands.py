@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -136,11 +137,9 @@ def test_the_package_runs_as_a_module() -> None:
 
 def test_a_reader_that_goes_away_ends_the_command_quietly(clip: str) -> None:
     code = f"from vreason_agent.cli import main; import sys; sys.exit(main(['probe', {clip!r}]))"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    errors = process.stderr.read()
-    assert process.wait(timeout=60) == 1
-    process.stderr.close()
-    assert errors == b""
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    os.close(writer)
+    assert result.returncode == 1
+    assert result.stderr == b""

@@ -98,6 +98,6 @@ def times(timestamps_seconds: Sequence[float]) -> str:
 def attempt_line(attempt: Mapping[str, Any]) -> str:
     """Return what one attempt answered, what was decided after it, and why."""
     said = "no readable answer" if attempt["answer"] is None else repr(attempt["answer"])
-    line = f"{attempt['attempt']}. {attempt['num_frames']} frames: {said} ({attempt['seconds']:.1f} s)"
+    line = f"{attempt['attempt'] + 1}. {attempt['num_frames']} frames: {said} ({attempt['seconds']:.1f} s)"
     decision = attempt["decision"]
     return line if decision is None else f"{line}; {DECISIONS[decision['action']]}: {decision['reason']}"
