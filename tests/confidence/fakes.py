@@ -22,18 +22,19 @@ class HandTrace:
     def entropy_ema(self) -> list[float]:
         return self.entropy
 
-    @property
-    def peak_entropy(self) -> float | None:
-        return max(self.entropy, default=None)
+    def peak(self, stop: int | None = None) -> tuple[int, float] | None:
+        before = self.entropy[:stop]
+        return (before.index(max(before)), max(before)) if before else None
 
-    @property
-    def peak_step(self) -> int | None:
-        return self.entropy.index(max(self.entropy)) if self.entropy else None
+    def final_steps(self, stop: int | None = None) -> list[int]:
+        peak = self.peak(stop)
+        steps = [] if peak is None else range(peak[0] + 1, len(self.entropy[:stop]))
+        return [step for step in steps if not self.forced[step]]
 
     def final_entropy(self, stop: int | None = None) -> float | None:
-        after = [] if self.peak_step is None else self.entropy[self.peak_step + 1 : stop]
-        return sum(after) / len(after) if after else None
+        steps = self.final_steps(stop)
+        return sum(self.entropy[step] for step in steps) / len(steps) if steps else None
 
     def entropy_drop(self, stop: int | None = None) -> float | None:
-        final, peak = self.final_entropy(stop), self.peak_entropy
-        return None if final is None or not peak else (peak - final) / peak
+        final, peak = self.final_entropy(stop), self.peak(stop)
+        return None if final is None or peak is None else (peak[1] - final) / peak[1]

@@ -19,7 +19,6 @@ def test_every_named_signal_is_there_and_json_plain() -> None:
 
 def test_the_final_phase_ends_with_the_answer_and_not_with_the_text() -> None:
     trace = HandTrace([1.0, 2.0, 0.5, 0.7, 9.0])
-    trace.entropy[4] = 1.9
     signals = read_signals(trace, (2, 4))
     assert signals["final_entropy"] == pytest.approx(0.6)
     assert signals["entropy_drop"] == pytest.approx((2.0 - 0.6) / 2.0)
@@ -98,3 +97,22 @@ def test_confidence_imports_no_torch() -> None:
     code = f"import sys, vreason_agent.confidence; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_real_trace_is_read_with_its_own_definition_of_the_final_phase() -> None:
+    from vreason_agent.decoding import DecodingTrace, VReasonConfig
+    from vreason_agent.decoding.phase import Phase
+
+    entropy = (1.0, 1.0, 2.0, 0.8, 0.6, 0.4, 0.2)
+    trace = DecodingTrace(
+        config=VReasonConfig(min_final_steps=4),
+        entropy=entropy,
+        entropy_ema=(None, 1.0, 1.5, 1.4, 1.2, 1.0, 0.8),
+        logprobs=tuple(-value for value in entropy),
+        forced=(False,) * 7,
+        phase=(Phase.EXPLORATION,) * 7,
+    )
+    whole, short = read_signals(trace, (5, 7)), read_signals(trace, (4, 5))
+    assert whole["entropy_drop"] == trace.entropy_drop(7) == pytest.approx((1.5 - 0.5) / 1.5)
+    assert whole["peak_entropy"] == 1.5
+    assert short["entropy_drop"] is None

@@ -55,13 +55,11 @@ class Trace(Protocol):
     def unsteered_entropy(self) -> Sequence[float | None] | None:
         """Entropy of the base model at the same prefix, nats, where it was recorded."""
 
-    @property
-    def peak_entropy(self) -> float | None:
-        """Highest moving average, nats."""
+    def peak(self, stop: int | None = None) -> tuple[int, float] | None:
+        """Step and value (nats) of the highest moving average before `stop`."""
 
-    @property
-    def peak_step(self) -> int | None:
-        """Step of the highest moving average."""
+    def final_steps(self, stop: int | None = None) -> Sequence[int]:
+        """Steps from the peak to `stop`, without forced ones."""
 
     def final_entropy(self, stop: int | None = None) -> float | None:
         """Mean entropy from the peak to `stop`."""
@@ -90,11 +88,12 @@ def read_signals(trace: Trace, answer_span: Span | None = None) -> dict[str, flo
         `unsteered_final_entropy` as `final_entropy`, of the base model at the same prefixes, if it was recorded.
     """
     stop = answer_span[1] if answer_span else None
+    peak = trace.peak(stop)
     free = [value for value, forced in zip(trace.entropy, trace.forced, strict=True) if not forced]
     return {
         "final_entropy": trace.final_entropy(stop),
         "entropy_drop": trace.entropy_drop(stop),
-        "peak_entropy": trace.peak_entropy,
+        "peak_entropy": None if peak is None else peak[1],
         "mean_entropy": _mean(free),
         "weakest_window_entropy": _weakest_window(free),
         "answer_probability": _answer_probability(trace, answer_span),
@@ -150,17 +149,10 @@ def _weakest_window(values: Sequence[float]) -> float | None:
     return max(fmean(values[start : start + width]) for start in range(len(values) - width + 1))
 
 
-def _after_peak(trace: Trace, stop: int | None) -> Span | None:
-    if trace.peak_step is None:
-        return None
-    return trace.peak_step + 1, len(trace.entropy) if stop is None else stop
-
-
 def _num_increases(trace: Trace, stop: int | None) -> int | None:
-    span = _after_peak(trace, stop)
-    if span is None:
+    if trace.peak(stop) is None:
         return None
-    averages = [average for step in _free_steps(trace, span) if (average := trace.entropy_ema[step]) is not None]
+    averages = [average for step in trace.final_steps(stop) if (average := trace.entropy_ema[step]) is not None]
     return sum(later > earlier for earlier, later in pairwise(averages))
 
 
@@ -168,5 +160,4 @@ def _unsteered_final_entropy(trace: Trace, stop: int | None) -> float | None:
     unsteered = trace.unsteered_entropy
     if unsteered is None:
         return None
-    steps = _free_steps(trace, _after_peak(trace, stop))
-    return _mean([value for step in steps if (value := unsteered[step]) is not None])
+    return _mean([value for step in trace.final_steps(stop) if (value := unsteered[step]) is not None])

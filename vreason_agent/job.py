@@ -1,0 +1,91 @@
+"""One call of the chat model: what is to be generated, and its result as LangChain messages, whole or in chunks.
+
+`result` and the sum of `chunks` say the same; what is one value for the whole answer is on the last chunk only, because
+adding chunks adds numbers and joins texts. This module knows no thread and no message input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from vreason_agent.langchain_errors import GenerationTimeoutError
+from vreason_agent.model import Generation, GenerationRequest, StreamEvent, VideoLanguageModel
+from vreason_agent.reply import Reply
+from vreason_agent.splitting import OutputSplitter, Piece, split_output
+from vreason_agent.streaming import Item, OnToken, Stopper
+
+
+@dataclass
+class Job:
+    """A prepared request.
+
+    Attributes:
+        engine: Generates.
+        request: What it continues.
+        stopper: Ends it early.
+        make_reply: Puts a finished generation together with what was asked.
+        starts_in_reasoning: Whether the prompt ends inside `<think>`.
+    """
+
+    engine: VideoLanguageModel
+    request: GenerationRequest
+    stopper: Stopper
+    make_reply: Callable[[Generation], Reply]
+    starts_in_reasoning: bool = False
+    _splitter: OutputSplitter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._splitter = OutputSplitter(starts_in_reasoning=self.starts_in_reasoning)
+
+    def run(self, on_token: OnToken) -> Generation:
+        """Generate; `on_token` sees every token and may end it."""
+        return self.engine.generate([self.request], on_token=on_token)[0]
+
+    def result(self, generation: Generation) -> ChatResult:
+        """Return the whole message.
+
+        Raises:
+            GenerationTimeoutError: If time ran out.
+        """
+        self._check_time(generation)
+        reasoning, content = split_output(generation.text, starts_in_reasoning=self.starts_in_reasoning)
+        extra = {"additional_kwargs": {"reasoning_content": reasoning}} if reasoning else {}
+        message = AIMessage(content=content, **extra, **self._metadata(generation))
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def chunks(self, item: Item) -> Iterator[ChatGenerationChunk]:
+        """Return what becomes certain with one more event; for the finished generation the rest and all metadata.
+
+        Raises:
+            GenerationTimeoutError: If time ran out.
+        """
+        if isinstance(item, StreamEvent):
+            yield from map(_chunk, self._splitter.feed(item.text))
+            return
+        self._check_time(item)
+        yield from map(_chunk, self._splitter.finish())
+        last = AIMessageChunk(content="", chunk_position="last", **self._metadata(item))
+        yield ChatGenerationChunk(message=last)
+
+    def _metadata(self, generation: Generation) -> dict[str, Any]:
+        reply = self.make_reply(generation)
+        reasoning, _ = split_output(generation.text, starts_in_reasoning=self.starts_in_reasoning)
+        return {"response_metadata": reply.response_metadata(), "usage_metadata": reply.usage_metadata(reasoning)}
+
+    def _check_time(self, generation: Generation) -> None:
+        if self.stopper.is_timed_out:
+            num_tokens, limit = len(generation.token_ids), self.stopper.timeout_seconds
+            msg = f"timeout={limit:g} s passed after {num_tokens} tokens; raise timeout or lower max_tokens, num_frames"
+            raise GenerationTimeoutError(msg)
+
+
+def _chunk(piece: Piece) -> ChatGenerationChunk:
+    if piece.channel == "content":
+        return ChatGenerationChunk(message=AIMessageChunk(content=piece.text))
+    thought = {"reasoning_content": piece.text}
+    return ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs=thought))

@@ -1,0 +1,132 @@
+"""A finished generation as LangChain message fields: usage, confidence, trace and log-probabilities, all plain data.
+
+`invoke` and `stream` both take their metadata from here, so that they agree. This module knows no message input and no
+sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+
+from vreason_agent.confidence import Confidence, read_signals, token_span
+from vreason_agent.decoding import VReasonConfig
+from vreason_agent.looking import Look
+from vreason_agent.model import Generation, VideoLanguageModel
+from vreason_agent.model.prompts import ParsedAnswer, parse_answer
+
+MAX_TRACE_POINTS = 256
+PROVIDER = "vreason"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One generation, with what it was asked."""
+
+    engine: VideoLanguageModel
+    generation: Generation
+    looks: tuple[Look, ...]
+    options: tuple[str, ...]
+    vreason: VReasonConfig
+    has_logprobs: bool
+
+    def response_metadata(self) -> dict[str, Any]:
+        """Return everything about the answer that is not the answer; JSON-plain."""
+        metadata = {
+            "model_name": self.engine.name,
+            "model_provider": PROVIDER,
+            "finish_reason": self.generation.finish_reason,
+            "confidence": self.confidence().to_dict(),
+            "vreason": self._vreason(),
+            "frames": [look.to_dict() for look in self.looks],
+        }
+        return {**metadata, "logprobs": self._logprobs()} if self.has_logprobs else metadata
+
+    def usage_metadata(self, reasoning: str) -> UsageMetadata:
+        """Return the tokens read and written; video and reasoning tokens in the details."""
+        generation = self.generation
+        num_prompt, num_new = generation.prompt_tokens, len(generation.token_ids)
+        video: Any = {"video": generation.video_tokens}
+        return UsageMetadata(
+            input_tokens=num_prompt,
+            output_tokens=num_new,
+            total_tokens=num_prompt + num_new,
+            input_token_details=InputTokenDetails(**video),
+            output_token_details=OutputTokenDetails(reasoning=self._num_reasoning_tokens(reasoning)),
+        )
+
+    def confidence(self) -> Confidence:
+        """Return the confidence record of this one pass."""
+        parsed = parse_answer(self.generation.text, self.options)
+        span = token_span(self.generation.token_texts, parsed.answer_span)
+        signals = read_signals(self.generation.trace, span)
+        times = [float(second) for look in self.looks for second in look.timestamps_seconds]
+        evidence = {"num_frames": sum(look.num_frames for look in self.looks), "timestamps_seconds": times}
+        return Confidence(
+            answer={"text": parsed.answer, "choice": parsed.choice, "kind": _kind(parsed)},
+            signals=signals,
+            steering=self._steering(signals["unsteered_final_entropy"]),
+            evidence={**evidence, "rungs": []},
+            warnings=tuple(self._warnings(parsed, has_span=span is not None)),
+        )
+
+    def _steering(self, unsteered: float | None) -> dict[str, Any]:
+        is_steered = self.generation.trace.steered
+        return {
+            "vreason": "on" if is_steered else "off",
+            "schedule": self.vreason.schedule,
+            "entropy_seen": "steered" if is_steered else "unsteered",
+            "unsteered_final_entropy": unsteered,
+        }
+
+    def _warnings(self, parsed: ParsedAnswer, *, has_span: bool) -> list[str]:
+        found = {
+            "truncated": self.generation.finish_reason == "length",
+            "unparsed": parsed.answer is None,
+            "answer_not_located": parsed.answer is not None and not has_span,
+            "steered": self.generation.trace.steered,
+            "toy_model": self.engine.is_bundled,
+        }
+        return [*(code for code, is_found in found.items() if is_found), *self.generation.notes]
+
+    def _vreason(self) -> dict[str, Any]:
+        trace = self.generation.trace
+        stride = max(1, -(-len(trace.entropy) // MAX_TRACE_POINTS))
+        series = {
+            "stride": stride,
+            "entropy": [round(float(value), 4) for value in trace.entropy[::stride]],
+            "phase": [str(phase) for phase in trace.phase[::stride]],
+        }
+        return {"config": self.vreason.to_dict(), "steered": trace.steered, **trace.summary(), **series}
+
+    def _num_reasoning_tokens(self, reasoning: str) -> int:
+        if not reasoning:
+            return 0
+        start = self.generation.text.find(reasoning)
+        span = token_span(self.generation.token_texts, (start, start + len(reasoning)))
+        return span[1] - span[0] if span else 0
+
+    def _logprobs(self) -> dict[str, Any]:
+        generation = self.generation
+        alternatives: Sequence[Sequence[tuple[int, float]]] = generation.top_logprobs or [()] * len(
+            generation.token_ids
+        )
+        rows = zip(generation.token_ids, generation.trace.logprobs, alternatives, strict=True)
+        content = [
+            {**self._token(token, logprob), "top_logprobs": [self._token(*alternative) for alternative in others]}
+            for token, logprob, others in rows
+        ]
+        return {"content": content, "refusal": None}
+
+    def _token(self, token_id: int, logprob: float) -> dict[str, Any]:
+        text = self.engine.tokenizer.decode([token_id], skip_special_tokens=False)
+        return {"token": text, "bytes": list(text.encode()), "logprob": float(logprob)}
+
+
+def _kind(parsed: ParsedAnswer) -> str:
+    if parsed.answer is None:
+        return "unparsed"
+    return "choice" if parsed.choice else "open"
