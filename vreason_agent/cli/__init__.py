@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from vreason_agent.cli import ask, demo_video, doctor, probe
 from vreason_agent.cli.parser import Parser, UsageError
+from vreason_agent.cli.terminal import silence_libraries
 from vreason_agent.errors import VReasonError
 
 EXIT_FAILED = 1
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every error becomes one line on stderr."""
     try:
         arguments = build_parser().parse_args(argv)
+        silence_libraries()
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except UsageError as error:

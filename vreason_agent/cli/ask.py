@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vreason_agent.cli.parser import SCHEDULES, UsageError, device, frame_count, ladder, seconds, text, whole_number
 from vreason_agent.cli.report import DECISIONS, times, to_json, to_text
-from vreason_agent.cli.terminal import Progress, interruptible
+from vreason_agent.cli.terminal import Progress, interruptible, warnings_as_lines
 from vreason_agent.errors import ConfigError, VideoError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     progress = Progress(quiet=arguments.quiet)
     began = time.perf_counter()
     check_video(arguments, progress)
-    with interruptible() as stopped:
+    with interruptible() as stopped, warnings_as_lines(progress):
         chat_model = make_chat_model(arguments)
         model = describe_model(chat_model)
         progress.line(f"model: {model['name']} on {model['device']}")
@@ -143,7 +143,17 @@ def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
 
 def describe_model(chat_model: Any) -> dict[str, Any]:
     """Load the model and return its name and where it runs; `bundled` marks the toy model."""
-    raise NotImplementedError
+    from vreason_agent.model.source import BUNDLED_NAME
+
+    engine = chat_model.engine
+    return {
+        "name": engine.name,
+        "revision": engine.revision,
+        "family": engine.family.name,
+        "device": str(engine.device),
+        "dtype": str(engine.dtype).removeprefix("torch."),
+        "bundled": engine.name == BUNDLED_NAME,
+    }
 
 
 def follow(

@@ -137,7 +137,7 @@ def check_model(model: str | None, device: str | None) -> str:
     speeds = [f"{schedule} {tokens_per_second(loaded, schedule):.0f}" for schedule in ("off", "switching")]
     dtype = str(loaded.dtype).removeprefix("torch.")
     return (
-        f"{loaded.name}: {loaded.family.model_type}, {num_parameters / 1e6:.1f} million parameters, {dtype} on "
+        f"{loaded.name}: {loaded.family.name}, {num_parameters / 1e6:.1f} million parameters, {dtype} on "
         f"{loaded.device}, context of {loaded.context_length} tokens; loaded in {load_seconds:.1f} s; "
         f"tokens per second by schedule: {', '.join(speeds)}"
     )

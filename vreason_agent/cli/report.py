@@ -39,7 +39,6 @@ def to_json(result: Mapping[str, Any], model: Mapping[str, Any], seconds: float)
         each with the decision it led to; `frames` the times in seconds that the answer rests on; `model`; `usage` of
         all attempts together; `seconds`.
     """
-    spent = result["spent"]
     decisions = {decision["attempt"]: decision for decision in result["decisions"]}
     return {
         "answer": result["answer"],
@@ -50,21 +49,28 @@ def to_json(result: Mapping[str, Any], model: Mapping[str, Any], seconds: float)
         "attempts": [{**attempt, "decision": decisions.get(attempt["attempt"])} for attempt in result["attempts"]],
         "frames": result["frames"],
         "model": dict(model),
-        "usage": {key: spent[key] for key in ("attempts", "frames", "tokens")},
+        "usage": usage(result["attempts"]),
         "seconds": round(seconds, 3),
     }
+
+
+def usage(attempts: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return what all attempts together used."""
+    tokens = {f"{kind}_tokens": sum(attempt["tokens"][kind] for attempt in attempts) for kind in ("input", "output")}
+    return {"attempts": len(attempts), "frames": sum(attempt["num_frames"] for attempt in attempts), **tokens}
 
 
 def to_text(report: Mapping[str, Any]) -> str:
     """Word the object of `to_json` for a person."""
     confidence = Confidence.from_dict(report["confidence"])
-    usage, attempts = report["usage"], report["attempts"]
+    used, attempts = report["usage"], report["attempts"]
     lines = [headline(report), "", "Confidence"]
     lines += [f"  {sentence}" for sentence in describe_confidence(confidence)]
     lines += [f"  {signals(confidence)}", "", f"Frames ({len(report['frames'])})", f"  {times(report['frames'])}"]
     lines += ["", "Tried", *(f"  {attempt_line(attempt)}" for attempt in attempts), "", "Spent"]
-    answers = f"{usage['attempts']} answer{'s' * (usage['attempts'] != 1)}"
-    lines.append(f"  {answers}, {usage['frames']} frames, {usage['tokens']} tokens, {report['seconds']:.1f} s")
+    answers = f"{used['attempts']} answer{'s' * (used['attempts'] != 1)}"
+    tokens = f"{used['input_tokens']} tokens read, {used['output_tokens']} written"
+    lines.append(f"  {answers}, {used['frames']} frames, {tokens}, {report['seconds']:.1f} s")
     return "\n".join(lines)
 
 

@@ -5,12 +5,26 @@ This module knows nothing of videos, models or graphs.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+NATIVE_LOGS = {
+    "OPENCV_LOG_LEVEL": "SILENT",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",  # AV_LOG_QUIET
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+def silence_libraries() -> None:
+    """Keep libraries from printing beside the command's own lines; a level that the shell sets is kept."""
+    for name, level in NATIVE_LOGS.items():
+        os.environ.setdefault(name, level)
 
 
 class Progress:
@@ -29,7 +43,8 @@ class Progress:
     def token(self, text: str) -> None:
         """Append a piece of the model's text as it comes."""
         if text and not self.quiet:
-            print(text if self._in_tokens else f"  {text}", end="", file=sys.stderr, flush=True)
+            indented = text.replace("\n", "\n  ")
+            print(indented if self._in_tokens else f"  {indented}", end="", file=sys.stderr, flush=True)
             self._in_tokens = True
 
     def end_tokens(self) -> None:
@@ -37,6 +52,20 @@ class Progress:
         if self._in_tokens:
             print(file=sys.stderr, flush=True)
         self._in_tokens = False
+
+
+@contextmanager
+def warnings_as_lines(progress: Progress) -> Iterator[None]:
+    """Show each warning once, as a line of progress."""
+
+    def show(message: Warning | str, *_: object) -> None:
+        progress.line(f"warning: {' '.join(str(message).split())}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", UserWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+
+import pytest
+
+from vreason_agent.cli.terminal import Progress, interruptible, warnings_as_lines
+
+
+def test_running_text_is_indented_and_ended_before_the_next_line(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(quiet=False)
+    for piece in ("0.0 red", " square\n", "3.1 blue"):
+        progress.token(piece)
+    progress.line("next")
+    assert capsys.readouterr().err == "  0.0 red square\n  3.1 blue\nnext\n"
+
+
+def test_quiet_progress_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(quiet=True)
+    progress.token("text")
+    progress.line("line")
+    assert capsys.readouterr().err == ""
+
+
+def test_warnings_become_lines_without_file_and_line_number(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings_as_lines(Progress(quiet=False)):
+        for _ in range(2):
+            warnings.warn("frames 1 and 2\nlook the same in time", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == "warning: frames 1 and 2 look the same in time\n"
+
+
+def test_ctrl_c_sets_the_event_before_it_raises_and_the_old_handler_comes_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible() as stopped:
+        os.kill(os.getpid(), signal.SIGINT)
+    assert stopped.is_set()
+    assert signal.getsignal(signal.SIGINT) is before
