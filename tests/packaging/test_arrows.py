@@ -1,0 +1,95 @@
+"""Which part of the package may import which: the arrows of docs/architecture.md, held to the code."""
+
+from __future__ import annotations
+
+import ast
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LANGCHAIN = {"langchain_core", "langgraph"}
+MODELS = {"torch", "transformers", "safetensors", "tokenizers", "huggingface_hub"}
+# The modules beside the folders are the chat model and what it is made of.
+CHAT = {path.stem for path in (ROOT / "vreason_agent").glob("*.py")} - {"__init__", "__main__", "errors"}
+
+# Part: (parts of this package it may import, libraries it may not).
+ARROWS: dict[str, tuple[set[str], set[str]]] = {
+    "errors": (set(), {*LANGCHAIN, *MODELS, "cv2", "numpy", "pydantic"}),
+    "video": ({"errors"}, {*LANGCHAIN, *MODELS}),
+    "decoding": ({"errors"}, {*LANGCHAIN, "cv2"}),
+    "model": ({"errors", "video", "decoding"}, LANGCHAIN),
+    "confidence": ({"errors"}, {*LANGCHAIN, *MODELS, "cv2"}),
+    "tools": ({"errors", "video"}, {*MODELS, "langgraph"}),
+    "graphs": ({"errors", "video", "confidence", "question"}, {*MODELS, "cv2"}),
+    "evaluation": ({"errors"}, {*LANGCHAIN, *MODELS}),
+    "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
+    "cli": ({"errors", "video", "decoding", "model", "confidence", "chat_model", "graphs", "tiny"}, set()),
+    **{part: ({"errors", "video", "decoding", "model", "confidence", *CHAT}, {"langgraph"}) for part in CHAT},
+}
+
+
+def files_of(part: str) -> list[Path]:
+    module = ROOT / "vreason_agent" / f"{part}.py"
+    return [module] if module.exists() else sorted((ROOT / "vreason_agent" / part).glob("**/*.py"))
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the absolute names that a file imports, inside functions and for type checkers too."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    package = ".".join(parts[:-1])
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            module = resolve_name("." * node.level + module, package) if node.level else module
+            names |= {module} if module != "vreason_agent" else {f"vreason_agent.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("part", ARROWS)
+def test_a_part_imports_only_what_its_arrows_allow(part: str) -> None:
+    allowed, forbidden = ARROWS[part]
+    assert files_of(part), f"{part} has no files"
+    wrong = []
+    for path in files_of(part):
+        for name in imports_of(path):
+            top, _, rest = name.partition(".")
+            target = rest.partition(".")[0]
+            inside = top == "vreason_agent" and target not in {"", "__version__", part, *allowed}
+            if inside or top in forbidden:
+                wrong.append(f"{path.name}: {name}")
+    assert wrong == []
+
+
+def test_every_folder_of_the_package_has_its_arrows() -> None:
+    folders = {path.parent.name for path in (ROOT / "vreason_agent").glob("*/__init__.py")}
+    assert folders <= set(ARROWS)
+    assert "chat_model" in CHAT
+
+
+def test_only_the_command_line_prints() -> None:
+    printing = [
+        str(path.relative_to(ROOT))
+        for part in sorted(set(ARROWS) - {"cli"})
+        for path in files_of(part)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    # Programs of their own, run as `python -m`: the clip writer, the training, and what reports on them.
+    assert [name for name in printing if not name.startswith("vreason_agent/tiny/")] == []
+
+
+def test_only_the_command_line_catches_every_exception() -> None:
+    catching = [
+        str(path.relative_to(ROOT))
+        for part in ARROWS
+        for path in files_of(part)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
+    ]
+    assert catching == ["vreason_agent/cli/__init__.py"]
