@@ -60,4 +60,4 @@ build: $(DEV)
 	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info $(DEMO) $(DEMO:.mp4=.json) .mypy_cache .pytest_cache .ruff_cache .hypothesis
