@@ -7,26 +7,79 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-_PUBLIC = {
-    "PixelBudget": "preprocess",
-    "VisionInput": "preprocess",
-    "VisionSettings": "preprocess",
-    "preprocess_frames": "preprocess",
+__all__ = [
+    "Generation",
+    "GenerationRequest",
+    "ImagePart",
+    "ModelFamily",
+    "Part",
+    "PixelBudget",
+    "Role",
+    "SamplingParams",
+    "Segment",
+    "StreamEvent",
+    "TextPart",
+    "Turn",
+    "VideoLanguageModel",
+    "VideoLayout",
+    "VideoPart",
+    "VisionInput",
+    "VisionSettings",
+    "VisionUse",
+    "family_for",
+    "load_model",
+    "loaded_models",
+    "preprocess_frames",
+    "register_family",
+    "registered_families",
+    "unload",
+]
+
+_MODULES = {
+    "engine": "VideoLanguageModel",
+    "family": "ModelFamily Segment VideoLayout family_for register_family registered_families",
+    "parts": "Generation GenerationRequest ImagePart Part Role SamplingParams StreamEvent TextPart Turn VideoPart "
+    "VisionUse",
+    "preprocess": "PixelBudget VisionInput VisionSettings preprocess_frames",
+    "registry": "load_model loaded_models unload",
 }
-__all__ = sorted(_PUBLIC)
 
 if TYPE_CHECKING:
+    from vreason_agent.model.engine import VideoLanguageModel
+    from vreason_agent.model.family import (
+        ModelFamily,
+        Segment,
+        VideoLayout,
+        family_for,
+        register_family,
+        registered_families,
+    )
+    from vreason_agent.model.parts import (
+        Generation,
+        GenerationRequest,
+        ImagePart,
+        Part,
+        Role,
+        SamplingParams,
+        StreamEvent,
+        TextPart,
+        Turn,
+        VideoPart,
+        VisionUse,
+    )
     from vreason_agent.model.preprocess import PixelBudget, VisionInput, VisionSettings, preprocess_frames
+    from vreason_agent.model.registry import load_model, loaded_models, unload
 else:
 
     def __getattr__(name: str) -> Any:
         """Import the module that defines a public name when the name is first asked for."""
-        if name not in _PUBLIC:
+        module = next((module for module, names in _MODULES.items() if name in names.split()), None)
+        if module is None:
             msg = f"module 'vreason_agent.model' has no attribute {name!r}; it has: {', '.join(__all__)}"
             raise AttributeError(msg)
         from importlib import import_module
 
-        value = getattr(import_module(f"vreason_agent.model.{_PUBLIC[name]}"), name)
+        value = getattr(import_module(f"vreason_agent.model.{module}"), name)
         globals()[name] = value
         return value
 

@@ -22,9 +22,11 @@ from vreason_agent.errors import ConfigError
 
 __all__ = [
     "MAX_ASPECT_RATIO",
+    "FrameFit",
     "PixelBudget",
     "VisionInput",
     "VisionSettings",
+    "fit_frames",
     "normalize",
     "patchify",
     "preprocess_frames",
@@ -128,6 +130,16 @@ class VisionInput:
     width_px: int
 
 
+@dataclass(frozen=True)
+class FrameFit:
+    """What frames will be after the resize; the fields are those of `VisionInput`."""
+
+    grid_thw: tuple[int, int, int]
+    num_tokens: int
+    height_px: int
+    width_px: int
+
+
 def smart_resize(height: int, width: int, *, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
     """Return (height, width) as multiples of `factor` px with an area in [min_pixels, max_pixels], keeping the aspect.
 
@@ -189,6 +201,21 @@ def patchify(frames: torch.Tensor, settings: VisionSettings) -> tuple[torch.Tens
     return patches.reshape(math.prod(grid), settings.patch_dim), grid
 
 
+def fit_frames(num_frames: int, height: int, width: int, settings: VisionSettings, budget: PixelBudget) -> FrameFit:
+    """Work out how frames of `width` x `height` px will be resized and what they will cost, without touching a pixel.
+
+    Raises:
+        ConfigError: the frames are too elongated.
+    """
+    limit = budget.frame_max_pixels(num_frames, frames_per_pair=settings.temporal_patch_size)
+    height_px, width_px = smart_resize(
+        height, width, factor=settings.factor, min_pixels=budget.min_pixels, max_pixels=limit
+    )
+    num_pairs = math.ceil(num_frames / settings.temporal_patch_size)
+    grid = (num_pairs, height_px // settings.patch_size, width_px // settings.patch_size)
+    return FrameFit(grid, math.prod(grid) // settings.merge_size**2, height_px, width_px)
+
+
 def preprocess_frames(frames: np.ndarray, settings: VisionSettings, budget: PixelBudget) -> VisionInput:
     """Turn frames into what the vision tower takes: resize, rescale, normalize, patchify.
 
@@ -206,11 +233,8 @@ def preprocess_frames(frames: np.ndarray, settings: VisionSettings, budget: Pixe
             f"frames of shape {frames.shape} and dtype {frames.dtype}: expected uint8 (num_frames, height, width, 3) "
             "in RGB with at least one frame; convert with np.asarray(frames, dtype=np.uint8)"
         )
-    num_frames, height, width = frames.shape[:3]
-    limit = budget.frame_max_pixels(num_frames, frames_per_pair=settings.temporal_patch_size)
-    height_px, width_px = smart_resize(
-        height, width, factor=settings.factor, min_pixels=budget.min_pixels, max_pixels=limit
-    )
+    fit = fit_frames(*frames.shape[:3], settings, budget)
     pictures = torch.tensor(frames).permute(0, 3, 1, 2).contiguous()  # (num_frames, 3, height, width) uint8
-    patches, grid = patchify(normalize(resize_frames(pictures, height_px, width_px), settings), settings)
-    return VisionInput(patches, grid, math.prod(grid) // settings.merge_size**2, height_px, width_px)
+    resized = resize_frames(pictures, fit.height_px, fit.width_px)
+    patches, grid = patchify(normalize(resized, settings), settings)
+    return VisionInput(patches, grid, fit.num_tokens, fit.height_px, fit.width_px)

@@ -1,0 +1,289 @@
+"""Turns to token ids: the chat template, the video and image tokens in their places, and the positions of all of them.
+
+Text of a turn can never become a special token. The template is rendered with markers in place of texts, so that the
+vision placeholders found afterwards are the template's own; a text that spells `<|im_end|>` or `<|video_pad|>` is
+tokenized letter by letter.
+
+This module does not know about pixels, weights or decoding.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jinja2 import TemplateError
+
+from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError
+from vreason_agent.model.family import ModelFamily, PairTimes, Segment
+from vreason_agent.model.parts import ImagePart, Part, TextPart, Turn, VideoPart, VisionUse
+from vreason_agent.model.positions import Span, mrope_positions
+from vreason_agent.model.preprocess import FrameFit, PixelBudget, VisionSettings, fit_frames
+
+__all__ = ["EncodedPrompt", "PromptEncoder", "VisionSpec"]
+
+_MARK = "\ue000{}\ue001"
+_MARKED = re.compile("\ue000(\\d+)\ue001")
+
+
+@dataclass(frozen=True)
+class VisionSpec:
+    """How one kind of picture is cut, and what it may cost."""
+
+    settings: VisionSettings
+    budget: PixelBudget
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A prompt as the model takes it, pixels not computed yet.
+
+    Attributes:
+        input_ids: int64 `(num_tokens,)`.
+        position_ids: int64 `(3, num_tokens)`: time, height, width.
+        video_mask: bool `(num_tokens,)`, true at video tokens.
+        videos: the video parts in the order of the prompt.
+        video_grids: grid (pairs, patch rows, patch columns) of every video segment, in the order of the prompt.
+        images: the image parts in the order of the prompt.
+        image_grids: the same for images.
+        uses: what each picture costs, in the order of the prompt.
+        notes: what the families' layouts say about time.
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    video_mask: torch.Tensor
+    videos: tuple[VideoPart, ...] = ()
+    video_grids: tuple[tuple[int, int, int], ...] = ()
+    images: tuple[ImagePart, ...] = ()
+    image_grids: tuple[tuple[int, int, int], ...] = ()
+    uses: tuple[VisionUse, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        """Length of the prompt."""
+        return len(self.input_ids)
+
+
+class PromptEncoder:
+    """Encodes turns for one model."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        chat_template: str,
+        family: ModelFamily,
+        config: Any,
+        *,
+        video: VisionSpec,
+        image: VisionSpec,
+        source: str,
+    ) -> None:
+        """Keep what the prompts of a model are made from, and check that it takes video.
+
+        Raises:
+            ModelLoadError: the config or the chat template has no place for a video.
+        """
+        self.video, self.image = video, image
+        self._tokenizer, self._template, self._family, self._config = tokenizer, chat_template, family, config
+        self._special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+        names = ("video_token_id", "image_token_id", "vision_start_token_id", "vision_end_token_id")
+        ids = [getattr(config, name, None) for name in names]
+        tokens = [None if i is None else tokenizer.convert_ids_to_tokens(i) for i in ids]
+        if not all(tokens) or tokens[0] not in self._special:
+            raise ModelLoadError(
+                f"model {source!r} has no special token for video: config.json must name {', '.join(names)} and the "
+                "tokenizer must have them. Choose a video-language model, for example Qwen/Qwen2.5-VL-3B-Instruct"
+            )
+        self._video_token, self._image_token, self._start, self._end = (str(token) for token in tokens)
+        self._video_id, self._image_id = ids[0], ids[1]
+        block = f"(?:{re.escape(self._start)})?{{}}(?:{re.escape(self._end)})?"
+        kinds = "|".join(block.format(re.escape(token)) for token in (self._video_token, self._image_token))
+        self._placeholder = re.compile(f"({kinds}|{_MARKED.pattern.replace('(', '(?:')})")
+        self._check_template(source)
+
+    def encode(self, turns: Sequence[Turn]) -> EncodedPrompt:
+        """Encode a conversation, ready for the assistant's next words.
+
+        Raises:
+            ConfigError: no turn, or the last one is the assistant's.
+            GenerationError: the template refuses the turns or drops a part of them.
+        """
+        if not turns or turns[-1].role == "assistant":
+            last = repr(turns[-1].role) if turns else "missing"
+            raise ConfigError(f"the last turn is {last}: it must be user or tool; add the question as a user turn")
+        draft = _Draft(self._tokenizer)
+        for piece in self._pieces(turns):
+            if isinstance(piece, VideoPart):
+                self._add_video(draft, piece)
+            elif isinstance(piece, ImagePart):
+                self._add_image(draft, piece)
+            elif isinstance(piece, TextPart):
+                draft.add_text(piece.text, is_plain=any(token in piece.text for token in self._special))
+            else:
+                draft.add_text(piece)
+        return draft.finish(self._video_id)
+
+    def _pieces(self, turns: Sequence[Turn]) -> Iterator[str | Part]:
+        """Render the template and put the parts back where their places are."""
+        texts: list[TextPart] = []
+        messages = [{"role": turn.role, "content": _content(turn, texts)} for turn in turns]
+        pictures = {
+            kind: iter([part for turn in turns for part in turn.parts if isinstance(part, kind)])
+            for kind in (VideoPart, ImagePart)
+        }
+        num_places = 0
+        for piece in self._placeholder.split(self._render(messages)):
+            if mark := _MARKED.fullmatch(piece):
+                yield texts[int(mark[1])]
+            elif self._placeholder.fullmatch(piece):
+                yield self._picture(piece, pictures)
+            else:
+                yield piece
+                continue
+            num_places += 1
+        num_parts = sum(len(turn.parts) for turn in turns)
+        if num_places != num_parts:
+            raise GenerationError(
+                f"the chat template of this model kept {num_places} of {num_parts} parts of the conversation; check "
+                "the roles, and give system turns text only"
+            )
+
+    def _picture(self, place: str, pictures: dict[Any, Iterator[Any]]) -> VideoPart | ImagePart:
+        kind = VideoPart if self._video_token in place else ImagePart
+        picture: VideoPart | ImagePart | None = next(pictures[kind], None)
+        if picture is None:
+            raise GenerationError(
+                f"the chat template of this model has more places than there are parts ({kind.__name__}); pass the "
+                "turns without pictures in system and tool roles"
+            )
+        return picture
+
+    def _render(self, messages: list[dict[str, Any]]) -> str:
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    messages, chat_template=self._template, tokenize=False, add_generation_prompt=True
+                )
+            )
+        except TemplateError as exc:
+            roles = [message["role"] for message in messages]
+            raise GenerationError(
+                f"the chat template of this model refuses turns with the roles {roles}: {exc}. Start with system or "
+                "user and alternate user and assistant"
+            ) from exc
+
+    def _check_template(self, source: str) -> None:
+        rendered = self._render([{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "?"}]}])
+        if self._video_token not in rendered:
+            raise ModelLoadError(
+                f"the chat template of model {source!r} has no place for a video ({self._video_token}). Use a model "
+                "whose chat_template accepts video, for example Qwen/Qwen2.5-VL-3B-Instruct"
+            )
+
+    def _add_video(self, draft: _Draft, part: VideoPart) -> None:
+        fit = fit_frames(*part.images.shape[:3], self.video.settings, self.video.budget)
+        pairs = _pair_times(part.timestamps_seconds, self.video.settings.temporal_patch_size)
+        layout = self._family.lay_out_video(pairs, self._config)
+        for piece in layout.pieces:
+            if isinstance(piece, Segment):
+                self._add_segment(draft, piece, fit, self._video_id)
+                draft.video_grids.append((piece.num_pairs, *fit.grid_thw[1:]))
+            else:
+                draft.add_text(piece)
+        draft.videos.append(part)
+        draft.uses.append(VisionUse("video", len(part.images), fit.height_px, fit.width_px, fit.num_tokens))
+        draft.notes.extend(note for note in layout.notes if note not in draft.notes)
+
+    def _add_image(self, draft: _Draft, part: ImagePart) -> None:
+        fit = fit_frames(1, *part.image.shape[:2], self.image.settings, self.image.budget)
+        self._add_segment(draft, Segment(1), fit, self._image_id)
+        draft.image_grids.append(fit.grid_thw)
+        draft.images.append(part)
+        draft.uses.append(VisionUse("image", 1, fit.height_px, fit.width_px, fit.num_tokens))
+
+    def _add_segment(self, draft: _Draft, segment: Segment, fit: FrameFit, token_id: int) -> None:
+        merge = self.video.settings.merge_size
+        grid = (segment.num_pairs, fit.grid_thw[1] // merge, fit.grid_thw[2] // merge)
+        draft.add_text(self._start)
+        draft.add_vision(token_id, Span(grid[0] * grid[1] * grid[2], grid, segment.positions_per_pair))
+        draft.add_text(self._end)
+
+
+@dataclass
+class _Draft:
+    """A prompt in the making: text is gathered and tokenized in one go up to the next picture."""
+
+    tokenizer: Any
+    ids: list[int] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    videos: list[VideoPart] = field(default_factory=list)
+    video_grids: list[tuple[int, int, int]] = field(default_factory=list)
+    images: list[ImagePart] = field(default_factory=list)
+    image_grids: list[tuple[int, int, int]] = field(default_factory=list)
+    uses: list[VisionUse] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _text: str = ""
+
+    def add_text(self, text: str, *, is_plain: bool = False) -> None:
+        """Add text; plain text is tokenized by itself, names of special tokens in it staying text."""
+        if not is_plain:
+            self._text += text
+            return
+        self._flush()
+        self._extend(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+    def add_vision(self, token_id: int, span: Span) -> None:
+        self._flush()
+        self.ids.extend([token_id] * span.num_tokens)
+        self.spans.append(span)
+
+    def finish(self, video_id: int) -> EncodedPrompt:
+        self._flush()
+        input_ids = torch.tensor(self.ids, dtype=torch.long)
+        return EncodedPrompt(
+            input_ids=input_ids,
+            position_ids=mrope_positions(self.spans),
+            video_mask=input_ids == video_id,
+            videos=tuple(self.videos),
+            video_grids=tuple(self.video_grids),
+            images=tuple(self.images),
+            image_grids=tuple(self.image_grids),
+            uses=tuple(self.uses),
+            notes=tuple(self.notes),
+        )
+
+    def _flush(self) -> None:
+        if self._text:
+            self._extend(self.tokenizer(self._text, add_special_tokens=False)["input_ids"])
+            self._text = ""
+
+    def _extend(self, ids: list[int]) -> None:
+        self.ids.extend(ids)
+        self.spans.append(Span(len(ids)))
+
+
+def _content(turn: Turn, texts: list[TextPart]) -> str | list[dict[str, str]]:
+    """One turn's content for the template, with a mark for every text; a turn of text alone stays a string."""
+    content: list[dict[str, str]] = []
+    for part in turn.parts:
+        if isinstance(part, TextPart):
+            content.append({"type": "text", "text": _MARK.format(len(texts))})
+            texts.append(part)
+        else:
+            content.append({"type": "image" if isinstance(part, ImagePart) else "video"})
+    if all(item["type"] == "text" for item in content):
+        return "".join(item["text"] for item in content)
+    return content
+
+
+def _pair_times(times: Sequence[float], frames_per_pair: int) -> list[PairTimes]:
+    """First and last time of every temporal pair; the last frame is repeated to fill the last pair."""
+    last = len(times) - 1
+    return [
+        (times[start], times[min(start + frames_per_pair - 1, last)]) for start in range(0, len(times), frames_per_pair)
+    ]

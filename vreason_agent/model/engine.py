@@ -1,0 +1,225 @@
+"""`VideoLanguageModel`: requests in, generations out.
+
+One generation runs at a time per model (a lock), positions are explicit and features are computed per prompt, so what a
+request gets does not depend on what was asked before, beside it, or from another thread. Every sampled request draws
+from its own `torch.Generator`.
+
+This module does not know about files, hubs, LangChain or where frames come from.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import torch
+from transformers import GenerationConfig
+
+from vreason_agent.decoding import DecodeResult, TokenEvent, VReasonConfig, decode
+from vreason_agent.errors import GenerationError
+from vreason_agent.model.encoding import EncodedPrompt, PromptEncoder
+from vreason_agent.model.family import ModelFamily
+from vreason_agent.model.parts import Generation, GenerationRequest, SamplingParams, StreamEvent, Turn
+from vreason_agent.model.positions import pad_left
+from vreason_agent.model.stream import TextStream
+from vreason_agent.model.vision import preprocess_prompt, vision_inputs
+
+__all__ = ["OnToken", "VideoLanguageModel"]
+
+OnToken: TypeAlias = Callable[[StreamEvent], bool | None]
+"""Called with every event of a stream; returning True ends that row."""
+
+
+@dataclass(eq=False)
+class VideoLanguageModel:
+    """A loaded model. Make one with `load_model`.
+
+    Attributes:
+        name: what it was asked for by: `tiny`, a folder or a hub id.
+        revision: the hub revision asked for.
+        family: how its prompts and positions are made.
+        hf_model: the transformers model, frozen, in evaluation mode.
+        tokenizer: the transformers tokenizer.
+        encoder: turns to token ids; its `video` and `image` say what a frame may cost.
+        device: where it runs.
+        dtype: precision of the weights.
+        context_length: most tokens, prompt and answer together.
+        stop_token_ids: end-of-sequence tokens.
+        pad_token_id: what shorter rows of a batch are filled with.
+        lock: held while generating.
+    """
+
+    name: str
+    revision: str | None
+    family: ModelFamily
+    hf_model: Any
+    tokenizer: Any
+    encoder: PromptEncoder
+    device: torch.device
+    dtype: torch.dtype
+    context_length: int
+    stop_token_ids: tuple[int, ...]
+    pad_token_id: int
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def generate(self, requests: Sequence[GenerationRequest], *, on_token: OnToken | None = None) -> list[Generation]:
+        """Answer requests, batching those that share sampling rules and steering.
+
+        Args:
+            requests: conversations; a row of a batch gets what it would get alone.
+            on_token: called from this thread with every event; returning True ends that row.
+
+        Returns:
+            One generation per request, in the same order.
+
+        Raises:
+            GenerationError: a prompt leaves no room in the context, or decoding failed.
+            ConfigError: a request is malformed.
+        """
+        prompts = [self.encoder.encode(request.turns) for request in requests]
+        limits = [
+            self._max_new_tokens(prompt, request.sampling) for prompt, request in zip(prompts, requests, strict=True)
+        ]
+        groups: dict[Any, list[int]] = {}
+        for row, request in enumerate(requests):
+            shared = replace(request.sampling, seed=None, stop=(), max_new_tokens=limits[row])
+            groups.setdefault((shared, request.vreason), []).append(row)
+        answers: dict[int, Generation] = {}
+        with self.lock:
+            for (shared, vreason), rows in groups.items():
+                batch = _Batch(self, [(row, requests[row], prompts[row]) for row in rows], on_token)
+                answers.update(zip(rows, batch.run(shared, vreason), strict=True))
+        return [answers[row] for row in range(len(requests))]
+
+    def count_tokens(self, turns: Sequence[Turn]) -> int:
+        """Number of prompt tokens of a conversation, those of pictures included; no pixel is touched."""
+        return self.encoder.encode(turns).num_tokens
+
+    def _max_new_tokens(self, prompt: EncodedPrompt, sampling: SamplingParams) -> int:
+        room = self.context_length - prompt.num_tokens
+        if room >= 1:
+            return min(sampling.max_new_tokens, room)
+        pictures = sum(use.num_tokens for use in prompt.uses)
+        raise GenerationError(
+            f"the prompt has {prompt.num_tokens} tokens ({pictures} of them pictures) and the model's context holds "
+            f"{self.context_length}, answer included. Use fewer frames (--max-frames), smaller ones "
+            "(load_model(..., pixel_budget=PixelBudget(...))) or a shorter conversation"
+        )
+
+
+class _Batch:
+    """One run of the decode loop over rows that share their rules."""
+
+    def __init__(
+        self,
+        model: VideoLanguageModel,
+        rows: Sequence[tuple[int, GenerationRequest, EncodedPrompt]],
+        on_token: OnToken | None,
+    ) -> None:
+        self._model, self._rows, self._on_token = model, rows, on_token
+        self._streams = [TextStream(model.tokenizer, request.sampling.stop) for _, request, _ in rows]
+        self._tops: list[list[tuple[tuple[int, float], ...]]] = [[] for _ in rows]
+
+    def run(self, shared: SamplingParams, vreason: VReasonConfig) -> list[Generation]:
+        """Preprocess, encode, decode, and put the results together."""
+        begin = time.perf_counter()
+        pixels = [preprocess_prompt(prompt, self._model.encoder) for _, _, prompt in self._rows]
+        seen = time.perf_counter()
+        prefill = vision_inputs(self._model.hf_model, pixels, self._model.device)
+        vision_seconds = time.perf_counter() - seen if "mm_encoder_outputs" in prefill else None
+        result = self._decode(prefill, shared, vreason)
+        seconds = {"preprocess": seen - begin, "total": time.perf_counter() - begin}
+        return [self._generation(i, result, vision_seconds, seconds) for i in range(len(self._rows))]
+
+    def _decode(self, prefill: dict[str, Any], shared: SamplingParams, vreason: VReasonConfig) -> DecodeResult:
+        model = self._model
+        prompts = [prompt for _, _, prompt in self._rows]
+        device = model.device
+        lengths = [torch.ones_like(prompt.input_ids) for prompt in prompts]
+        return decode(
+            model.hf_model,
+            input_ids=pad_left([prompt.input_ids for prompt in prompts], model.pad_token_id).to(device),
+            attention_mask=pad_left(lengths, 0).to(device),
+            video_mask=pad_left([prompt.video_mask for prompt in prompts], 0).to(device),
+            position_ids=pad_left([prompt.position_ids for prompt in prompts], 0).transpose(0, 1).to(device),
+            prefill_inputs=prefill,
+            config=vreason,
+            generation_config=generation_config(shared, model.stop_token_ids, model.pad_token_id),
+            generators=self._generators() if shared.temperature > 0 else None,
+            on_token=self._take,
+            num_top_logprobs=shared.num_top_logprobs,
+        )
+
+    def _generators(self) -> list[torch.Generator]:
+        generators = []
+        for _, request, _ in self._rows:
+            generator = torch.Generator(device=self._model.device)
+            seed = request.sampling.seed
+            generator.seed() if seed is None else generator.manual_seed(seed)
+            generators.append(generator)
+        return generators
+
+    def _take(self, event: TokenEvent) -> bool:
+        """Pass one token on as text; True ends the row."""
+        stream, row = self._streams[event.row], self._rows[event.row][0]
+        text = stream.push(event.token_id)
+        self._tops[event.row].append(event.top_logprobs)
+        if self._on_token is None:
+            return stream.is_stopped
+        known = StreamEvent(
+            row, event.step, text, event.token_id, event.logprob, event.entropy, event.phase, event.top_logprobs
+        )
+        return bool(self._on_token(known)) or stream.is_stopped
+
+    def _generation(
+        self, index: int, result: DecodeResult, vision_seconds: float | None, seconds: dict[str, float]
+    ) -> Generation:
+        row, request, prompt = self._rows[index]
+        stream, trace, ids = self._streams[index], result.traces[index], result.sequences[index]
+        rest = stream.finish()
+        if rest and self._on_token is not None:
+            self._on_token(StreamEvent(row, len(ids), rest))
+        trace = replace(trace, seconds=replace(trace.seconds, vision=vision_seconds))
+        known = {name: value for name, value in vars(trace.seconds).items() if value is not None}
+        return Generation(
+            text=stream.text,
+            token_ids=tuple(ids),
+            token_texts=tuple(stream.token_texts),
+            trace=trace,
+            finish_reason="stop" if stream.is_stopped else result.finish_reasons[index],
+            prompt_tokens=prompt.num_tokens,
+            video_tokens=int(prompt.video_mask.sum()),
+            top_logprobs=tuple(self._tops[index]) if request.sampling.num_top_logprobs else (),
+            seconds={**known, **seconds},
+            vision=prompt.uses,
+            notes=(*prompt.notes, *self._context_note(prompt, request.sampling, len(ids))),
+        )
+
+    def _context_note(self, prompt: EncodedPrompt, sampling: SamplingParams, num_generated: int) -> tuple[str, ...]:
+        room = self._model.context_length - prompt.num_tokens
+        if num_generated < room or room >= sampling.max_new_tokens:
+            return ()
+        return (
+            f"The prompt of {prompt.num_tokens} tokens leaves {room} of the context of {self._model.context_length} "
+            f"for the answer, fewer than the {sampling.max_new_tokens} allowed.",
+        )
+
+
+def generation_config(sampling: SamplingParams, stop_token_ids: Sequence[int], pad_token_id: int) -> GenerationConfig:
+    """Express sampling rules for transformers' logits processors.
+
+    Nothing of the model's own `generation_config.json` goes in but its end and padding tokens.
+    """
+    rules: dict[str, Any] = {"do_sample": sampling.temperature > 0, "repetition_penalty": sampling.repetition_penalty}
+    if sampling.temperature > 0:
+        rules |= {"temperature": sampling.temperature, "top_p": sampling.top_p or 1.0, "top_k": sampling.top_k or 0}
+        rules |= {"min_p": sampling.min_p}
+    return GenerationConfig(
+        max_new_tokens=sampling.max_new_tokens,
+        eos_token_id=list(stop_token_ids),
+        pad_token_id=pad_token_id,
+        **rules,
+    )

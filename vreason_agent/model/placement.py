@@ -1,0 +1,120 @@
+"""Where a model runs and in which precision, and whether it fits there.
+
+This module does not know about families, files or loading.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from vreason_agent.errors import ConfigError, ModelLoadError
+from vreason_agent.model.folder import TensorSizes
+
+__all__ = ["available_bytes", "check_memory", "choose_device", "choose_dtype"]
+
+SMALL_MODEL_PARAMETERS = 1_000_000_000
+"""On CPU and MPS, models up to this size run in float32; larger ones in bfloat16, which halves their memory."""
+LOADING_OVERHEAD = 1.15
+"""Memory for buffers and activations while loading, as a factor on the weights."""
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """Return the asked device, or the best there is: CUDA, then MPS, then CPU.
+
+    Raises:
+        ConfigError: the name is no device, or this machine or build of torch lacks it.
+    """
+    if device is None or device == "auto":
+        return torch.device("cuda" if _has("cuda") else "mps" if _has("mps") else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as exc:
+        raise ConfigError(f"device {device!r} is not known; pass --device cpu, cuda, cuda:1 or mps") from exc
+    if chosen.type not in {"cpu", "cuda", "mps"} or not _has(chosen.type):
+        raise ConfigError(
+            f"device {str(device)!r} is not available to torch {torch.__version__} on this machine; pass --device cpu, "
+            "or leave --device out to take the best there is"
+        )
+    return chosen
+
+
+def choose_dtype(dtype: str | torch.dtype | None, device: torch.device, sizes: TensorSizes) -> torch.dtype:
+    """Return the asked precision, or a sensible one.
+
+    CUDA: bfloat16 (float16 on cards without it). CPU and MPS: float32 up to a billion parameters, else bfloat16.
+
+    Raises:
+        ConfigError: the name is no supported precision.
+    """
+    if dtype is None or dtype == "auto":
+        if device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.float32 if sizes.num_parameters <= SMALL_MODEL_PARAMETERS else torch.bfloat16
+    chosen = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
+    if chosen not in _DTYPES.values():
+        raise ConfigError(f"dtype {dtype!r} is not supported; pass one of: auto, {', '.join(_DTYPES)}")
+    return chosen
+
+
+def check_memory(sizes: TensorSizes, device: torch.device, dtype: torch.dtype, *, source: str) -> None:
+    """Raise before loading what cannot fit.
+
+    Raises:
+        ModelLoadError: the weights need more memory than the device has free.
+    """
+    needed = int(sizes.num_parameters * dtype.itemsize * LOADING_OVERHEAD)
+    free = available_bytes(device)
+    if free is None or needed <= free:
+        return
+    smaller = "pass dtype='bfloat16' to halve it, " if dtype == torch.float32 else ""
+    raise ModelLoadError(
+        f"model {source!r} has {sizes.num_parameters / 1e9:.2f} billion parameters and needs about {needed / 1e9:.1f} "
+        f"GB as {str(dtype).removeprefix('torch.')} on {device}, which has {free / 1e9:.1f} GB free. Close other "
+        f"programs, {smaller}or choose a smaller model, for example --model Qwen/Qwen2.5-VL-3B-Instruct"
+    )
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Free memory of a device, bytes; `None` where it cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    limits = [limit for limit in (_meminfo_available(), _control_group_free()) if limit is not None]
+    if limits:
+        return min(limits)
+    if "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _has(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_available()
+    return torch.backends.mps.is_available() if kind == "mps" else True
+
+
+def _meminfo_available() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _control_group_free() -> int | None:
+    """What a container's own memory limit leaves, bytes; file cache that can be dropped counts as free."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text(encoding="ascii").strip()
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+    except OSError:
+        return None
+    if limit == "max":
+        return None
+    return max(int(limit) - used + int(stat.get("inactive_file", 0)) + int(stat.get("active_file", 0)), 0)

@@ -1,0 +1,110 @@
+"""`load_model`: each model once per process, shared by everyone who asks for it in the same way.
+
+This module does not know how a model is loaded or used.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vreason_agent.errors import ConfigError
+from vreason_agent.model.engine import VideoLanguageModel
+from vreason_agent.model.loading import build_model
+from vreason_agent.model.placement import choose_device
+from vreason_agent.model.preprocess import PixelBudget
+from vreason_agent.model.source import default_model, locate_model
+
+__all__ = ["load_model", "loaded_models", "unload"]
+
+_models: dict[tuple[Any, ...], VideoLanguageModel] = {}
+_lock = threading.Lock()
+
+
+def load_model(
+    model: str | Path | None = None,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    revision: str | None = None,
+    attn_implementation: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    quantization: str | None = None,
+    pixel_budget: PixelBudget | None = None,
+) -> VideoLanguageModel:
+    """Load a video-language model, or return the one loaded before with the same arguments.
+
+    Args:
+        model: `tiny` (bundled), a folder in the Hugging Face layout, or a hub id; `None` takes `$VREASON_MODEL`, else
+            the bundled one.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`; `None` or `auto` takes CUDA, then MPS, then CPU.
+        dtype: `float32`, `bfloat16`, `float16`; `None` or `auto` takes bfloat16 on CUDA, and elsewhere float32 up to a
+            billion parameters, bfloat16 above.
+        revision: branch, tag or commit of a hub repository.
+        attn_implementation: `sdpa` (also `None`) or `eager`.
+        device_map: not supported; must be `None`.
+        quantization: not supported; must be `None`.
+        pixel_budget: pixels that the frames of a video may have; `None` takes the family's.
+
+    Raises:
+        ModelLoadError: the model cannot be found, is incomplete, takes no video, or needs more memory than is free.
+        DependencyError: a library is missing or too old.
+        ConfigError: an argument is not allowed.
+    """
+    _refuse(device_map, quantization)
+    name = default_model() if model is None else str(model)
+    place = choose_device(device)
+    folder = locate_model(name, revision=revision)
+    key = (folder.resolve(), revision, place, str(dtype), attn_implementation or "sdpa", pixel_budget)
+    with _lock:
+        if key not in _models:
+            _models[key] = build_model(
+                folder,
+                name=name,
+                revision=revision,
+                device=place,
+                dtype=dtype,
+                attn_implementation=attn_implementation,
+                pixel_budget=pixel_budget,
+            )
+        return _models[key]
+
+
+def loaded_models() -> tuple[VideoLanguageModel, ...]:
+    """The models this process holds."""
+    with _lock:
+        return tuple(_models.values())
+
+
+def unload(model: VideoLanguageModel | None = None) -> int:
+    """Forget one model, or all of them, so that its memory is freed once no one else holds it.
+
+    Returns:
+        How many were forgotten.
+    """
+    with _lock:
+        gone = [key for key, loaded in _models.items() if model is None or loaded is model]
+        for key in gone:
+            del _models[key]
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return len(gone)
+
+
+def _refuse(device_map: object, quantization: object) -> None:
+    """Reject what steering was never run with, rather than steer wrongly."""
+    if device_map is not None:
+        raise ConfigError(
+            f"device_map={device_map!r} is not supported: steering needs the whole model on one device. Leave it out "
+            "and pass device='cuda:0' or the like; choose a smaller model if it does not fit"
+        )
+    if quantization is not None:
+        raise ConfigError(
+            f"quantization={quantization!r} is not supported: steering has not been shown correct on quantized "
+            "weights. Leave it out, pass dtype='bfloat16', or choose a smaller model"
+        )

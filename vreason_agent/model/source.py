@@ -1,0 +1,95 @@
+"""Where a model's files come from: the bundled folder, a folder on this machine, or a hub repository.
+
+This module does not know what is in the files.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from vreason_agent.errors import DependencyError, ModelLoadError
+
+__all__ = ["BUNDLED_NAME", "MODEL_VARIABLE", "bundled_folder", "default_model", "locate_model"]
+
+BUNDLED_NAME = "tiny"
+"""Name of the model that comes with the package."""
+MODEL_VARIABLE = "VREASON_MODEL"
+"""Environment variable that names the default model."""
+
+_WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+
+
+def default_model() -> str:
+    """The model used where none is named: `$VREASON_MODEL`, else the bundled one."""
+    return os.environ.get(MODEL_VARIABLE, "").strip() or BUNDLED_NAME
+
+
+def bundled_folder() -> Path:
+    """Folder of the bundled model."""
+    return Path(str(resources.files("vreason_agent.tiny"))) / "weights"
+
+
+def locate_model(model: str, *, revision: str | None = None) -> Path:
+    """Return the folder with a model's files, downloading a hub repository into the local cache where needed.
+
+    Args:
+        model: `tiny`, a folder, or a hub id such as `Qwen/Qwen2.5-VL-3B-Instruct`. An existing folder wins.
+        revision: branch, tag or commit of a hub repository.
+
+    Raises:
+        ModelLoadError: there is no such folder or repository, it needs a login, or no network reaches it.
+        DependencyError: huggingface_hub is broken.
+    """
+    if model == BUNDLED_NAME:
+        return _existing(bundled_folder(), "the bundled model", "Reinstall the package: pip install vreason-agent")
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if _looks_like_path(model):
+        raise ModelLoadError(
+            f"no model folder {model!r} (looked in {str(folder.absolute())!r}). Pass an existing folder, a hub id such "
+            f"as --model Qwen/Qwen2.5-VL-3B-Instruct, or --model {BUNDLED_NAME} for the bundled one"
+        )
+    return _download(model, revision)
+
+
+def _existing(folder: Path, what: str, remedy: str) -> Path:
+    if not folder.is_dir():
+        raise ModelLoadError(f"{what} is not at {str(folder)!r}. {remedy}")
+    return folder
+
+
+def _looks_like_path(model: str) -> bool:
+    parts = model.replace(os.sep, "/").split("/")
+    return len(parts) > 2 or parts[0] in {"", ".", "..", "~"} or "" in parts or len(parts) == 1
+
+
+def _download(model: str, revision: str | None) -> Path:
+    try:
+        from huggingface_hub import errors as hub
+        from huggingface_hub import snapshot_download
+    except ImportError as exc:
+        raise DependencyError(
+            f"cannot load huggingface_hub ({exc}), which fetches {model!r}. Run: pip install -U huggingface_hub"
+        ) from exc
+    offline = f"the hub was not reached and {model!r} is not in the local cache"
+    remedy = f"Check the network, or run where there is one: hf download {model} (HF_HUB_OFFLINE must not be 1)"
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(_WANTED)))
+    except hub.GatedRepoError as exc:
+        raise ModelLoadError(
+            f"hub repository {model!r} needs a login. Accept its terms on its page, then run: hf auth login"
+        ) from exc
+    except hub.RevisionNotFoundError as exc:
+        raise ModelLoadError(
+            f"hub repository {model!r} has no revision {revision!r}. Leave --revision out for the main branch"
+        ) from exc
+    except (hub.RepositoryNotFoundError, hub.HFValidationError) as exc:
+        raise ModelLoadError(
+            f"no folder and no public hub repository {model!r}. Check the spelling, for example "
+            "--model Qwen/Qwen2.5-VL-3B-Instruct; for a private one run: hf auth login"
+        ) from exc
+    except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, hub.HfHubHTTPError, OSError) as exc:
+        raise ModelLoadError(f"model {model!r}: {offline}. {remedy}") from exc
