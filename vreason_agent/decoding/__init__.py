@@ -1,1 +1,29 @@
+"""V-Reason decoding for transformers' Qwen-VL models: a loop, its configuration and its trace.
 
+`decode` runs the loop on prepared tensors; `vreason_generate` runs it inside `hf_model.generate`. The package knows
+torch and transformers' cache and generation classes, but no model class, no processor and no tokenizer.
+"""
+
+from vreason_agent.decoding.config import Schedule, VReasonConfig
+from vreason_agent.decoding.decode import decode
+from vreason_agent.decoding.entropy import distribution, normalized_entropy
+from vreason_agent.decoding.generate import vreason_generate
+from vreason_agent.decoding.loop import DecodeResult, TokenEvent
+from vreason_agent.decoding.phase import Phase
+from vreason_agent.decoding.switch import Switch
+from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
+
+__all__ = [
+    "DecodeResult",
+    "DecodingSeconds",
+    "DecodingTrace",
+    "Phase",
+    "Schedule",
+    "Switch",
+    "TokenEvent",
+    "VReasonConfig",
+    "decode",
+    "distribution",
+    "normalized_entropy",
+    "vreason_generate",
+]

@@ -1,0 +1,144 @@
+"""Random tiny models of the three families and prompts with a made-up video, without a processor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import (
+    PreTrainedModel,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
+
+VOCAB, VISION_START, VISION_END, IMAGE, VIDEO, PAD, EOS = 120, 110, 111, 112, 113, 114, 115
+FAMILIES = ("qwen2_5_vl", "qwen3_vl", "qwen2_vl")
+_TEXT = {
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 2048,
+    "tie_word_embeddings": False,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": None,
+}
+_SPECIAL = {
+    "image_token_id": IMAGE,
+    "video_token_id": VIDEO,
+    "vision_start_token_id": VISION_START,
+    "vision_end_token_id": VISION_END,
+    "tie_word_embeddings": False,
+}
+
+
+def make_model(family: str = "qwen2_5_vl", *, seed: int = 0, sharpness: float = 1.0, **kwargs: Any) -> PreTrainedModel:
+    """Make a random model whose head is scaled by `sharpness`: 1 gives entropies near log V, larger ones vary."""
+    torch.manual_seed(seed)
+    model: PreTrainedModel = _MAKERS[family](**kwargs)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim >= 2 and "language_model" in name:
+                parameter.mul_(4.0)  # initializer_range 0.02 leaves layers without effect
+        model.lm_head.weight.mul_(4.0 * sharpness)
+    return model.eval()
+
+
+def _qwen2_5_vl(**kwargs: Any) -> PreTrainedModel:
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
+    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 32}
+    vision |= {"patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 16}
+    vision |= {"fullatt_block_indexes": [0], "tokens_per_second": 8}
+    config = Qwen2_5_VLConfig(text_config={**_TEXT, "rope_parameters": rope}, vision_config=vision, **_SPECIAL)
+    return Qwen2_5_VLForConditionalGeneration._from_config(config, **kwargs)
+
+
+def _qwen2_vl(**kwargs: Any) -> PreTrainedModel:
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
+    vision = {"depth": 1, "embed_dim": 16, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2}
+    vision |= {"patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2}
+    config = Qwen2VLConfig(text_config={**_TEXT, "rope_parameters": rope}, vision_config=vision, **_SPECIAL)
+    return Qwen2VLForConditionalGeneration._from_config(config, **kwargs)
+
+
+def _qwen3_vl(**kwargs: Any) -> PreTrainedModel:
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
+    vision = {"depth": 2, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 32}
+    vision |= {"patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 16}
+    vision |= {"deepstack_visual_indexes": [0]}
+    text = {**_TEXT, "head_dim": 8, "rope_parameters": rope}
+    config = Qwen3VLConfig(text_config=text, vision_config=vision, **_SPECIAL)
+    return Qwen3VLForConditionalGeneration._from_config(config, **kwargs)
+
+
+_MAKERS = {"qwen2_5_vl": _qwen2_5_vl, "qwen3_vl": _qwen3_vl, "qwen2_vl": _qwen2_vl}
+
+
+@dataclass(frozen=True)
+class TinyPrompt:
+    """Inputs for `hf_model.generate(**inputs)` and the same for `decode(hf_model, **arguments)`."""
+
+    inputs: dict[str, torch.Tensor]
+    arguments: dict[str, Any]
+
+    @property
+    def length(self) -> int:
+        return int(self.inputs["input_ids"].shape[1])
+
+
+def make_prompt(model: PreTrainedModel, *, seed: int = 0, num_pairs: int = 3, num_text: int = 6) -> TinyPrompt:
+    """One row: text, a video of `num_pairs` temporal pairs of 8 x 8 px (one token each), text."""
+    generator = torch.Generator().manual_seed(seed)
+    text = torch.randint(0, 100, (num_text + 3,), generator=generator).tolist()
+    grid, patches = (2, 4), 8  # 2 x 4 patches: two tokens per pair
+    tokens_per_pair = patches // 4
+    if model.config.model_type == "qwen3_vl":  # one vision block per pair, text between
+        blocks = [[5 + pair, VISION_START, *[VIDEO] * tokens_per_pair, VISION_END] for pair in range(num_pairs)]
+        video = [token for block in blocks for token in block]
+    else:
+        video = [VISION_START, *[VIDEO] * (tokens_per_pair * num_pairs), VISION_END]
+    ids = torch.tensor([[*text[:3], *(video if num_pairs else []), *text[3:]]])
+    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if num_pairs:
+        inputs["mm_token_type_ids"] = 2 * (ids == VIDEO).int()
+        inputs["pixel_values_videos"] = torch.randn(num_pairs * patches, 3 * 2 * 4 * 4, generator=generator)
+        inputs["video_grid_thw"] = torch.tensor([[num_pairs, *grid]])
+    return _with_arguments(model, inputs)
+
+
+def make_batch(model: PreTrainedModel, prompts: list[TinyPrompt]) -> TinyPrompt:
+    """Left-pad several one-row prompts into a batch."""
+    length = max(prompt.length for prompt in prompts)
+
+    def pad(tensor: torch.Tensor, value: int) -> torch.Tensor:
+        return torch.nn.functional.pad(tensor, (length - tensor.shape[1], 0), value=value)
+
+    inputs = {
+        "input_ids": torch.cat([pad(p.inputs["input_ids"], PAD) for p in prompts]),
+        "attention_mask": torch.cat([pad(p.inputs["attention_mask"], 0) for p in prompts]),
+    }
+    if any("video_grid_thw" in p.inputs for p in prompts):
+        inputs["mm_token_type_ids"] = 2 * (inputs["input_ids"] == VIDEO).int()
+        for name in ("pixel_values_videos", "video_grid_thw"):
+            inputs[name] = torch.cat([p.inputs[name] for p in prompts if name in p.inputs])
+    return _with_arguments(model, inputs)
+
+
+def _with_arguments(model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> TinyPrompt:
+    arguments: dict[str, Any] = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
+    if "video_grid_thw" in inputs:
+        names = ("mm_token_type_ids", "video_grid_thw", "attention_mask")
+        arguments["position_ids"], _ = model.model.get_rope_index(
+            inputs["input_ids"], **{name: inputs[name] for name in names}
+        )
+        arguments["video_mask"] = inputs["input_ids"] == VIDEO
+        arguments["prefill_inputs"] = {name: inputs[name] for name in ("pixel_values_videos", "video_grid_thw")}
+    return TinyPrompt(inputs, arguments)

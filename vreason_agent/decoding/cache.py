@@ -1,0 +1,127 @@
+"""The last layer's key-value cache with the controllers beside it.
+
+The layer stores the model's own values and hands attention the values plus each row's controller, so a finished
+generation leaves a clean cache. This module knows transformers' cache classes and controllers, but no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from vreason_agent.decoding.controller import ValueCacheController
+from vreason_agent.errors import GenerationError
+
+
+class SteeredLayer(DynamicLayer):  # type: ignore[misc]
+    """The cache layer of the last decoder layer while a batch is steered.
+
+    `update` stores what the model computed and returns the stored keys with the *steered* values: the base values,
+    plus each row's `value_delta` at its video positions. Two switches change one forward pass:
+
+    - tracing: the pass builds an autograd graph from the deltas on. Everything below the last layer's attention has run
+      by then without a graph, so a backward pass reaches the head, the MLP and the output projection and nothing else.
+    - replaying: nothing is stored; the last layer runs again on the entries that the step has stored already.
+
+    Attributes:
+        leaves: Per row, the tensor that a traced pass may be differentiated for; `None` for a row without controller.
+    """
+
+    def __init__(
+        self,
+        layer: DynamicLayer,
+        controllers: Sequence[ValueCacheController | None],
+        video_indices: Sequence[torch.Tensor | None],
+    ) -> None:
+        """Take over the entries of `layer`.
+
+        Args:
+            layer: The filled plain layer, keys and values `(batch, num_kv_heads, length, head_dim)`.
+            controllers: One per row; `None` leaves the row alone.
+            video_indices: Per row `(num_video_tokens,)`, the cache positions that its controller acts on.
+        """
+        super().__init__()
+        self.keys, self.values = layer.keys, layer.values
+        self.dtype, self.device = layer.keys.dtype, layer.keys.device
+        self.is_initialized = True
+        self._controllers = controllers
+        self._video_indices = video_indices
+        self._is_tracing = False
+        self._is_replaying = False
+        self._is_base = False
+        self.leaves: list[torch.Tensor | None] = [None] * len(controllers)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store the new entries unless replaying; return all keys and the steered values."""
+        if not self._is_replaying:
+            super().update(key_states, value_states, *args, **kwargs)
+        return self.keys, self._effective_values()
+
+    @contextmanager
+    def tracing(self) -> Iterator[None]:
+        """Within it, a forward pass carries a graph from the deltas to the logits; gradients are off again after it."""
+        self._is_tracing = True
+        try:
+            with torch.no_grad():  # its exit undoes the switch in `_effective_values`
+                yield
+        finally:
+            self._is_tracing = False
+
+    @contextmanager
+    def replaying(self, *, base: bool = False) -> Iterator[None]:
+        """Within it, the last layer may run again on the stored entries; `base` leaves the controllers out."""
+        self._is_replaying, self._is_base = True, base
+        try:
+            yield
+        finally:
+            self._is_replaying = self._is_base = False
+
+    def to_plain(self) -> DynamicLayer:
+        """Return an ordinary layer with the base entries."""
+        plain = DynamicLayer()
+        plain.keys, plain.values = self.keys, self.values
+        plain.dtype, plain.device = self.dtype, self.device
+        plain.is_initialized = True
+        return plain
+
+    def _effective_values(self) -> torch.Tensor:
+        if self._is_base or not (self._is_tracing or any(c and not c.is_zero for c in self._controllers)):
+            return self.values
+        if self._is_tracing:
+            torch.set_grad_enabled(True)
+        steered = self.values.clone()
+        for row, (controller, index) in enumerate(zip(self._controllers, self._video_indices, strict=True)):
+            if controller is not None and index is not None:
+                values = self.values[row].index_select(1, index).float() + self._delta(row, controller)
+                steered[row].index_copy_(1, index, values.to(self.dtype))
+        return steered
+
+    def _delta(self, row: int, controller: ValueCacheController) -> torch.Tensor:
+        if not self._is_tracing:
+            return controller.value_delta
+        self.leaves[row] = leaf = controller.value_delta.detach().requires_grad_()
+        return leaf
+
+
+def check_cache(cache: object) -> DynamicCache:
+    """Return `cache` if decoding can use it.
+
+    Raises:
+        GenerationError: it is no `DynamicCache` of plain layers (static, quantized, offloaded or sliding-window).
+    """
+    layers = getattr(cache, "layers", [])
+    is_plain = type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in layers)
+    if not is_plain or getattr(cache, "offloading", False):
+        kinds = sorted({type(layer).__name__ for layer in layers}) or ["no layers"]
+        raise GenerationError(
+            f"V-Reason decodes with a plain DynamicCache; got {type(cache).__name__} of {', '.join(kinds)}; "
+            "leave out `cache_implementation` and `past_key_values`, and load the model without sliding windows"
+        )
+    return cache

@@ -1,0 +1,43 @@
+"""The entropy of a next-token distribution, in nats, from raw logits.
+
+Raw means before temperature, top-k, penalties and grammar masks: processed scores of a model whose config carries a
+temperature near zero have entropy 0. This module knows nothing of steps, phases or the controller.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+
+
+class Distribution(NamedTuple):
+    """The next-token distributions of a batch.
+
+    Attributes:
+        log_probs: `(batch, vocab_size)`, float32, natural logarithm.
+        entropy: `(batch,)`, float32, nats, in [0, log vocab_size].
+    """
+
+    log_probs: torch.Tensor
+    entropy: torch.Tensor
+
+
+def distribution(logits: torch.Tensor) -> Distribution:
+    """Return log-probabilities and entropy of raw `logits` `(batch, vocab_size)`; gradients flow through both."""
+    log_probs = torch.log_softmax(logits.float(), dim=-1)
+    # A logit of -inf has probability 0; the clamp keeps 0 * -inf, in value and gradient, at 0.
+    finite = log_probs.clamp_min(torch.finfo(torch.float32).min)
+    return Distribution(log_probs, -(finite.exp() * finite).sum(dim=-1))
+
+
+def normalized_entropy(entropy: float, vocab_size: int) -> float:
+    """Divide an entropy in nats by the largest one a vocabulary of `vocab_size` tokens allows; in [0, 1].
+
+    Raises:
+        ValueError: `vocab_size` is below 2.
+    """
+    if vocab_size < 2:
+        raise ValueError(f"vocab_size={vocab_size!r} must be at least 2")
+    return entropy / math.log(vocab_size)

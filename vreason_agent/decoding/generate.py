@@ -1,0 +1,105 @@
+"""V-Reason inside plain transformers: `hf_model.generate(**inputs, custom_generate=vreason_generate)`.
+
+`generate` prepares inputs, positions, logits processors and stopping criteria and hands them over; the loop is the same
+as in `decode`. This module knows `generate`'s contract for custom loops and no model class.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
+from transformers.generation.utils import GenerateDecoderOnlyOutput
+
+from vreason_agent.decoding.cache import check_cache
+from vreason_agent.decoding.config import VReasonConfig
+from vreason_agent.decoding.decode import check_generation_config, pad_token_id
+from vreason_agent.decoding.loop import DecodeLoop, DecodeResult, LoopRules, OnToken, Prompt
+from vreason_agent.decoding.sampling import TokenSampler
+from vreason_agent.decoding.stopping import StopRules
+from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
+from vreason_agent.errors import GenerationError
+
+
+def vreason_generate(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    *,
+    logits_processor: LogitsProcessorList,
+    stopping_criteria: StoppingCriteriaList,
+    generation_config: GenerationConfig,
+    vreason: VReasonConfig | None = None,
+    on_token: OnToken | None = None,
+    trace_out: list[DecodingTrace] | None = None,
+    **model_kwargs: Any,
+) -> torch.Tensor | GenerateDecoderOnlyOutput:
+    """Generate under V-Reason; call it through `generate`, which fills in the first five arguments.
+
+    `hf_model.generate(**inputs, max_new_tokens=256, custom_generate=vreason_generate, vreason=VReasonConfig())`
+
+    `generate` drops its `streamer` and `tokenizer` before a custom loop: use `on_token` to stream, and pass a
+    `StopStringCriteria` as `stopping_criteria` for stop strings. Sampling draws the whole batch from torch's global
+    stream, as `generate` does; `decode` gives each row its own generator.
+
+    Args:
+        model: The model that `generate` was called on.
+        input_ids: `(batch, length)`, left padded.
+        logits_processor: Prepared by `generate`.
+        stopping_criteria: Prepared by `generate`.
+        generation_config: Prepared by `generate`.
+        vreason: The V-Reason configuration; `None`: the default.
+        on_token: Called with each token; returning True ends that row with it.
+        trace_out: A list that receives one `DecodingTrace` per row.
+        model_kwargs: Prepared by `generate`: cache, mask, positions, encoded frames.
+
+    Returns:
+        What `generate` returns: ids `(batch, length + new)`, or a `GenerateDecoderOnlyOutput` under
+        `return_dict_in_generate`, whose cache holds base values only.
+
+    Raises:
+        ConfigError: a generation option that the loop does not support.
+        GenerationError: the model cannot be steered, or its logits are not finite.
+    """
+    check_generation_config(generation_config)
+    with torch.inference_mode(False), torch.no_grad():
+        cache = check_cache(model_kwargs.get("past_key_values"))
+        prompt = _prompt(model, input_ids, model_kwargs)
+        keep = bool(generation_config.return_dict_in_generate)
+        rules = LoopRules(
+            sampler=TokenSampler(logits_processor, do_sample=bool(generation_config.do_sample)),
+            stop=StopRules(stopping_criteria),
+            pad_token_id=pad_token_id(generation_config),
+            on_token=on_token,
+            keep_scores=keep and bool(generation_config.output_scores),
+            keep_logits=keep and bool(generation_config.output_logits),
+        )
+        started = time.perf_counter()
+        outputs = model._prefill(input_ids, generation_config, model_kwargs)
+        seconds = DecodingSeconds(prefill=time.perf_counter() - started)
+        loop = DecodeLoop(model, prompt, cache, config=vreason or VReasonConfig(), rules=rules, seconds=seconds)
+        result = loop.run(outputs.logits[:, -1].to(input_ids.device))
+    if trace_out is not None:
+        trace_out.extend(result.traces)
+    return _as_output(result) if keep else result.input_ids
+
+
+def _prompt(model: PreTrainedModel, input_ids: torch.Tensor, model_kwargs: dict[str, Any]) -> Prompt:
+    position_ids = model_kwargs.get("position_ids")
+    if position_ids is None or model_kwargs.get("inputs_embeds") is not None:
+        raise GenerationError(
+            "vreason_generate needs the prompt as input_ids with explicit positions; call hf_model.generate(**inputs) "
+            "with input_ids, and with a transformers release whose generate prepares position_ids (5.23 does)"
+        )
+    video_token_id = getattr(model.config, "video_token_id", None)
+    video_mask = (
+        torch.zeros_like(input_ids, dtype=torch.bool) if video_token_id is None else input_ids == video_token_id
+    )
+    return Prompt(input_ids, model_kwargs.get("attention_mask"), position_ids, video_mask)
+
+
+def _as_output(result: DecodeResult) -> GenerateDecoderOnlyOutput:
+    return GenerateDecoderOnlyOutput(
+        sequences=result.input_ids, scores=result.scores, logits=result.logits, past_key_values=result.cache
+    )

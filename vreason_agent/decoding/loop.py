@@ -1,0 +1,336 @@
+"""The decode loop: one token per step for a batch, steered or not, recorded in a trace per row.
+
+Both doors, `decode` and `vreason_generate`, end in `DecodeLoop.run`. This module knows transformers' interfaces but no
+model class: of the model only `hf_model(**inputs)`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+from vreason_agent.decoding.config import VReasonConfig
+from vreason_agent.decoding.entropy import Distribution, distribution
+from vreason_agent.decoding.lite import drop_video_tokens
+from vreason_agent.decoding.positions import NextPositions
+from vreason_agent.decoding.row import Drawn, Row, TopLogprobs, Update, check_finite
+from vreason_agent.decoding.sampling import ProcessedScores, TokenSampler
+from vreason_agent.decoding.steering import Steering
+from vreason_agent.decoding.stopping import FinishReason, StopRules
+from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
+
+
+@dataclass(frozen=True)
+class TokenEvent:
+    """One generated token, as `on_token` sees it while the loop runs.
+
+    Attributes:
+        row: Row of the batch.
+        step: Number of the token in its row, from 0.
+        token_id: The token.
+        logprob: Natural logarithm of its raw probability.
+        entropy: Entropy of the raw distribution it was drawn from, nats.
+        phase: `exploration` or `exploitation`.
+        top_logprobs: The most likely tokens with their raw log-probabilities, best first; empty unless asked for.
+    """
+
+    row: int
+    step: int
+    token_id: int
+    logprob: float
+    entropy: float
+    phase: str
+    top_logprobs: TopLogprobs = ()
+
+
+OnToken = Callable[[TokenEvent], bool | None]
+
+
+@dataclass
+class DecodeResult:
+    """What a batch generated.
+
+    Attributes:
+        sequences: Per row, the new token ids without padding, end token included.
+        finish_reasons: Per row, `stop` (end token, stop string, a caller's criterion), `length` (token or time limit)
+            or `cancelled` (`on_token` returned True).
+        traces: Per row.
+        top_logprobs: Per row and token, the most likely tokens with their raw log-probabilities; empty unless asked for.
+        input_ids: `(batch, length)`, prompt and generated tokens, finished rows padded.
+        cache: The key-value cache with base values only, of the prompt and all generated tokens but the last.
+        scores: Per step, processed scores `(batch, vocab_size)`; `None` unless asked for.
+        logits: Per step, raw logits `(batch, vocab_size)`; `None` unless asked for.
+    """
+
+    sequences: list[list[int]]
+    finish_reasons: list[FinishReason]
+    traces: list[DecodingTrace]
+    top_logprobs: list[list[TopLogprobs]]
+    input_ids: torch.Tensor
+    cache: DynamicCache
+    scores: tuple[torch.Tensor, ...] | None = None
+    logits: tuple[torch.Tensor, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The prompt of a batch, on the model's device.
+
+    Attributes:
+        input_ids: `(batch, length)`, left padded.
+        attention_mask: `(batch, length)` with 0 at padding; `None` without padding.
+        position_ids: `(batch, length)` or `(axes, batch, length)`, rope positions.
+        video_mask: `(batch, length)`, bool: video tokens.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor | None
+    position_ids: torch.Tensor
+    video_mask: torch.Tensor
+
+
+@dataclass(frozen=True)
+class LoopRules:
+    """How tokens are chosen, watched and ended.
+
+    Attributes:
+        sampler: From logits to tokens.
+        stop: When a row ends.
+        pad_token_id: Fed and stored for rows that have ended.
+        on_token: Called with every token of every row; returning True ends the row with that token.
+        num_top_logprobs: Most likely tokens to report per token, at least 0.
+        keep_scores: Collect processed scores of every step; needs `vocab_size` floats per token.
+        keep_logits: Collect raw logits of every step.
+    """
+
+    sampler: TokenSampler
+    stop: StopRules
+    pad_token_id: int = 0
+    on_token: OnToken | None = None
+    num_top_logprobs: int = 0
+    keep_scores: bool = False
+    keep_logits: bool = False
+
+
+@dataclass
+class _Step:
+    """The distribution that a step's tokens are drawn from, and what led to it."""
+
+    logits: torch.Tensor
+    raw: Distribution
+    entropies: list[float]
+    processed: ProcessedScores
+    is_steered: list[bool]
+    updates: dict[int, Update] = field(default_factory=dict)
+    unsteered: list[float] | None = None
+
+
+class DecodeLoop:
+    """Decodes one batch from its filled cache on."""
+
+    def __init__(
+        self,
+        hf_model: PreTrainedModel,
+        prompt: Prompt,
+        cache: DynamicCache,
+        *,
+        config: VReasonConfig,
+        rules: LoopRules,
+        seconds: DecodingSeconds | None = None,
+    ) -> None:
+        """Make the cache and the controllers ready.
+
+        Args:
+            hf_model: The model.
+            prompt: What `cache` was filled with.
+            cache: Entries of the whole prompt; shortened in place under Lite.
+            config: The V-Reason configuration.
+            rules: Sampling, stopping, watching.
+            seconds: Wall times of what came before.
+
+        Raises:
+            GenerationError: the model or this batch cannot be decoded under `config`.
+        """
+        self._hf_model = hf_model
+        self._config = config
+        self._rules = rules
+        self._cache = cache
+        self._seconds = seconds or DecodingSeconds()
+        self._positions = NextPositions(prompt.position_ids)
+        self._input_ids = prompt.input_ids
+        self._num_video_tokens = prompt.video_mask.sum(dim=1).tolist()
+        video_mask, self._attention_mask = prompt.video_mask, prompt.attention_mask
+        if config.lite:
+            video_mask, self._attention_mask = drop_video_tokens(
+                cache, video_mask, keep_ratio=config.lite_keep_ratio, attention_mask=prompt.attention_mask
+            )
+        self._num_kept = video_mask.sum(dim=1).tolist()
+        self._steering = Steering(hf_model, cache, video_mask, config)
+        self._rows = [Row(config) for _ in prompt.input_ids]
+        self._scores: list[torch.Tensor] = []
+        self._logits: list[torch.Tensor] = []
+        self._norms = {row: 0.0 for row, c in enumerate(self._steering.controllers) if c is not None}
+
+    def run(self, first_logits: torch.Tensor) -> DecodeResult:
+        """Decode until every row has ended.
+
+        Args:
+            first_logits: `(batch, vocab_size)`, raw logits of the first new token, from reading the prompt.
+
+        Raises:
+            GenerationError: the model's logits are not finite.
+        """
+        started = time.perf_counter()
+        with self._steering:
+            step = 0
+            while any(row.is_running for row in self._rows):
+                self._finish_step(step, self._choose(step, first_logits))
+                step += 1
+        return self._result(time.perf_counter() - started)
+
+    def _choose(self, step: int, first_logits: torch.Tensor) -> _Step:
+        """Run the model for one step, and the updates that fall on it."""
+        due = [index for index, row in enumerate(self._rows) if self._is_due(step, index, row)]
+        with self._steering.tracing(due):
+            logits = first_logits if step == 0 else self._forward(step)
+            raw = distribution(logits)
+        is_steered = self._steering.is_effective
+        entropies = raw.entropy.tolist()
+        check_finite(entropies, step)
+        processed = self._rules.sampler.process(self._input_ids, logits)
+        current = _Step(logits.detach(), raw, entropies, processed, is_steered)
+        self._update(step, [index for index in due if not processed.forced[index]], current)
+        if self._config.record_unsteered_entropy:
+            current.unsteered = self._unsteered(current)
+        return current
+
+    def _is_due(self, step: int, index: int, row: Row) -> bool:
+        return row.is_running and row.is_warm and self._steering.is_due(step, index)
+
+    def _forward(self, step: int) -> torch.Tensor:
+        """Return the logits `(batch, vocab_size)` after the tokens that the step before chose."""
+        if self._attention_mask is not None:
+            ones = self._attention_mask.new_ones((len(self._rows), 1))
+            self._attention_mask = torch.cat([self._attention_mask, ones], dim=1)
+        outputs = self._hf_model(
+            input_ids=self._input_ids[:, -1:],
+            attention_mask=self._attention_mask,
+            position_ids=self._positions.at(step - 1),
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+            return_dict=True,
+        )
+        logits: torch.Tensor = outputs.logits[:, -1].to(self._input_ids.device)
+        return logits
+
+    def _update(self, step: int, rows: list[int], current: _Step) -> None:
+        if not rows:
+            return
+        switches = {row: self._rows[row].choose_switch(step, current.entropies[row]) for row in rows}
+        self._norms.update(self._steering.update(switches, current.raw.entropy))
+        for row, switch in switches.items():
+            current.updates[row] = Update(switch, switch.loss_sign * current.entropies[row])
+        if self._config.record_loss_after or self._config.apply_to == "current":
+            self._look_again(step, current)
+
+    def _look_again(self, step: int, current: _Step) -> None:
+        """Evaluate the updated rows once more: for the loss after, or to draw from."""
+        logits = self._steering.steered_logits().to(current.logits.device)
+        entropies = distribution(logits).entropy.tolist()
+        check_finite(entropies, step)
+        if self._config.record_loss_after:
+            for row, update in current.updates.items():
+                update.loss_after = update.switch.loss_sign * entropies[row]
+        if self._config.apply_to == "current":
+            rows = torch.tensor(list(current.updates), device=logits.device)
+            current.logits = current.logits.index_copy(0, rows, logits[rows])
+            current.raw = distribution(current.logits)
+            current.entropies = current.raw.entropy.tolist()
+            current.processed = self._rules.sampler.process(self._input_ids, current.logits)
+            current.is_steered = self._steering.is_effective
+
+    def _unsteered(self, current: _Step) -> list[float]:
+        """Return the base model's entropies; those of rows without effect so far are their own."""
+        if not any(current.is_steered):
+            return current.entropies
+        base = distribution(self._steering.base_logits()).entropy.tolist()
+        return [
+            base[row] if steered else entropy
+            for row, (entropy, steered) in enumerate(zip(current.entropies, current.is_steered, strict=True))
+        ]
+
+    def _finish_step(self, step: int, current: _Step) -> None:
+        """Draw the tokens, record them and end the rows that are done."""
+        tokens = self._rules.sampler.draw(current.processed.scores)
+        running = torch.tensor([row.is_running for row in self._rows], device=tokens.device)
+        tokens = torch.where(running, tokens, self._rules.pad_token_id)
+        self._input_ids = torch.cat([self._input_ids, tokens.unsqueeze(1)], dim=1)
+        if self._rules.keep_scores:
+            self._scores.append(current.processed.scores)
+        if self._rules.keep_logits:
+            self._logits.append(current.logits.float())
+        cancelled = self._record(step, tokens, current)
+        scores = tuple(self._scores) if self._rules.keep_scores else None
+        for row, reason in zip(self._rows, self._rules.stop.check(self._input_ids, scores), strict=True):
+            if row.is_running:
+                row.finish_reason = reason
+        for index in cancelled:
+            self._rows[index].finish_reason = self._rows[index].finish_reason or "cancelled"
+
+    def _record(self, step: int, tokens: torch.Tensor, current: _Step) -> list[int]:
+        """Record the running rows' tokens; return the rows whose watcher asked to end."""
+        logprobs = current.raw.log_probs.gather(1, tokens.unsqueeze(1)).squeeze(1).tolist()
+        top_logprobs = self._top_logprobs(current.raw.log_probs)
+        cancelled = []
+        for index, (row, token) in enumerate(zip(self._rows, tokens.tolist(), strict=True)):
+            if not row.is_running:
+                continue
+            drawn = Drawn(
+                token_id=token,
+                logprob=logprobs[index],
+                entropy=current.entropies[index],
+                forced=current.processed.forced[index],
+                controller_norm=self._norms.get(index),
+                unsteered_entropy=current.unsteered[index] if current.unsteered else None,
+                top_logprobs=top_logprobs[index],
+            )
+            record = row.add(step, drawn, current.updates.get(index))
+            event = TokenEvent(index, step, token, drawn.logprob, drawn.entropy, record.phase.value, drawn.top_logprobs)
+            if self._rules.on_token is not None and self._rules.on_token(event):
+                cancelled.append(index)
+        return cancelled
+
+    def _top_logprobs(self, log_probs: torch.Tensor) -> list[TopLogprobs]:
+        if self._rules.num_top_logprobs == 0:
+            return [()] * len(log_probs)
+        values, ids = log_probs.topk(self._rules.num_top_logprobs, dim=-1)
+        return [tuple(zip(*row, strict=True)) for row in zip(ids.tolist(), values.tolist(), strict=True)]
+
+    def _result(self, decode_seconds: float) -> DecodeResult:
+        seconds = replace(self._seconds, decode=decode_seconds, updates=self._steering.seconds)
+        return DecodeResult(
+            sequences=[[record.token_ids for record in row.records] for row in self._rows],
+            finish_reasons=[row.finish_reason for row in self._rows if row.finish_reason is not None],
+            traces=[self._trace(index, row, seconds) for index, row in enumerate(self._rows)],
+            top_logprobs=[row.top_logprobs for row in self._rows],
+            input_ids=self._input_ids,
+            cache=self._cache,
+            scores=tuple(self._scores) if self._rules.keep_scores else None,
+            logits=tuple(self._logits) if self._rules.keep_logits else None,
+        )
+
+    def _trace(self, index: int, row: Row, seconds: DecodingSeconds) -> DecodingTrace:
+        return DecodingTrace.from_steps(
+            self._config,
+            row.records,
+            steered=self._steering.controllers[index] is not None,
+            not_steered_because=self._steering.why_not(index),
+            num_video_tokens=self._num_video_tokens[index],
+            num_video_tokens_kept=self._num_kept[index],
+            seconds=seconds,
+        )

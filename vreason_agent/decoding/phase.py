@@ -1,0 +1,84 @@
+"""Where in its reasoning a sequence stands: the entropy's moving average, its running peak, and the macro phase.
+
+Implements the macro-exploration and macro-exploitation of Sridhar et al., "Video Reasoning without Training", arXiv
+2510.17045; differs: the peak is found online (a running maximum and a margin), and the average starts as the mean of
+the first tokens. This module knows floats only: no tensors, no controller, no model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vreason_agent.decoding.config import VReasonConfig
+
+
+class Phase(StrEnum):
+    """The paper's macro phases."""
+
+    EXPLORATION = "exploration"
+    EXPLOITATION = "exploitation"
+
+
+@dataclass(frozen=True)
+class PhaseState:
+    """What the entropies up to one step say.
+
+    Attributes:
+        phase: The macro phase.
+        entropy_ema: Moving average of the entropy, nats; `None` until the warm-up is complete.
+        entropy_peak: Largest average so far, nats; `None` until the warm-up is complete.
+        peak_step: Step of that largest average.
+    """
+
+    phase: Phase = Phase.EXPLORATION
+    entropy_ema: float | None = None
+    entropy_peak: float | None = None
+    peak_step: int | None = None
+
+
+class PhaseTracker:
+    """Feeds one sequence's entropies to the moving average and follows its phase.
+
+    Attributes:
+        state: The state after the entropies observed so far.
+    """
+
+    def __init__(self, config: VReasonConfig) -> None:
+        self._config = config
+        self._warmup: list[float] = []
+        self.state = PhaseState()
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the average exists: `warmup_steps` entropies were observed."""
+        return self.state.entropy_ema is not None
+
+    def preview(self, step: int, entropy: float) -> PhaseState:
+        """Return the state that observing `entropy` (nats) at `step` would give, without observing it."""
+        ema = self._next_ema(entropy)
+        return self.state if ema is None else self._after(step, ema)
+
+    def observe(self, step: int, entropy: float) -> PhaseState:
+        """Take in the entropy (nats) of the token at `step` and return the new state."""
+        state = self.preview(step, entropy)
+        if not self.is_warm:
+            self._warmup.append(entropy)
+        self.state = state
+        return state
+
+    def _next_ema(self, entropy: float) -> float | None:
+        decay = self._config.ema_decay
+        if self.state.entropy_ema is not None:
+            return decay * self.state.entropy_ema + (1.0 - decay) * entropy
+        if len(self._warmup) + 1 < self._config.warmup_steps:
+            return None
+        return (sum(self._warmup) + entropy) / self._config.warmup_steps
+
+    def _after(self, step: int, ema: float) -> PhaseState:
+        peak = self.state.entropy_peak
+        if peak is None or ema > peak:
+            return PhaseState(Phase.EXPLORATION, ema, ema, step)
+        is_below = ema < (1.0 - self._config.peak_margin) * peak
+        phase = Phase.EXPLOITATION if is_below else self.state.phase
+        return PhaseState(phase, ema, peak, self.state.peak_step)

@@ -1,0 +1,214 @@
+"""What one generation did, token by token: plain data that goes to JSON and back unchanged.
+
+This module knows no tensors and no model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+from vreason_agent.decoding.config import VReasonConfig
+from vreason_agent.decoding.phase import Phase
+from vreason_agent.decoding.switch import Switch
+
+
+class StepRecord(NamedTuple):
+    """One generated token; every field is explained at the series of the same name in `DecodingTrace`."""
+
+    token_ids: int
+    logprobs: float
+    entropy: float
+    entropy_ema: float | None
+    phase: Phase
+    switch: Switch | None
+    loss: float | None
+    controller_norm: float | None
+    forced: bool
+    loss_after: float | None = None
+    unsteered_entropy: float | None = None
+
+
+@dataclass(frozen=True)
+class DecodingSeconds:
+    """Wall times of one generation, in seconds, of the whole batch it ran in.
+
+    Attributes:
+        vision: Encoding frames; `None` where it was part of `prefill` or did not happen.
+        prefill: Reading the prompt.
+        decode: Every token after the prompt was read, updates included.
+        updates: The share of `decode` spent on gradients, optimizer steps and evaluations they need.
+    """
+
+    vision: float | None = None
+    prefill: float = 0.0
+    decode: float = 0.0
+    updates: float = 0.0
+
+
+class Peak(NamedTuple):
+    """The largest moving average of the entropy: its step and its value in nats."""
+
+    step: int
+    entropy_ema: float
+
+
+@dataclass(frozen=True)
+class DecodingTrace:
+    """The recorded series of one generation: one entry per generated token, in order; `None` where not computed.
+
+    `entropy`, `logprobs` and `entropy_ema` describe the distribution that the token was drawn from: after the update of
+    the same step under `apply_to="current"`, before it under `"next"`.
+
+    Attributes:
+        config: The configuration that produced it.
+        token_ids: Generated token ids, end token included.
+        logprobs: Natural logarithm of the token's raw probability (before temperature, top-k, penalties, grammar).
+        entropy: Entropy of the raw next-token distribution, nats, in [0, log vocab_size].
+        entropy_ema: Moving average of the entropy, nats; `None` during the warm-up.
+        phase: Macro phase after this token's entropy was taken in.
+        switch: What the update of this step did; `None` for a step without update.
+        loss: Sign times entropy before the update; `None` for a step without update.
+        controller_norm: L2 norm of the controller after the step, in units of the values; `None` if nothing is steered.
+        forced: Whether a grammar left no choice: such a token is in no average and no signal and sees no update.
+        loss_after: Sign times entropy after the update, if asked for (`record_loss_after`).
+        unsteered_entropy: Entropy without the controller at the same prefix, nats, if asked for
+            (`record_unsteered_entropy`). It is not what an unsteered run would have shown.
+        steered: Whether a controller was attached.
+        not_steered_because: Why not; `None` if steered.
+        num_video_tokens: Video tokens in the prompt.
+        num_video_tokens_kept: Those left in the cache (fewer under Lite).
+        seconds: Wall times.
+    """
+
+    config: VReasonConfig
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    entropy: tuple[float, ...] = ()
+    entropy_ema: tuple[float | None, ...] = ()
+    phase: tuple[Phase, ...] = ()
+    switch: tuple[Switch | None, ...] = ()
+    loss: tuple[float | None, ...] = ()
+    controller_norm: tuple[float | None, ...] = ()
+    forced: tuple[bool, ...] = ()
+    loss_after: tuple[float | None, ...] | None = None
+    unsteered_entropy: tuple[float | None, ...] | None = None
+    steered: bool = False
+    not_steered_because: str | None = None
+    num_video_tokens: int = 0
+    num_video_tokens_kept: int = 0
+    seconds: DecodingSeconds = field(default_factory=DecodingSeconds)
+
+    @classmethod
+    def from_steps(cls, config: VReasonConfig, steps: Sequence[StepRecord], **rest: Any) -> DecodingTrace:
+        """Build a trace from its tokens' records; `rest` are the fields that are no series."""
+        series: dict[str, Any] = {name: tuple(getattr(step, name) for step in steps) for name in StepRecord._fields}
+        if not config.record_loss_after:
+            series["loss_after"] = None
+        if not config.record_unsteered_entropy:
+            series["unsteered_entropy"] = None
+        return cls(config=config, **series, **rest)
+
+    def peak(self, stop: int | None = None) -> Peak | None:
+        """Return the peak of the moving average over the steps before `stop`; `None` if it never started."""
+        known = [(value, step) for step, value in enumerate(self.entropy_ema[:stop]) if value is not None]
+        if not known:
+            return None
+        value, step = max(known, key=lambda pair: (pair[0], -pair[1]))
+        return Peak(step, value)
+
+    @property
+    def peak_entropy(self) -> float | None:
+        """Largest moving average of the entropy, nats."""
+        peak = self.peak()
+        return None if peak is None else peak.entropy_ema
+
+    @property
+    def peak_step(self) -> int | None:
+        """Step of the largest moving average."""
+        peak = self.peak()
+        return None if peak is None else peak.step
+
+    def final_steps(self, stop: int | None = None) -> tuple[int, ...]:
+        """Return the steps of the final phase: after the peak, before `stop` (the answer's end), forced ones left out."""
+        peak = self.peak(stop)
+        last = len(self.entropy) if stop is None else min(stop, len(self.entropy))
+        return () if peak is None else tuple(step for step in range(peak.step + 1, last) if not self.forced[step])
+
+    def final_entropy(self, stop: int | None = None) -> float | None:
+        """Return the mean entropy of the final phase, nats; `None` if it has no step."""
+        steps = self.final_steps(stop)
+        return sum(self.entropy[step] for step in steps) / len(steps) if steps else None
+
+    def entropy_drop(self, stop: int | None = None) -> float | None:
+        """Return (peak - final entropy) / peak: 1 is a fall to certainty, 0 or less none.
+
+        `None` without a peak, with a peak of 0, or with fewer than the config's `min_final_steps` steps after it.
+        """
+        peak, steps, final = self.peak(stop), self.final_steps(stop), self.final_entropy(stop)
+        if peak is None or final is None or len(steps) < self.config.min_final_steps or peak.entropy_ema <= 0.0:
+            return None
+        return (peak.entropy_ema - final) / peak.entropy_ema
+
+    @property
+    def phase_shares(self) -> dict[str, float]:
+        """Share of steps in each phase, in [0, 1]; empty without steps."""
+        return {phase.value: self.phase.count(phase) / len(self.phase) for phase in Phase} if self.phase else {}
+
+    @property
+    def num_updates(self) -> int:
+        """Number of steps with an update."""
+        return sum(switch is not None for switch in self.switch)
+
+    @property
+    def share_differs_from_minimize(self) -> float | None:
+        """Share of updates that raised the entropy, in [0, 1]; `None` without updates. 0: it only ever lowered."""
+        return self.switch.count(Switch.RAISE) / self.num_updates if self.num_updates else None
+
+    def summary(self, stop: int | None = None) -> dict[str, Any]:
+        """Return the trace in a few JSON numbers, without its series; `stop` is the answer's end."""
+        return {
+            "schedule": self.config.schedule,
+            "steered": self.steered,
+            "not_steered_because": self.not_steered_because,
+            "num_tokens": len(self.token_ids),
+            "num_updates": self.num_updates,
+            "peak_entropy": self.peak_entropy,
+            "peak_step": self.peak_step,
+            "final_entropy": self.final_entropy(stop),
+            "entropy_drop": self.entropy_drop(stop),
+            "phase_shares": self.phase_shares,
+            "share_differs_from_minimize": self.share_differs_from_minimize,
+            "num_video_tokens": self.num_video_tokens,
+            "num_video_tokens_kept": self.num_video_tokens_kept,
+            "seconds": dict(vars(self.seconds)),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field as plain JSON data."""
+        data = {item.name: getattr(self, item.name) for item in fields(self)}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in data.items()}
+        plain["phase"] = [phase.value for phase in self.phase]
+        plain["switch"] = [None if switch is None else switch.value for switch in self.switch]
+        return {**plain, "config": self.config.to_dict(), "seconds": dict(vars(self.seconds))}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> DecodingTrace:
+        """Build the trace that `to_dict` described."""
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
+        values["phase"] = tuple(Phase(phase) for phase in values["phase"])
+        values["switch"] = tuple(None if switch is None else Switch(switch) for switch in values["switch"])
+        values["config"] = VReasonConfig.from_dict(data["config"])
+        values["seconds"] = DecodingSeconds(**data["seconds"])
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """Return the trace as JSON text (finite numbers only)."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> DecodingTrace:
+        """Build the trace from `to_json`'s text."""
+        return cls.from_dict(json.loads(text))
