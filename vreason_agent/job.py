@@ -13,7 +13,8 @@ from typing import Any
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from vreason_agent.langchain_errors import GenerationTimeoutError
+from vreason_agent.errors import GenerationError
+from vreason_agent.langchain_errors import GenerationTimeoutError, PromptTooLongError
 from vreason_agent.model import Generation, GenerationRequest, StreamEvent, VideoLanguageModel
 from vreason_agent.reply import Reply
 from vreason_agent.splitting import OutputSplitter, Piece, split_output
@@ -43,8 +44,18 @@ class Job:
         self._splitter = OutputSplitter(starts_in_reasoning=self.starts_in_reasoning)
 
     def run(self, on_token: OnToken) -> Generation:
-        """Generate; `on_token` sees every token and may end it."""
-        return self.engine.generate([self.request], on_token=on_token)[0]
+        """Generate; `on_token` sees every token and may end it.
+
+        Raises:
+            PromptTooLongError: If the prompt leaves no room in the context.
+            GenerationError: If decoding failed.
+        """
+        try:
+            return self.engine.generate([self.request], on_token=on_token)[0]
+        except GenerationError as exc:
+            if self.engine.count_tokens(self.request.turns) >= self.engine.context_length:
+                raise PromptTooLongError(str(exc)) from exc
+            raise
 
     def result(self, generation: Generation) -> ChatResult:
         """Return the whole message.

@@ -17,6 +17,7 @@ from vreason_agent.decoding import VReasonConfig
 from vreason_agent.looking import Look
 from vreason_agent.model import Generation, VideoLanguageModel
 from vreason_agent.model.prompts import ParsedAnswer, parse_answer
+from vreason_agent.model.source import BUNDLED_NAME
 
 MAX_TRACE_POINTS = 256
 PROVIDER = "vreason"
@@ -88,7 +89,7 @@ class Reply:
             "unparsed": parsed.answer is None,
             "answer_not_located": parsed.answer is not None and not has_span,
             "steered": self.generation.trace.steered,
-            "toy_model": self.engine.is_bundled,
+            "toy_model": self.engine.name == BUNDLED_NAME,
         }
         return [*(code for code, is_found in found.items() if is_found), *self.generation.notes]
 
@@ -98,7 +99,7 @@ class Reply:
         series = {
             "stride": stride,
             "entropy": [round(float(value), 4) for value in trace.entropy[::stride]],
-            "phase": [str(phase) for phase in trace.phase[::stride]],
+            "phase": [phase.value for phase in trace.phase[::stride]],
         }
         return {"config": self.vreason.to_dict(), "steered": trace.steered, **trace.summary(), **series}
 

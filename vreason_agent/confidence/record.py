@@ -29,7 +29,8 @@ class Confidence:
         steering: Whether V-Reason steered the generation, with which schedule, and which entropy the signals saw.
         evidence: `num_frames`, `timestamps_seconds` and `rungs`: one entry per pass over the video.
         decision: `action` (accept, more_frames, retry, abstain, or `None` when nothing judged) and `reason`.
-        warnings: Codes of what a reader must know.
+        warnings: What a reader must know: codes, and sentences from the model (such as positions that cannot tell
+            frames apart).
     """
 
     probability: float | None = None

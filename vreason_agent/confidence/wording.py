@@ -34,7 +34,7 @@ def describe_confidence(confidence: Confidence) -> list[str]:
     sentences = [_headline(confidence), *_entropy(confidence), *_stability(confidence)]
     if confidence.probability is None:
         sentences.append("How often such answers are right is not known: no calibrator is loaded.")
-    return [*sentences, *(_WARNINGS.get(code, f"Warning: {code}.") for code in confidence.warnings)]
+    return [*sentences, *(_WARNINGS.get(code, code) for code in confidence.warnings)]
 
 
 def _headline(confidence: Confidence) -> str:

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vreason_agent.errors import ConfigError
+from vreason_agent.graphs import AcceptPolicy, Attempt, Budget, Decision, Ladder
+from vreason_agent.graphs.budget import NOTHING, Spent, add_spent
+
+RUNGS = (4, 8, 16)
+
+
+def attempt(answer: str | None, drop: float | None, *, rung: int, index: int, variation: Any = None) -> Attempt:
+    return Attempt(
+        attempt=index,
+        rung=rung,
+        num_frames=RUNGS[rung],
+        timestamps_seconds=[],
+        variation=variation or {},
+        answer=answer,
+        choice=None,
+        text=answer or "",
+        reasoning="",
+        confidence={"signals": {"entropy_drop": drop, "final_entropy": 0.1}},
+        tokens={"input": 100, "output": 20},
+        model="m",
+        seconds=1.0,
+    )
+
+
+def climb(*answers: tuple[str | None, float | None]) -> list[Attempt]:
+    return [attempt(text, drop, rung=index, index=index) for index, (text, drop) in enumerate(answers)]
+
+
+def judge(attempts: list[Attempt], policy: AcceptPolicy | None = None, budget: Budget | None = None) -> Decision:
+    spent = NOTHING
+    for each in attempts:
+        spent = add_spent(spent, frames=each["num_frames"], tokens=120, seconds=1.0)
+    return (policy or AcceptPolicy()).judge(attempts, rungs=RUNGS, budget=budget or Budget(), spent=spent)
+
+
+def test_a_drop_and_an_answer_that_held_are_accepted_with_their_numbers() -> None:
+    decision = judge(climb(("red", 0.9), ("Red.", 0.8)))
+    assert decision["action"] == "accept"
+    assert decision["reason"] == "entropy drop 0.800 >= 0.5, and the answer was the same 2 times in a row"
+    assert decision["numbers"]["entropy_drop"] == 0.8
+    assert decision["numbers"]["num_agreeing"] == 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([("red", 0.9)], "'red' has been given 1 time"),
+        ([("red", 0.9), ("blue", 0.9)], "'blue' has been given 1 time"),
+        ([("red", 0.9), ("red", 0.2)], "failed to drop: 0.200 < min_entropy_drop=0.5"),
+        ([("red", 0.9), ("red", None)], "could not be measured"),
+        ([("red", 0.9), (None, 0.9)], "no answer could be read"),
+    ],
+)
+def test_each_concern_alone_asks_for_more_frames_and_says_why(answers, reason: str) -> None:
+    decision = judge(climb(*answers))
+    assert decision["action"] == "more_frames"
+    assert reason in decision["reason"]
+
+
+def test_one_look_is_enough_where_the_policy_says_so() -> None:
+    decision = judge(climb(("red", 0.9)), AcceptPolicy(min_agreeing=1))
+    assert decision["action"] == "accept"
+    assert "on one look" in decision["reason"]
+
+
+def test_one_look_is_enough_where_there_is_no_other() -> None:
+    policy = AcceptPolicy(min_agreeing=2, max_retries=0)
+    decision = policy.judge(climb(("red", 0.9)), rungs=(4,), budget=Budget(), spent=NOTHING)
+    assert decision["action"] == "accept"
+    assert decision["numbers"]["min_agreeing"] == 1
+
+
+def test_past_the_last_rung_it_retries_and_then_abstains() -> None:
+    attempts = climb(("red", 0.1), ("red", 0.1), ("blue", 0.1))
+    assert judge(attempts)["action"] == "retry"
+    attempts.append(attempt("red", 0.1, rung=2, index=3, variation={"seed": 1}))
+    decision = judge(attempts)
+    assert decision["action"] == "abstain"
+    assert "used up" in decision["reason"]
+
+
+def test_retries_take_the_variations_in_turn() -> None:
+    policy = AcceptPolicy(max_retries=2, variations=({"seed": 1}, {"vreason": "off"}))
+    attempts = climb(("red", 0.1), ("red", 0.1), ("blue", 0.1))
+    assert policy.variation(attempts) == {"seed": 1}
+    attempts.append(attempt("red", 0.1, rung=2, index=3, variation={"seed": 1}))
+    assert policy.variation(attempts) == {"vreason": "off"}
+
+
+def test_giving_up_quotes_the_most_frequent_answer() -> None:
+    decision = judge(climb(("red", 0.1), ("red", 0.1), ("blue", 0.1)), AcceptPolicy(max_retries=0))
+    assert (decision["action"], decision["quotes"]) == ("abstain", 1)
+
+
+def test_acceptance_quotes_the_answer_that_held_last_even_against_a_majority() -> None:
+    policy = AcceptPolicy(max_retries=0)
+    attempts = [attempt(text, 0.9, rung=2, index=i) for i, text in enumerate(["red", "red", "red", "blue", "blue"])]
+    decision = policy.judge(attempts, rungs=RUNGS, budget=Budget(), spent=NOTHING)
+    assert (decision["action"], decision["quotes"]) == ("accept", 4)
+
+
+def test_without_abstention_the_best_guess_is_accepted_and_said_to_be_one() -> None:
+    decision = judge(climb(("red", 0.1), ("red", 0.1), ("red", 0.1)), AcceptPolicy(max_retries=0, abstain=False))
+    assert decision["action"] == "accept"
+    assert decision["reason"].startswith("best guess taken because abstain=False: the final phase's entropy failed")
+
+
+def test_without_any_answer_there_is_nothing_to_accept_even_without_abstention() -> None:
+    decision = judge(climb((None, 0.1), (None, 0.1), (None, 0.1)), AcceptPolicy(max_retries=0, abstain=False))
+    assert decision["action"] == "abstain"
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [
+        (Budget(max_attempts=1), "would take 2 attempts, over max_attempts=1"),
+        (Budget(max_total_frames=11), "would take 12 frames in all, over max_total_frames=11"),
+        (Budget(max_total_tokens=120), "would take 121 tokens in all, over max_total_tokens=120"),
+        (Budget(max_seconds=0.5), "would take 1 seconds, over max_seconds=0.5"),
+    ],
+)
+def test_each_limit_of_the_budget_ends_the_ladder_with_its_numbers(budget: Budget, reason: str) -> None:
+    decision = judge(climb(("red", 0.1)), budget=budget)
+    assert decision["action"] == "abstain"
+    assert reason in decision["reason"]
+
+
+def test_a_good_answer_is_accepted_though_the_budget_is_spent() -> None:
+    assert judge(climb(("red", 0.9), ("red", 0.9)), budget=Budget(max_attempts=2))["action"] == "accept"
+
+
+@pytest.mark.parametrize("name", ["max_attempts", "max_total_frames", "max_total_tokens", "max_seconds"])
+def test_a_limit_of_zero_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}=0: a limit must be above 0; use None"):
+        Budget(**{name: 0})
+
+
+def test_spending_adds_up() -> None:
+    spent = add_spent(Spent(attempts=1, frames=4, tokens=10, seconds=0.5), frames=8, tokens=20, seconds=1.0)
+    assert spent == {"attempts": 2, "frames": 12, "tokens": 30, "seconds": 1.5}
+
+
+def test_rungs_double() -> None:
+    assert Ladder(num_frames=4, max_frames=32).rungs() == (4, 8, 16, 32)
+    assert Ladder(num_frames=6, max_frames=6).rungs() == (6,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"num_frames": 3}, "use an even number"),
+        ({"num_frames": 0}, "use an even number"),
+        ({"num_frames": 4, "max_frames": 24}, "use one of 4, 8, 16, 32, 64"),
+        ({"num_frames": 8, "max_frames": 4}, "use one of 8, 16"),
+    ],
+)
+def test_a_ladder_that_cannot_nest_is_refused(arguments, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        Ladder(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"min_entropy_drop": 1.5}, "at most 1"),
+        ({"min_entropy_drop": float("nan")}, "at most 1"),
+        ({"min_agreeing": 0}, "at least 1"),
+        ({"max_retries": -1}, "at least 1 and 0"),
+        ({"max_retries": 3}, "add some to `variations`"),
+    ],
+)
+def test_a_policy_out_of_range_is_refused(arguments, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        AcceptPolicy(**arguments)

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessageChunk
+from langgraph.checkpoint.memory import InMemorySaver
+
+from vreason_agent.errors import ConfigError, VideoNotFoundError
+from vreason_agent.graphs import AcceptPolicy, Budget, Ladder, ScriptedChatModel, ScriptedReply, build_video_qa_graph
+
+SURE, UNSURE = {"entropy_drop": 0.9, "final_entropy": 0.1}, {"entropy_drop": 0.1, "final_entropy": 0.1}
+ONE_LOOK = AcceptPolicy(min_agreeing=1)
+
+
+def script(*replies: tuple[str | None, dict[str, float]]) -> ScriptedChatModel:
+    return ScriptedChatModel(replies=[ScriptedReply(answer, signals) for answer, signals in replies])
+
+
+def ask(clip: Path, model: ScriptedChatModel, **build: Any) -> dict[str, Any]:
+    graph = build_video_qa_graph(model, **build)
+    return graph.invoke({"video": str(clip), "question": "Which color?", "options": ["red", "blue"]})
+
+
+def actions(result: dict[str, Any]) -> list[str]:
+    return [decision["action"] for decision in result["decisions"]]
+
+
+def test_traces_that_differ_in_entropy_drop_alone_take_different_routes(clip: Path) -> None:
+    settled = ask(clip, script(("red", SURE)), policy=ONE_LOOK)
+    unsettled = ask(clip, script(("red", UNSURE), ("red", SURE)), policy=ONE_LOOK)
+    assert SURE.keys() == UNSURE.keys()
+    assert actions(settled) == ["accept"]
+    assert actions(unsettled) == ["more_frames", "accept"]
+    assert "failed to drop: 0.100 < min_entropy_drop=0.5" in unsettled["decisions"][0]["reason"]
+
+
+def test_an_answer_that_changes_is_looked_at_again_though_entropy_dropped(clip: Path) -> None:
+    result = ask(clip, script(("red", SURE), ("blue", SURE), ("blue", SURE)))
+    assert actions(result) == ["more_frames", "more_frames", "accept"]
+    assert result["answer"] == "blue"
+    assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8, 16]
+
+
+def test_a_retry_at_the_last_rung_varies_the_call_and_can_be_accepted(clip: Path) -> None:
+    model = script(("red", UNSURE), ("red", SURE))
+    result = ask(clip, model, ladder=Ladder(4, 4), policy=ONE_LOOK)
+    assert actions(result) == ["retry", "accept"]
+    assert [kwargs for _, kwargs in model.requests] == [{}, {"temperature": 0.7, "seed": 1}]
+    assert result["attempts"][1]["variation"] == {"temperature": 0.7, "seed": 1}
+
+
+def test_abstention_gives_no_answer_and_keeps_the_best_guess_apart(clip: Path) -> None:
+    result = ask(clip, script(("red", UNSURE), ("red", UNSURE), ("blue", UNSURE)), ladder=Ladder(4, 8))
+    assert actions(result) == ["more_frames", "retry", "abstain"]
+    assert result["answer"] is None
+    assert result["choice"] is None
+    assert result["best_guess"] == {"answer": "red", "choice": None, "attempt": 1}
+    assert result["confidence"]["decision"]["action"] == "abstain"
+
+
+def test_an_unread_answer_is_none_and_never_text(clip: Path) -> None:
+    result = ask(clip, script((None, SURE)), ladder=Ladder(4, 4), policy=AcceptPolicy(max_retries=0))
+    assert actions(result) == ["abstain"]
+    assert result["best_guess"]["answer"] is None
+
+
+def test_the_budget_ends_the_ladder(clip: Path) -> None:
+    result = ask(clip, script(("red", UNSURE), ("red", UNSURE)), budget=Budget(max_total_frames=12))
+    assert actions(result) == ["more_frames", "abstain"]
+    assert "over max_total_frames=12" in result["decision"]["reason"]
+    assert {**result["spent"], "seconds": 0} == {"attempts": 2, "frames": 12, "tokens": 240, "seconds": 0}
+
+
+def test_a_rung_keeps_every_pair_of_the_rung_before(clip: Path) -> None:
+    model = script(*[("red", UNSURE)] * 4)
+    times = [
+        attempt["timestamps_seconds"] for attempt in ask(clip, model, policy=AcceptPolicy(max_retries=0))["attempts"]
+    ]
+    pairs = [set(zip(rung[::2], rung[1::2], strict=True)) for rung in times]
+    assert pairs[0] < pairs[1] < pairs[2] < pairs[3]
+    assert times[0] == [0.0, 0.25, 4.0, 4.25]
+    assert times[3] == [0.25 * frame for frame in range(32)]
+
+
+def test_the_part_that_is_asked_about_is_where_all_frames_lie(clip: Path) -> None:
+    graph = build_video_qa_graph(script(("red", SURE)), ladder=Ladder(4, 4), policy=AcceptPolicy(max_retries=0))
+    result = graph.invoke({"video": str(clip), "question": "?", "start_seconds": 2.0, "stop_seconds": 4.0})
+    assert result["frames"] == [2.0, 2.5, 3.0, 3.5]
+
+
+def test_a_ladder_does_not_climb_past_the_frames_there_are(clip: Path) -> None:
+    graph = build_video_qa_graph(script(*[("red", UNSURE)] * 2), policy=AcceptPolicy(max_retries=0))
+    result = graph.invoke({"video": str(clip), "question": "?", "start_seconds": 0.0, "stop_seconds": 1.0})
+    assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8]
+
+
+def test_an_image_is_looked_at_once(picture: Path) -> None:
+    result = ask(picture, script(("red", SURE)), policy=AcceptPolicy(max_retries=0))
+    assert [attempt["num_frames"] for attempt in result["attempts"]] == [1]
+
+
+def test_the_confidence_lists_every_pass_and_the_decision(clip: Path) -> None:
+    result = ask(clip, script(("blue", SURE), ("red", SURE), ("red", SURE)))
+    record = result["confidence"]
+    assert record["decision"] == {"action": "accept", "reason": result["decision"]["reason"]}
+    assert [rung["answer"] for rung in record["evidence"]["rungs"]] == ["blue", "red", "red"]
+    assert [rung["num_frames"] for rung in record["evidence"]["rungs"]] == [4, 8, 16]
+    assert record["probability"] is None
+
+
+def test_everything_in_the_state_survives_json(clip: Path) -> None:
+    graph = build_video_qa_graph(script(("red", UNSURE), ("red", SURE)), checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+    graph.invoke({"video": str(clip), "question": "?"}, config)
+    values = graph.get_state(config).values
+    assert json.loads(json.dumps(values)) == values
+
+
+def test_the_model_is_asked_about_the_file_and_the_times_with_no_pixels(clip: Path) -> None:
+    model = script(("red", SURE))
+    ask(clip, model, ladder=Ladder(4, 4), policy=AcceptPolicy(max_retries=0))
+    (message,), _ = model.requests[0]
+    video, text = message.content
+    assert video == {"type": "video", "url": str(clip), "extras": {"timestamps": [0.0, 2.0, 4.0, 6.0]}}
+    assert text["text"] == "Which color?\nOptions: red / blue"
+
+
+def test_a_run_stopped_before_the_judge_goes_on_without_asking_the_model_again(clip: Path) -> None:
+    model = script(("red", UNSURE), ("red", SURE))
+    graph = build_video_qa_graph(model, policy=ONE_LOOK, checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+    graph.invoke({"video": str(clip), "question": "?"}, config, interrupt_before=["judge"])
+    assert len(model.requests) == 1
+    result = graph.invoke(None, config)
+    assert len(model.requests) == 2
+    assert result["answer"] == "red"
+
+
+def test_a_second_question_on_the_same_thread_starts_afresh(clip: Path) -> None:
+    model = script(("red", SURE), ("two", SURE))
+    graph = build_video_qa_graph(model, policy=ONE_LOOK, checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+    graph.invoke({"video": str(clip), "question": "Color?", "options": ["red", "blue"], "stop_seconds": 4.0}, config)
+    result = graph.invoke({"video": str(clip), "question": "How many?"}, config)
+    assert result["answer"] == "two"
+    assert len(result["attempts"]) == len(result["decisions"]) == result["spent"]["attempts"] == 1
+    assert result["frames"] == [0.0, 0.25, 4.0, 4.25]
+    assert model.requests[1][0][0].content[1]["text"] == "How many?"
+
+
+def test_progress_tells_rung_frames_and_entropy_so_far(clip: Path) -> None:
+    graph = build_video_qa_graph(script(("red", UNSURE), ("red", SURE)), policy=ONE_LOOK)
+    events = list(graph.stream({"video": str(clip), "question": "?"}, stream_mode="custom"))
+    assert [(event["event"], event["rung"]) for event in events] == [
+        ("sample", 0),
+        ("answer", 0),
+        ("judge", 0),
+        ("sample", 1),
+        ("answer", 1),
+        ("judge", 1),
+    ]
+    assert events[1]["entropy"]["entropy_drop"] == 0.1
+    assert events[3]["num_frames"] == 8
+    assert events[2]["action"] == "more_frames"
+    json.dumps(events)
+
+
+def test_updates_name_the_nodes_in_order(clip: Path) -> None:
+    graph = build_video_qa_graph(script(("red", SURE)), policy=ONE_LOOK)
+    nodes = [
+        name for update in graph.stream({"video": str(clip), "question": "?"}, stream_mode="updates") for name in update
+    ]
+    assert nodes == ["open", "sample", "answer", "judge", "accept"]
+
+
+def test_tokens_are_streamed_in_the_messages_mode(clip: Path) -> None:
+    model = ScriptedChatModel(replies=[ScriptedReply("a red circle", SURE, reasoning="I see")])
+    graph = build_video_qa_graph(model, policy=ONE_LOOK)
+    pieces = [piece for piece, _ in graph.stream({"video": str(clip), "question": "?"}, stream_mode="messages")]
+    assert all(isinstance(piece, AIMessageChunk) for piece in pieces)
+    assert [piece.text for piece in pieces if piece.text] == ["a", " red", " circle"]
+
+
+def test_streamed_or_not_the_result_is_the_same(clip: Path) -> None:
+    def final(**stream: Any) -> dict[str, Any]:
+        graph = build_video_qa_graph(script(("red", UNSURE), ("red", SURE)), policy=ONE_LOOK)
+        parts = list(graph.stream({"video": str(clip), "question": "?"}, stream_mode=["values", "messages"], **stream))
+        return next(data for mode, data in reversed(parts) if mode == "values")
+
+    def without_seconds(result: dict[str, Any]) -> dict[str, Any]:
+        return json.loads(json.dumps(result), object_hook=lambda item: {**item, "seconds": None})
+
+    plain = build_video_qa_graph(script(("red", UNSURE), ("red", SURE)), policy=ONE_LOOK)
+    invoked = plain.invoke({"video": str(clip), "question": "?"})
+    assert without_seconds(final()) == without_seconds(invoked)
+
+
+async def test_async_runs_do_not_block_the_event_loop(clip: Path) -> None:
+    release = threading.Event()
+
+    class Waiting(ScriptedChatModel):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            release.wait(10)
+            return super()._generate(*args, **kwargs)
+
+    model = Waiting(replies=[ScriptedReply("red", SURE)])
+    graph = build_video_qa_graph(model, policy=ONE_LOOK)
+    task = asyncio.create_task(graph.ainvoke({"video": str(clip), "question": "?"}))
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    release.set()
+    assert (await task)["answer"] == "red"
+
+
+async def test_async_and_sync_take_the_same_route(clip: Path) -> None:
+    replies = (("red", UNSURE), ("blue", SURE), ("blue", SURE))
+    graph = build_video_qa_graph(script(*replies))
+    result = await graph.ainvoke({"video": str(clip), "question": "?"})
+    assert actions(result) == actions(ask(clip, script(*replies)))
+
+
+async def test_async_progress_is_told_too(clip: Path) -> None:
+    graph = build_video_qa_graph(script(("red", SURE)), policy=ONE_LOOK)
+    events = [event async for event in graph.astream({"video": str(clip), "question": "?"}, stream_mode="custom")]
+    assert [event["event"] for event in events] == ["sample", "answer", "judge"]
+
+
+def test_a_model_without_a_confidence_record_is_read_by_its_text_and_never_trusted(clip: Path) -> None:
+    from langchain_core.language_models import FakeListChatModel
+
+    graph = build_video_qa_graph(FakeListChatModel(responses=["Blue."]), policy=AcceptPolicy(max_retries=0))
+    result = graph.invoke({"video": str(clip), "question": "?", "options": ["red", "blue"]})
+    assert actions(result) == ["more_frames"] * 3 + ["abstain"]
+    assert (result["best_guess"]["answer"], result["best_guess"]["choice"]) == ("Blue.", "B")
+    assert "could not be measured" in result["decision"]["reason"]
+
+
+def test_a_missing_file_is_an_error_before_the_model_is_asked(tmp_path: Path) -> None:
+    model = script(("red", SURE))
+    with pytest.raises(VideoNotFoundError):
+        ask(tmp_path / "none.mp4", model)
+    assert model.requests == []
+
+
+@pytest.mark.parametrize(
+    ("task", "match"),
+    [
+        ({"question": " "}, "ask something"),
+        ({"question": "?", "options": ["red"]}, "at least two texts"),
+        ({"question": "?", "options": ["red", "Red"]}, "make them different"),
+        ({"question": "?", "start_seconds": 5.0, "stop_seconds": 5.0}, "use 0 <= start < stop"),
+        ({"question": "?", "start_seconds": 9.0}, "lasts 8.00 s"),
+        ({"question": "?", "start_seconds": -1.0}, "use 0 <= start < stop"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_refused_before_the_model_is_asked(clip: Path, task, match: str) -> None:
+    model = script(("red", SURE))
+    with pytest.raises(ConfigError, match=match):
+        build_video_qa_graph(model).invoke({"video": str(clip), **task})
+    assert model.requests == []
+
+
+def test_a_script_that_is_played_out_says_so(clip: Path) -> None:
+    with pytest.raises(ConfigError, match=r"all 1 replies of the script are played; add some to ScriptedChatModel"):
+        ask(clip, script(("red", UNSURE)))
+
+
+def test_graphs_import_no_torch() -> None:
+    code = "import sys, vreason_agent.graphs; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
