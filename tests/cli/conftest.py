@@ -46,6 +46,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
         monkeypatch.setattr(
             ask, "describe_model", lambda model: {"name": "scripted", "device": "cpu", "bundled": bundled}
         )
+        monkeypatch.setattr(ask, "check_context", lambda *arguments: None)
         return chat_model
 
     return play

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Command, Script
-from vreason_agent.cli import ask
+from vreason_agent.cli import ask, build_parser
+from vreason_agent.cli.loading import check_context
 from vreason_agent.errors import GenerationError
 
 JSON_KEYS = [
@@ -214,6 +216,37 @@ def test_a_fault_of_the_program_is_one_line_that_says_how_to_see_where(
         command("ask", clip, "What?", "--quiet")
 
 
+class FiftyTokensPerFrame:
+    """An engine as far as counting goes."""
+
+    context_length = 1000
+
+    def count_tokens(self, turns: Any) -> int:
+        return 20 + 50 * len(turns[0].parts[0].images)
+
+
+@pytest.mark.parametrize(
+    ("rungs", "context_length", "message"),
+    [
+        ((4, 32), 700, r"16 frames make a prompt of 820 tokens, .* holds 700; use --max-frames 8$"),
+        ((32, 32), 1620, r"32 frames make a prompt of 1620 tokens, .* holds 1620; use a smaller --frames, or a model"),
+    ],
+)
+def test_more_frames_than_the_context_holds_are_told_before_the_first_look(
+    clip: str, rungs: tuple[int, int], context_length: int, message: str
+) -> None:
+    engine = FiftyTokensPerFrame()
+    engine.context_length = context_length
+    arguments = build_parser().parse_args(["ask", clip, "What?"])
+    with pytest.raises(GenerationError, match=message):
+        check_context(SimpleNamespace(engine=engine), arguments, rungs)
+
+
+def test_frames_that_the_clip_does_not_have_are_not_held_against_the_context(clip: str) -> None:
+    arguments = build_parser().parse_args(["ask", clip, "What?"])  # the clip has 16 frames: 820 tokens
+    check_context(SimpleNamespace(engine=FiftyTokensPerFrame()), arguments, (4, 1024))
+
+
 def bad_files(folder: Path, clip: str) -> dict[str, str]:
     """Make one file or folder of each kind that cannot be asked about."""
     (folder / "empty.mp4").touch()
@@ -271,6 +304,7 @@ class Endless(ScriptedChatModel):
             time.sleep(0.05)
 
 ask.make_chat_model = lambda arguments: Endless(replies=[])
+ask.check_context = lambda *arguments: None
 ask.describe_model = lambda model: {"name": "endless", "device": "cpu", "bundled": False}
 sys.exit(main(["ask", sys.argv[1], "What?"]))
 """

@@ -12,6 +12,7 @@ import time
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from vreason_agent.cli.loading import check_context, describe_model, make_chat_model
 from vreason_agent.cli.parser import SCHEDULES, UsageError, device, frame_count, ladder, seconds, text, whole_number
 from vreason_agent.cli.report import DECISIONS, times, to_json, to_text
 from vreason_agent.cli.terminal import Progress, interruptible, warnings_as_lines
@@ -81,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         progress.line(f"model: {model['name']} on {model['device']}")
         if model["bundled"]:
             progress.line(TOY_MODEL)
+        check_context(chat_model, arguments, (num_frames, max_frames))
         result = follow(arguments, chat_model, (num_frames, max_frames), progress, stopped)
     report = to_json(result, model, time.perf_counter() - began)
     print(json.dumps(report) if arguments.json else to_text(report))
@@ -126,34 +128,6 @@ def check_video(arguments: argparse.Namespace, progress: Progress) -> None:
         end = f"the end of {info.path!r} at {duration:.2f} s"
         msg = f"--start {arguments.start:g} is not before {end}; give an earlier --start"
         raise ConfigError(msg)
-
-
-def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
-    """Return the chat model that the arguments ask for; what is not given keeps its default."""
-    from vreason_agent.chat_model import ChatVReason
-
-    given = {
-        "model": arguments.model,
-        "device": arguments.device,
-        "seed": arguments.seed,
-        "vreason": arguments.schedule,
-    }
-    return ChatVReason(**{name: value for name, value in given.items() if value is not None})
-
-
-def describe_model(chat_model: Any) -> dict[str, Any]:
-    """Load the model and return its name and where it runs; `bundled` marks the toy model."""
-    from vreason_agent.model.source import BUNDLED_NAME
-
-    engine = chat_model.engine
-    return {
-        "name": engine.name,
-        "revision": engine.revision,
-        "family": engine.family.name,
-        "device": str(engine.device),
-        "dtype": str(engine.dtype).removeprefix("torch."),
-        "bundled": engine.name == BUNDLED_NAME,
-    }
 
 
 def follow(

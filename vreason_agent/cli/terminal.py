@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 NATIVE_LOGS = {
     "OPENCV_LOG_LEVEL": "SILENT",
@@ -58,7 +59,9 @@ class Progress:
 def warnings_as_lines(progress: Progress) -> Iterator[None]:
     """Show each warning once, as a line of progress."""
 
-    def show(message: Warning | str, *_: object) -> None:
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
         progress.line(f"warning: {' '.join(str(message).split())}")
 
     with warnings.catch_warnings():

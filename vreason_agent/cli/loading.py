@@ -1,0 +1,84 @@
+"""The model that `ask` uses: made from the arguments, loaded, described, and held against the frames it is to see.
+
+This module knows nothing of graphs' results and prints nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from vreason_agent.errors import GenerationError
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+
+def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
+    """Return the chat model that the arguments ask for; what is not given keeps its default."""
+    from vreason_agent.chat_model import ChatVReason
+
+    given = {
+        "model": arguments.model,
+        "device": arguments.device,
+        "seed": arguments.seed,
+        "vreason": arguments.schedule,
+    }
+    return ChatVReason(**{name: value for name, value in given.items() if value is not None})
+
+
+def describe_model(chat_model: Any) -> dict[str, Any]:
+    """Load the model and return its name and where it runs; `bundled` marks the toy model."""
+    from vreason_agent.model.source import BUNDLED_NAME
+
+    engine = chat_model.engine
+    return {
+        "name": engine.name,
+        "revision": engine.revision,
+        "family": engine.family.name,
+        "device": str(engine.device),
+        "dtype": str(engine.dtype).removeprefix("torch."),
+        "bundled": engine.name == BUNDLED_NAME,
+    }
+
+
+def check_context(chat_model: Any, arguments: argparse.Namespace, rungs: tuple[int, int]) -> None:
+    """Count the prompt of the last look before the first one is made.
+
+    Raises:
+        GenerationError: if a look that may be needed has more frames than the model's context holds.
+    """
+    sizes = prompt_sizes(chat_model.engine, arguments, rungs)
+    context = chat_model.engine.context_length
+    largest = max(sizes)
+    if sizes[largest] < context:
+        return
+    fitting = [num_frames for num_frames, size in sizes.items() if size < context]
+    remedy = (
+        f"use --max-frames {max(fitting)}" if fitting else "use a smaller --frames, or a model with a longer context"
+    )
+    msg = (
+        f"{largest} frames make a prompt of {sizes[largest]} tokens, and the model's context holds {context}; {remedy}"
+    )
+    raise GenerationError(msg)
+
+
+def prompt_sizes(engine: Any, arguments: argparse.Namespace, rungs: tuple[int, int]) -> dict[int, int]:
+    """Return the prompt tokens of each rung by its number of frames; no frame is read for it."""
+    import numpy as np
+
+    from vreason_agent.graphs.policy import Ladder
+    from vreason_agent.graphs.sampling import clip_rungs, open_clip
+    from vreason_agent.model import TextPart, Turn, VideoPart
+    from vreason_agent.question import question_text
+    from vreason_agent.video import probe
+
+    info = probe(arguments.video)
+    clip = open_clip(arguments.video, start_seconds=arguments.start, stop_seconds=arguments.stop)
+    text = TextPart(question_text(arguments.question, arguments.option or []))
+    sizes = {}
+    for num_frames in clip_rungs(clip, Ladder(num_frames=rungs[0], max_frames=rungs[1])):
+        images = np.broadcast_to(np.uint8(0), (num_frames, info.height_px, info.width_px, 3))
+        times = tuple(np.linspace(clip["start_seconds"], clip["stop_seconds"], num_frames, endpoint=False).tolist())
+        sizes[num_frames] = engine.count_tokens([Turn("user", (VideoPart(images, times), text))])
+    return sizes
