@@ -12,6 +12,7 @@ __all__ = [
     "GenerationRequest",
     "ImagePart",
     "ModelFamily",
+    "ParsedAnswer",
     "Part",
     "PixelBudget",
     "Role",
@@ -29,7 +30,10 @@ __all__ = [
     "family_for",
     "load_model",
     "loaded_models",
+    "parse_answer",
+    "plain_prompt",
     "preprocess_frames",
+    "reasoning_prompt",
     "register_family",
     "registered_families",
     "unload",
@@ -40,6 +44,7 @@ _MODULES = {
     "family": "ModelFamily Segment VideoLayout family_for register_family registered_families",
     "parts": "Generation GenerationRequest ImagePart Part Role SamplingParams StreamEvent TextPart Turn VideoPart "
     "VisionUse",
+    "prompts": "ParsedAnswer parse_answer plain_prompt reasoning_prompt",
     "preprocess": "PixelBudget VisionInput VisionSettings preprocess_frames",
     "registry": "load_model loaded_models unload",
 }
@@ -68,6 +73,7 @@ if TYPE_CHECKING:
         VisionUse,
     )
     from vreason_agent.model.preprocess import PixelBudget, VisionInput, VisionSettings, preprocess_frames
+    from vreason_agent.model.prompts import ParsedAnswer, parse_answer, plain_prompt, reasoning_prompt
     from vreason_agent.model.registry import load_model, loaded_models, unload
 else:
 

@@ -100,7 +100,7 @@ class PromptEncoder:
                 "tokenizer must have them. Choose a video-language model, for example Qwen/Qwen2.5-VL-3B-Instruct"
             )
         self._video_token, self._image_token, self._start, self._end = (str(token) for token in tokens)
-        self._video_id, self._image_id = ids[0], ids[1]
+        self._video_id, self._image_id = (int(config.video_token_id), int(config.image_token_id))
         block = f"(?:{re.escape(self._start)})?{{}}(?:{re.escape(self._end)})?"
         kinds = "|".join(block.format(re.escape(token)) for token in (self._video_token, self._image_token))
         self._placeholder = re.compile(f"({kinds}|{_MARKED.pattern.replace('(', '(?:')})")
@@ -186,7 +186,8 @@ class PromptEncoder:
             )
 
     def _add_video(self, draft: _Draft, part: VideoPart) -> None:
-        fit = fit_frames(*part.images.shape[:3], self.video.settings, self.video.budget)
+        num_frames, height, width = part.images.shape[:3]
+        fit = fit_frames(num_frames, height, width, self.video.settings, self.video.budget)
         pairs = _pair_times(part.timestamps_seconds, self.video.settings.temporal_patch_size)
         layout = self._family.lay_out_video(pairs, self._config)
         for piece in layout.pieces:
@@ -200,7 +201,8 @@ class PromptEncoder:
         draft.notes.extend(note for note in layout.notes if note not in draft.notes)
 
     def _add_image(self, draft: _Draft, part: ImagePart) -> None:
-        fit = fit_frames(1, *part.image.shape[:2], self.image.settings, self.image.budget)
+        height, width = part.image.shape[:2]
+        fit = fit_frames(1, height, width, self.image.settings, self.image.budget)
         self._add_segment(draft, Segment(1), fit, self._image_id)
         draft.image_grids.append(fit.grid_thw)
         draft.images.append(part)

@@ -24,6 +24,7 @@ from vreason_agent.model.encoding import EncodedPrompt, PromptEncoder
 from vreason_agent.model.family import ModelFamily
 from vreason_agent.model.parts import Generation, GenerationRequest, SamplingParams, StreamEvent, Turn
 from vreason_agent.model.positions import pad_left
+from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, parse_answer, reasoning_prompt
 from vreason_agent.model.stream import TextStream
 from vreason_agent.model.vision import preprocess_prompt, vision_inputs
 
@@ -49,6 +50,8 @@ class VideoLanguageModel:
         context_length: most tokens, prompt and answer together.
         stop_token_ids: end-of-sequence tokens.
         pad_token_id: what shorter rows of a batch are filled with.
+        question_prompt: question and options to the text of the user's turn; the family's default.
+        answer_parser: generated text and options to the answer.
         lock: held while generating.
     """
 
@@ -63,6 +66,8 @@ class VideoLanguageModel:
     context_length: int
     stop_token_ids: tuple[int, ...]
     pad_token_id: int
+    question_prompt: QuestionPrompt = reasoning_prompt
+    answer_parser: AnswerParser = parse_answer
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def generate(self, requests: Sequence[GenerationRequest], *, on_token: OnToken | None = None) -> list[Generation]:
@@ -217,7 +222,7 @@ def generation_config(sampling: SamplingParams, stop_token_ids: Sequence[int], p
     if sampling.temperature > 0:
         rules |= {"temperature": sampling.temperature, "top_p": sampling.top_p or 1.0, "top_k": sampling.top_k or 0}
         rules |= {"min_p": sampling.min_p}
-    return GenerationConfig(
+    return GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=sampling.max_new_tokens,
         eos_token_id=list(stop_token_ids),
         pad_token_id=pad_token_id,

@@ -24,6 +24,7 @@ from vreason_agent.model.family import ModelFamily, family_for
 from vreason_agent.model.folder import ModelFolder, open_folder
 from vreason_agent.model.placement import check_memory, choose_device, choose_dtype
 from vreason_agent.model.preprocess import PixelBudget
+from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, parse_answer, plain_prompt, reasoning_prompt
 
 __all__ = ["ATTENTION_IMPLEMENTATIONS", "build_model"]
 
@@ -39,6 +40,8 @@ def build_model(
     dtype: str | torch.dtype | None = None,
     attn_implementation: str | None = None,
     pixel_budget: PixelBudget | None = None,
+    question_prompt: QuestionPrompt | None = None,
+    answer_parser: AnswerParser | None = None,
 ) -> VideoLanguageModel:
     """Load the model in a folder; see `load_model` for the arguments and errors."""
     if attn_implementation not in (None, *ATTENTION_IMPLEMENTATIONS):
@@ -66,6 +69,8 @@ def build_model(
         context_length=int(hf_model.config.get_text_config().max_position_embeddings),
         stop_token_ids=stop,
         pad_token_id=pad,
+        question_prompt=question_prompt or (plain_prompt if family.prompt_style == "plain" else reasoning_prompt),
+        answer_parser=answer_parser or parse_answer,
     )
 
 
@@ -139,6 +144,7 @@ def _encoder(
             f"model {name!r} has no chat template (looked for chat_template.jinja, chat_template.json and the "
             "tokenizer's). Base models are not trained for conversations: choose an -Instruct model"
         )
+    tokenizer.chat_template = template
     video = family.vision_settings(config, folder.video_processor)
     image = family.vision_settings(config, folder.image_processor)
     return PromptEncoder(
@@ -158,12 +164,12 @@ def _quiet_transformers() -> Iterator[None]:
     from transformers.utils import logging
 
     was_on = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if was_on:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _first_line(exc: BaseException) -> str:

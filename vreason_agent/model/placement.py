@@ -55,7 +55,7 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device, sizes: T
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         return torch.float32 if sizes.num_parameters <= SMALL_MODEL_PARAMETERS else torch.bfloat16
     chosen = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
-    if chosen not in _DTYPES.values():
+    if chosen is None or chosen not in _DTYPES.values():
         raise ConfigError(f"dtype {dtype!r} is not supported; pass one of: auto, {', '.join(_DTYPES)}")
     return chosen
 

@@ -233,7 +233,8 @@ def preprocess_frames(frames: np.ndarray, settings: VisionSettings, budget: Pixe
             f"frames of shape {frames.shape} and dtype {frames.dtype}: expected uint8 (num_frames, height, width, 3) "
             "in RGB with at least one frame; convert with np.asarray(frames, dtype=np.uint8)"
         )
-    fit = fit_frames(*frames.shape[:3], settings, budget)
+    num_frames, height, width = frames.shape[:3]
+    fit = fit_frames(num_frames, height, width, settings, budget)
     pictures = torch.tensor(frames).permute(0, 3, 1, 2).contiguous()  # (num_frames, 3, height, width) uint8
     resized = resize_frames(pictures, fit.height_px, fit.width_px)
     patches, grid = patchify(normalize(resized, settings), settings)

@@ -17,6 +17,7 @@ from vreason_agent.model.engine import VideoLanguageModel
 from vreason_agent.model.loading import build_model
 from vreason_agent.model.placement import choose_device
 from vreason_agent.model.preprocess import PixelBudget
+from vreason_agent.model.prompts import AnswerParser, QuestionPrompt
 from vreason_agent.model.source import default_model, locate_model
 
 __all__ = ["load_model", "loaded_models", "unload"]
@@ -35,6 +36,8 @@ def load_model(
     device_map: str | dict[str, Any] | None = None,
     quantization: str | None = None,
     pixel_budget: PixelBudget | None = None,
+    question_prompt: QuestionPrompt | None = None,
+    answer_parser: AnswerParser | None = None,
 ) -> VideoLanguageModel:
     """Load a video-language model, or return the one loaded before with the same arguments.
 
@@ -49,6 +52,8 @@ def load_model(
         device_map: not supported; must be `None`.
         quantization: not supported; must be `None`.
         pixel_budget: pixels that the frames of a video may have; `None` takes the family's.
+        question_prompt: makes the user's text of question and options; `None` takes the family's.
+        answer_parser: reads the answer out of generated text; `None` takes `prompts.parse_answer`.
 
     Raises:
         ModelLoadError: the model cannot be found, is incomplete, takes no video, or needs more memory than is free.
@@ -59,7 +64,16 @@ def load_model(
     name = default_model() if model is None else str(model)
     place = choose_device(device)
     folder = locate_model(name, revision=revision)
-    key = (folder.resolve(), revision, place, str(dtype), attn_implementation or "sdpa", pixel_budget)
+    key = (
+        folder.resolve(),
+        revision,
+        place,
+        str(dtype),
+        attn_implementation or "sdpa",
+        pixel_budget,
+        question_prompt,
+        answer_parser,
+    )
     with _lock:
         if key not in _models:
             _models[key] = build_model(
@@ -70,6 +84,8 @@ def load_model(
                 dtype=dtype,
                 attn_implementation=attn_implementation,
                 pixel_budget=pixel_budget,
+                question_prompt=question_prompt,
+                answer_parser=answer_parser,
             )
         return _models[key]
 

@@ -64,7 +64,7 @@ def _is_even(starts: Sequence[float], tolerance_seconds: float) -> bool:
 def _notes(segments: Sequence[Segment], tokens_per_second: float) -> tuple[str, ...]:
     notes = []
     num_pairs = sum(segment.num_pairs for segment in segments)
-    distinct = sum(len(temporal_steps(s.num_pairs, s.positions_per_pair).unique()) for s in segments)
+    distinct = sum(len(set(temporal_steps(s.num_pairs, s.positions_per_pair).tolist())) for s in segments)
     if distinct < num_pairs:
         notes.append(
             f"Qwen2.5-VL truncates time to {tokens_per_second:g} positions per second: {num_pairs} frame pairs share "

@@ -1,0 +1,169 @@
+"""The default question prompts, and the parser that reads an answer out of what a model wrote.
+
+Both are defaults: `load_model(..., question_prompt=..., answer_parser=...)` replaces them. An answer that cannot be
+read is `None`, never a guess.
+
+This module does not know about models, tokens or chat templates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import TypeAlias
+
+__all__ = ["AnswerParser", "ParsedAnswer", "QuestionPrompt", "parse_answer", "plain_prompt", "reasoning_prompt"]
+
+QuestionPrompt: TypeAlias = Callable[[str, Sequence[str]], str]
+"""Question and options to the text of the user's turn."""
+AnswerParser: TypeAlias = Callable[[str, Sequence[str]], "ParsedAnswer"]
+"""Generated text and options to the answer."""
+
+MAX_BARE_ANSWER_CHARS = 80
+"""An answer without any mark must be one line of at most this length."""
+
+_ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
+_SAID = re.compile(
+    r"(?:\banswer\s+is\s*:?|\banswer\s*:|\bcorrect\s+(?:option|choice)\s+is\s*:?)[\s*]*(.+?)(?=[*]*(?:\.(?=\s|$)|\n|$))",
+    re.IGNORECASE,
+)
+_LETTER = re.compile(r"(?:option\s+|choice\s+)?[(\[]?([A-Z])(?:[)\].:]+|$)\s*(.*)", re.DOTALL | re.IGNORECASE)
+_LETTER_AND_TEXT = re.compile(r"([A-Z])\s+(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class ParsedAnswer:
+    """What was read out of a generated text.
+
+    Attributes:
+        reasoning: the thinking, `""` if there is none.
+        answer: the final answer, with options the text of the chosen one; `None` if it cannot be read.
+        choice: letter of the chosen option, `A` being the first; `None` without options or answer.
+        answer_span: characters `[start, stop)` of the text that the answer was read from; `None` without answer.
+    """
+
+    reasoning: str
+    answer: str | None
+    choice: str | None
+    answer_span: tuple[int, int] | None
+
+
+def reasoning_prompt(question: str, options: Sequence[str] = ()) -> str:
+    """The default for published models: think first, then answer; options under letters."""
+    lines = [question]
+    if options:
+        lines += [
+            "Options:",
+            *(f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False)),
+        ]
+    form = "the letter of the one best option" if options else "a short answer, a word or a number where that suffices"
+    lines += [
+        "",
+        "First think step by step about what the frames show and when, between <think> and </think>. "
+        f"Then give {form} between <answer> and </answer>.",
+    ]
+    return "\n".join(lines)
+
+
+def plain_prompt(question: str, options: Sequence[str] = ()) -> str:
+    """The bundled model's prompt: it was trained to think without being told to."""
+    return f"{question}\nOptions: {' / '.join(options)}" if options else question
+
+
+def parse_answer(text: str, options: Sequence[str] = ()) -> ParsedAnswer:
+    r"""Read reasoning and answer out of a generated text.
+
+    Looks for, in this order: the last `<answer>` tag, the last `\boxed{}`, the last "the answer is ...", and, where
+    nothing of that is found, a bare answer: one short line after the thinking. With options the answer must name one of
+    them, by letter or by text; what names none or several is unread.
+
+    Args:
+        text: what the model wrote, special tokens removed.
+        options: the texts to choose from; empty for an open question.
+    """
+    think_stop = text.rfind("</think>")
+    after = think_stop + len("</think>") if think_stop >= 0 else 0
+    is_thinking = think_stop < 0 and "<think>" in text
+    found = _tagged(text, after) or (None if is_thinking else _marked(text, after) or _bare(text, after))
+    reasoning = _reasoning(text, think_stop, found)
+    if found is None:
+        return ParsedAnswer(reasoning, None, None, None)
+    answer = text[slice(*found)]
+    if not options:
+        return ParsedAnswer(reasoning, answer, None, found)
+    index = _option_index(answer, options)
+    if index is None:
+        return ParsedAnswer(reasoning, None, None, None)
+    return ParsedAnswer(reasoning, options[index], ascii_uppercase[index], found)
+
+
+def _reasoning(text: str, think_stop: int, found: tuple[int, int] | None) -> str:
+    if think_stop >= 0:
+        return text[:think_stop].rpartition("<think>")[2].strip()
+    before = text if found is None else text[: found[0]]
+    before = before.partition("<think>")[2] if "<think>" in before else before if found else ""
+    return re.sub(r"<answer>\s*\Z", "", before).strip()
+
+
+def _tagged(text: str, start: int) -> tuple[int, int] | None:
+    matches = [*_ANSWER.finditer(text, start)]
+    return _trimmed(text, *matches[-1].span(1)) if matches else None
+
+
+def _marked(text: str, start: int) -> tuple[int, int] | None:
+    at = text.rfind("\\boxed{", start)
+    if at >= 0:
+        begin = at + len("\\boxed{")
+        depth = 1
+        for position in range(begin, len(text)):
+            depth += {"{": 1, "}": -1}.get(text[position], 0)
+            if depth == 0:
+                return _trimmed(text, begin, position)
+    said = [*_SAID.finditer(text, start)]
+    return _trimmed(text, *said[-1].span(1)) if said else None
+
+
+def _bare(text: str, start: int) -> tuple[int, int] | None:
+    span = _trimmed(text, start, len(text))
+    if span is None or "\n" in text[slice(*span)] or span[1] - span[0] > MAX_BARE_ANSWER_CHARS:
+        return None
+    return span
+
+
+def _trimmed(text: str, start: int, stop: int) -> tuple[int, int] | None:
+    """Leave white space and emphasis out; `None` if nothing is left."""
+    inner = text[start:stop]
+    left = len(inner) - len(inner.lstrip(" \t\r\n*"))
+    right = len(inner.rstrip(" \t\r\n*"))
+    return (start + left, start + right) if left < right else None
+
+
+def _option_index(answer: str, options: Sequence[str]) -> int | None:
+    wanted, texts = _normal(answer), [_normal(option) for option in options]
+    if wanted in texts:
+        return texts.index(wanted)
+    letter = _letter_index(answer.strip(), texts)
+    if letter is not None:
+        return letter
+    named = [text for text in texts if text and re.search(rf"(?<!\w){re.escape(text)}(?!\w)", wanted)]
+    longest = {text for text in named if not any(text != other and text in other for other in named)}
+    return texts.index(longest.pop()) if len(longest) == 1 else None
+
+
+def _letter_index(answer: str, texts: Sequence[str]) -> int | None:
+    match = _LETTER.fullmatch(answer)
+    if match is None:
+        match = _LETTER_AND_TEXT.fullmatch(answer)
+        if match is None or _normal(match[2]) not in texts:
+            return None
+    index = ascii_uppercase.index(match[1].upper())
+    if index >= len(texts):
+        return None
+    rest = _normal(match[2])
+    return None if rest in texts and texts.index(rest) != index else index
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.casefold().split()).strip(" .,;:!?\"'()[]")
