@@ -1,0 +1,93 @@
+"""Claims about training targets: they state what sampled frames show, in tokens placed as the model counts them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
+
+from vreason_agent.tiny.batches import GRID, prompt_text, rope_positions, token_row
+from vreason_agent.tiny.build import MICRO, Size, build_model, load_tokenizer
+from vreason_agent.tiny.lessons import make_lesson, pair_frames
+from vreason_agent.tiny.pixels import patchify, see_pairs
+from vreason_agent.tiny.questions import NOT_SHOWN
+from vreason_agent.tiny.scene import views_at
+from vreason_agent.tiny.tokenizer import save_tokenizer
+from vreason_agent.tiny.world import make_clip
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFast:
+    """The tokenizer from a folder."""
+    folder = Path(tmp_path_factory.mktemp("tokenizer"))
+    save_tokenizer(folder)
+    return load_tokenizer(folder)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLForConditionalGeneration:
+    """A small model with random weights."""
+    return build_model(tokenizer, MICRO).eval()
+
+
+def test_rungs_keep_the_pairs_of_the_rung_before() -> None:
+    scene = make_clip(1, "dev").scene
+    rungs = [pair_frames(scene, n) for n in (2, 4, 8, 16)]
+    pairs = [{rung[i : i + 2] for i in range(0, len(rung), 2)} for rung in rungs]
+    assert all(a < b for a, b in zip(pairs, pairs[1:], strict=False))
+    assert rungs[3] == tuple(range(0, scene.num_frames, scene.num_frames // 32))
+
+
+def test_the_transcript_names_each_object_that_a_sampled_frame_shows_and_no_other() -> None:
+    for seed in range(90):
+        lesson = make_lesson(make_clip(seed, "dev"), 4)
+        shown = {view.name for i in lesson.frame_indices for view in views_at(lesson.clip.scene, i)}
+        words = lesson.transcript.split()
+        named = {" ".join(words[i : i + 2]) for i in range(len(words) - 1)}
+        assert shown <= named
+        assert all(name in shown for name in named if tuple(name.split()) in {tuple(v.split()) for v in shown})
+        assert len(lesson.transcript.splitlines()) == 4
+
+
+def test_the_target_is_what_the_frames_say_unless_it_tells_the_truth() -> None:
+    missed = [c for c in (make_clip(s, "dev", kind="color") for s in range(60)) if make_lesson(c, 2).derivation.startswith("so\nno ")]
+    assert missed
+    for clip in missed:
+        says, options = make_lesson(clip, 2).answer, clip.questions[0].options
+        assert says == (NOT_SHOWN if not options or NOT_SHOWN in options else clip.questions[0].answer)
+        assert make_lesson(clip, 2, tells_truth=True).answer == clip.questions[0].answer
+
+
+def test_tokens_of_the_parts_are_tokens_of_the_whole(tokenizer: PreTrainedTokenizerFast) -> None:
+    for seed in range(45):
+        lesson = make_lesson(make_clip(seed, "dev"), 4)
+        whole = prompt_text(lesson.pair_labels, lesson.question.text) + "<think>" + lesson.transcript
+        whole += lesson.derivation + "</think><answer>" + lesson.answer + "</answer><|im_end|>"
+        row = token_row(tokenizer.backend_tokenizer, lesson, is_blind=False)
+        assert row.ids == tokenizer.encode(whole)
+        assert tokenizer.decode(row.ids[row.answer]) == lesson.answer
+        assert all(weight > 0.9 for weight in row.weights[row.answer])
+
+
+def test_positions_are_those_the_model_computes(tokenizer: PreTrainedTokenizerFast, model: Qwen2_5_VLForConditionalGeneration) -> None:
+    ids = tokenizer.encode(prompt_text(("0.0", "3.5", "7.0"), "What appears first?"))
+    input_ids = torch.tensor([ids])
+    kinds = torch.where(input_ids == model.config.video_token_id, 2, 0)
+    grid = torch.tensor([[1, 2 * GRID, 2 * GRID]] * 3)
+    expected, _ = model.model.get_rope_index(
+        input_ids, mm_token_type_ids=kinds, video_grid_thw=grid, second_per_grid_ts=torch.ones(3), attention_mask=torch.ones_like(input_ids)
+    )
+    assert np.array_equal(expected[-3:, 0].numpy(), rope_positions(ids, model.config.video_token_id))
+
+
+def test_the_fast_tower_equals_the_models_own(tokenizer: PreTrainedTokenizerFast) -> None:
+    visual = build_model(tokenizer, Size(64, 1, 2, 1, 64, 64, 2, 2, 64)).model.visual.eval()
+    frames = torch.randint(0, 255, (5, 2, 84, 84, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    patches = patchify(frames)
+    with torch.no_grad():
+        fast = see_pairs(visual, patches)
+        own = visual(patches.flatten(0, 1), grid_thw=torch.tensor([[1, 6, 6]] * 5)).pooler_output
+    assert torch.allclose(fast.flatten(0, 1), own, atol=1e-5)

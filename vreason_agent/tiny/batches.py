@@ -1,0 +1,94 @@
+"""Lessons to token batches: ids, rope positions, loss weights, and the frames that belong to them.
+
+Knows no world beyond `Lesson` and no training loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from .lessons import Lesson
+
+ANSWER_WEIGHT = 4.0
+GRID = 3
+TOKENS_PER_PAIR = GRID * GRID
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """One sample: ids, positions `(3, length)`, weight of each id as a target, and where the answer stands."""
+
+    ids: list[int]
+    positions: NDArray[np.int64]
+    weights: list[float]
+    answer: slice
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded rows: ids `(b, s)`, positions `(3, b, s)`, weights `(b, s)`; frames uint8 `(num_pairs, 2, side, side, 3)` or None."""
+
+    ids: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    frames: NDArray[np.uint8] | None
+    kinds: tuple[str, ...]
+    answers: NDArray[np.float32]  # 1 at the answer's tokens
+
+
+def prompt_text(labels: Sequence[str], question: str, tokens_per_pair: int = TOKENS_PER_PAIR) -> str:
+    """The prompt as the chat template and the family's expansion make it."""
+    video = "".join(f"{label}<|vision_start|>{'<|video_pad|>' * tokens_per_pair}<|vision_end|>" for label in labels)
+    lead = f"{video}\n" if labels else ""
+    return f"<|im_start|>user\n{lead}{question}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def token_row(tokenizer: Tokenizer, lesson: Lesson, *, is_blind: bool) -> TokenRow:
+    """Tokens of a lesson; a blind one has no video, and its transcript is given rather than learned."""
+    def encode(text: str) -> list[int]:
+        return list(tokenizer.encode(text).ids)
+
+    prompt = encode(prompt_text(() if is_blind else lesson.pair_labels, lesson.question.text))
+    transcript = encode("<think>" + lesson.transcript)
+    derivation = encode(lesson.derivation + "</think><answer>")
+    answer, end = encode(lesson.answer), encode("</answer><|im_end|>")
+    ids = prompt + transcript + derivation + answer + end
+    answer_weight = 1.0 if lesson.is_guess else ANSWER_WEIGHT
+    weights = [0.0] * len(prompt) + [0.0 if is_blind else 1.0] * len(transcript) + [1.0] * len(derivation)
+    weights += [answer_weight] * len(answer) + [0.3] * len(end)
+    stop = len(ids) - len(end)
+    return TokenRow(ids, rope_positions(ids, tokenizer.token_to_id("<|video_pad|>")), weights, slice(stop - len(answer), stop))
+
+
+def rope_positions(ids: Sequence[int], video_pad: int) -> NDArray[np.int64]:
+    """Time, row and column positions `(3, length)` as Qwen2.5-VL counts them, each run of pads being one pair of 3 x 3 tokens."""
+    positions = np.zeros((3, len(ids)), np.int64)
+    at = i = 0
+    cells = np.arange(TOKENS_PER_PAIR)
+    while i < len(ids):
+        if ids[i] == video_pad:
+            span = slice(i, i + TOKENS_PER_PAIR)
+            positions[0, span], positions[1, span], positions[2, span] = at, at + cells // GRID, at + cells % GRID
+            at, i = at + GRID, i + TOKENS_PER_PAIR
+        else:
+            positions[:, i] = at
+            at, i = at + 1, i + 1
+    return positions
+
+
+def collate(rows: Sequence[TokenRow], kinds: Sequence[str], frames: NDArray[np.uint8] | None, pad: int) -> Batch:
+    """Pad rows to one length."""
+    length = max(len(row.ids) for row in rows)
+    ids = np.full((len(rows), length), pad, np.int64)
+    positions, weights = np.zeros((3, len(rows), length), np.int64), np.zeros((len(rows), length), np.float32)
+    answers = np.zeros((len(rows), length), np.float32)
+    for b, row in enumerate(rows):
+        n = len(row.ids)
+        ids[b, :n], positions[:, b, :n], weights[b, :n] = row.ids, row.positions, row.weights
+        answers[b, row.answer] = 1.0
+    return Batch(ids, positions, weights, frames, tuple(kinds), answers)

@@ -1,0 +1,88 @@
+"""Training samples of the language phase: what the sampled pairs of a clip show, put in words, and the answer.
+
+A lesson is a prompt of temporal pairs and a question, and a target that first transcribes every pair, then draws the conclusion,
+then answers. The reasoning states only what the sampled frames show. Knows no torch model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .questions import NOT_SHOWN, Conclusion, Question, conclude
+from .scene import NUM_SLOTS, Scene, View, views_at
+from .world import Clip
+
+LADDER_TOP = 32  # frames on the ladder's last rung: the distance within a pair is duration / 32
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One sample in words; `frame_indices` are the clip's frames, pair by pair."""
+
+    clip: Clip
+    question: Question
+    frame_indices: tuple[int, ...]
+    pair_labels: tuple[str, ...]
+    transcript: str
+    derivation: str
+    answer: str
+    is_guess: bool
+
+
+def pair_frames(scene: Scene, num_pairs: int, *, is_uniform: bool = False) -> tuple[int, ...]:
+    """Frame indices of a rung of the ladder, pair by pair; `is_uniform` spreads all frames evenly instead."""
+    within = NUM_SLOTS / (2 * num_pairs) if is_uniform else NUM_SLOTS / LADDER_TOP
+    slots = [k * NUM_SLOTS / num_pairs + d for k in range(num_pairs) for d in (0.0, within)]
+    return tuple(scene.frame_at(scene.seconds(slot)) for slot in slots)
+
+
+def transcribe(pairs: Sequence[tuple[tuple[View, ...], tuple[View, ...]]], labels: Sequence[str]) -> str:
+    """One line per pair: time, then each object with its cell, a second cell if it moved, `on` or `off` if only one frame has it."""
+    return "".join(f"{label}{_pair_words(*pair)}\n" for label, pair in zip(labels, pairs, strict=True))
+
+
+def _pair_words(first: tuple[View, ...], second: tuple[View, ...]) -> str:
+    later = {view.name: view for view in second}
+    words = []
+    for view in first:
+        after = later.pop(view.name, None)
+        status = " off" if after is None else "" if after.cell == view.cell else f" {after.cell}"
+        words.append(f" {view.name} {view.cell}{status}")
+    words += [f" {view.name} {view.cell} on" for view in later.values()]
+    return "".join(words) or " -"
+
+
+def make_lesson(clip: Clip, num_pairs: int, *, is_uniform: bool = False, tells_truth: bool = False) -> Lesson:
+    """The lesson of a clip's first question at `num_pairs` pairs.
+
+    Args:
+        clip: the clip.
+        num_pairs: temporal pairs sampled.
+        is_uniform: spread frames evenly rather than as the ladder does.
+        tells_truth: the target is the true answer even where the frames point elsewhere, so that the answer's probability learns
+            how often frames this sparse mislead; otherwise it is what these frames say.
+    """
+    scene, question = clip.scene, clip.questions[0]
+    indices = pair_frames(scene, num_pairs, is_uniform=is_uniform)
+    views = [views_at(scene, i) for i in indices]
+    labels = tuple(f"{i / scene.video_fps:.1f}" for i in indices[::2])
+    said = conclude(question, views, [label for label in labels for _ in range(2)])
+    answer = question.answer if tells_truth or _is_open_guess(question, said) else said.answer
+    transcript = transcribe(list(zip(views[::2], views[1::2], strict=True)), labels)
+    return Lesson(clip, question, indices, labels, transcript, "so\n" + "\n".join(said.lines), answer, said.is_guess)
+
+
+def _is_open_guess(question: Question, said: Conclusion) -> bool:
+    """Nothing points to any option: only the true answer spreads the odds over the options."""
+    return said.is_guess and bool(question.options) and NOT_SHOWN not in question.options
+
+
+def lesson_images(lesson: Lesson) -> list[NDArray[np.uint8]]:
+    """The lesson's frames as drawn."""
+    from .render import draw_frame
+
+    return [draw_frame(lesson.clip.scene, i) for i in lesson.frame_indices]

@@ -1,0 +1,63 @@
+"""Pixels to model inputs for training, and the vision tower run over many pairs at once.
+
+The steps are those of the built-in preprocessing path: bicubic resize of uint8 on the CPU, scaling, normalization, patches in
+temporal pairs. Knows no question and no world.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .build import IMAGE_MEAN, IMAGE_STD, MERGE, PATCH_PX, SIDE_PX, TEMPORAL_PATCH
+
+
+def shrink(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Resize frames uint8 `(n, height, width, 3)` to `(n, SIDE_PX, SIDE_PX, 3)`."""
+    frames = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    small = functional.interpolate(frames, size=(SIDE_PX, SIDE_PX), mode="bicubic", antialias=True)
+    return np.ascontiguousarray(small.permute(0, 2, 3, 1).numpy())
+
+
+def patchify(frames: Tensor) -> Tensor:
+    """Frames uint8 `(num_pairs, 2, SIDE_PX, SIDE_PX, 3)` to float patches `(num_pairs, num_patches, 3 * 2 * PATCH_PX ** 2)`."""
+    num_pairs, grid = frames.shape[0], SIDE_PX // PATCH_PX // MERGE
+    mean, std = torch.tensor(IMAGE_MEAN), torch.tensor(IMAGE_STD)
+    pixels = (frames.float() / 255 - mean) / std
+    cut = pixels.reshape(num_pairs, TEMPORAL_PATCH, grid, MERGE, PATCH_PX, grid, MERGE, PATCH_PX, 3)
+    # (pair, row, column, merge row, merge column, channel, time, patch row, patch column)
+    ordered = cut.permute(0, 2, 5, 3, 6, 8, 1, 4, 7)
+    return ordered.reshape(num_pairs, grid * grid * MERGE * MERGE, -1)
+
+
+def see_pairs(visual: nn.Module, patches: Tensor) -> Tensor:
+    """Run the vision tower on every pair at once: `(num_pairs, num_patches, patch_size)` to `(num_pairs, num_tokens, hidden)`.
+
+    Equal to the tower's own forward, which loops over the pairs; all its blocks attend in full.
+    """
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
+
+    num_pairs, num_patches, _ = patches.shape
+    embed: nn.Conv3d = visual.patch_embed.proj
+    hidden = functional.linear(patches.to(embed.weight.dtype), embed.weight.flatten(1))
+    cos, sin = visual.rotary_pos_emb(hidden, _patch_positions())
+    for block in visual.blocks:
+        attention = block.attn
+        qkv = attention.qkv(block.norm1(hidden)).view(num_pairs, num_patches, 3, attention.num_heads, attention.head_dim)
+        query, key, value = qkv.unbind(2)
+        query, key = apply_rotary_pos_emb_vision(query, key, cos, sin)
+        mixed = functional.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+        hidden = hidden + attention.proj(mixed.transpose(1, 2).reshape(num_pairs, num_patches, -1))
+        hidden = hidden + block.mlp(block.norm2(hidden))
+    merged = visual.merger(hidden)
+    return merged.view(num_pairs, num_patches // MERGE**2, -1)
+
+
+def _patch_positions() -> Tensor:
+    grid = SIDE_PX // PATCH_PX
+    rows = torch.arange(grid).view(grid // MERGE, 1, MERGE, 1).expand(-1, grid // MERGE, -1, MERGE)
+    columns = torch.arange(grid).view(1, grid // MERGE, 1, MERGE).expand(grid // MERGE, -1, MERGE, -1)
+    return torch.stack([rows.reshape(-1), columns.reshape(-1)], dim=1)

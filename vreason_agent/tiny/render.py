@@ -1,0 +1,160 @@
+"""Pictures and files of the toy world: draw a frame, write a clip, pass a few frames through a codec.
+
+Knows no model; draws with OpenCV.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from ..errors import ConfigError, VideoDecodeError
+from .scene import COLORS, Scene
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .world import Clip
+
+CANVAS_PX = 112
+CODECS = {".mp4": ("mp4v",), ".avi": ("MJPG", "XVID"), ".mkv": ("mp4v",), ".webm": ("VP80",)}
+_SHIFT = 4  # OpenCV draws at 1/16 px
+
+
+def draw_frame(scene: Scene, frame_index: int) -> NDArray[np.uint8]:
+    """One frame, uint8 `(CANVAS_PX, CANVAS_PX, 3)` in RGB."""
+    image = _background(scene, frame_index)
+    slot, unit = scene.slot_of_frame(frame_index), CANVAS_PX / 3
+    for sprite in scene.sprites:
+        segment = sprite.segment_at(slot)
+        if segment is not None:
+            x, y = segment.position(slot)
+            _draw_shape(image, sprite.shape, COLORS[segment.color], x * unit, y * unit, sprite.radius * unit)
+    return image
+
+
+def _background(scene: Scene, frame_index: int) -> NDArray[np.uint8]:
+    image = np.empty((CANVAS_PX, CANVAS_PX, 3), np.uint8)
+    image[:] = scene.background
+    if not scene.noise_px:
+        return image
+    tile = _noise_tile(scene)
+    rng = np.random.default_rng([scene.noise_seed, frame_index])
+    top, left = rng.integers(0, CANVAS_PX // 2, 2)
+    noise = tile[top : top + CANVAS_PX, left : left + CANVAS_PX]
+    return np.clip(image.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+
+
+_TILES: dict[tuple[int, float], NDArray[np.int16]] = {}
+
+
+def _noise_tile(scene: Scene) -> NDArray[np.int16]:
+    key = (scene.noise_seed, scene.noise_px)
+    if key not in _TILES:
+        _TILES.clear()  # one scene is drawn at a time
+        size = CANVAS_PX + CANVAS_PX // 2
+        normal = np.random.default_rng(scene.noise_seed).standard_normal((size, size, 3), np.float32)
+        _TILES[key] = (normal * scene.noise_px).astype(np.int16)
+    return _TILES[key]
+
+
+def _draw_shape(image: NDArray[np.uint8], shape: str, color: tuple[int, int, int], x: float, y: float, radius: float) -> None:
+    scale = 1 << _SHIFT
+    if shape == "circle":
+        center = (round((x - 0.5) * scale), round((y - 0.5) * scale))
+        cv2.circle(image, center, round(radius * scale), color, -1, cv2.LINE_AA, _SHIFT)
+        return
+    points = (np.array(_OUTLINES[shape]) * radius + [x - 0.5, y - 0.5]) * scale
+    cv2.fillPoly(image, [np.round(points).astype(np.int32)], color, cv2.LINE_AA, _SHIFT)
+
+
+_ARM = 0.36
+_OUTLINES = {
+    "square": [(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)],
+    "triangle": [(0.0, -1.05), (1.08, 0.9), (-1.08, 0.9)],
+    "cross": [
+        (-_ARM, -1), (_ARM, -1), (_ARM, -_ARM), (1, -_ARM), (1, _ARM), (_ARM, _ARM),
+        (_ARM, 1), (-_ARM, 1), (-_ARM, _ARM), (-1, _ARM), (-1, -_ARM), (-_ARM, -_ARM),
+    ],
+}
+
+
+def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *, codec: str, video_fps: float) -> None:
+    """Write RGB frames of the world's size into a video file."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), video_fps, (CANVAS_PX, CANVAS_PX))  # type: ignore[attr-defined]
+    if not writer.isOpened():
+        raise VideoDecodeError(f"OpenCV cannot write {str(path)!r} with codec {codec!r}; choose another ending, such as .mp4")
+    for image in images:
+        writer.write(np.ascontiguousarray(image[:, :, ::-1]))
+    writer.release()
+
+
+def decode_all(path: str | os.PathLike[str]) -> list[NDArray[np.uint8]]:
+    """Every frame of a file in RGB."""
+    capture, images = cv2.VideoCapture(str(path)), []
+    while True:
+        is_read, image = capture.read()
+        if not is_read:
+            break
+        images.append(np.ascontiguousarray(image[:, :, ::-1]))
+    capture.release()
+    return images
+
+
+def codec_for(path: str | os.PathLike[str], seed: int) -> str:
+    """A codec that suits the file's ending, chosen by `seed`.
+
+    Raises:
+        ConfigError: an ending that no codec is known for.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in CODECS:
+        raise ConfigError(f"cannot write {str(path)!r}: choose an ending among {', '.join(CODECS)}, such as demo.mp4")
+    return CODECS[ending][seed % len(CODECS[ending])]
+
+
+def write_clip(path: str | os.PathLike[str], clip: Clip, *, codec: str | None = None) -> Path:
+    """Write the clip's video file and, beside it, a JSON with its questions, answers and event times.
+
+    Args:
+        path: file to write; its ending decides the container.
+        clip: the clip.
+        codec: four-letter code; chosen by the clip's seed where None.
+
+    Returns:
+        Path of the JSON file: `path` with the ending ``.json``.
+    """
+    codec = codec or codec_for(path, clip.seed)
+    encode(path, (draw_frame(clip.scene, i) for i in range(clip.scene.num_frames)), codec=codec, video_fps=clip.scene.video_fps)
+    facts = Path(path).with_suffix(".json")
+    facts.write_text(json.dumps(describe_clip(clip, codec), indent=1) + "\n", encoding="utf-8")
+    return facts
+
+
+def describe_clip(clip: Clip, codec: str) -> dict[str, object]:
+    """The plain data that stands beside a clip."""
+    scene = clip.scene
+    return {
+        "seed": clip.seed, "split": clip.split, "scene_set": clip.scene_set, "signature": clip.signature, "codec": codec,
+        "video_fps": scene.video_fps, "num_frames": scene.num_frames, "duration_seconds": scene.duration_seconds,
+        "questions": [asdict(question) | {"options": list(question.options)} for question in clip.questions],
+    }
+
+
+def recode(images: Sequence[NDArray[np.uint8]], path: str, *, codec: str) -> list[NDArray[np.uint8]]:
+    """Frames as they come back from a file: written to `path`, read, and the file removed."""
+    encode(path, images, codec=codec, video_fps=10.0)
+    try:
+        back = decode_all(path)
+    finally:
+        os.remove(path)
+    if len(back) != len(images):
+        raise VideoDecodeError(f"codec {codec!r} gave back {len(back)} of {len(images)} frames; use another codec")
+    return back
