@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 LANGCHAIN = {"langchain_core", "langgraph"}
 MODELS = {"torch", "transformers", "safetensors", "tokenizers", "huggingface_hub"}
 # The modules beside the folders are the chat model and what it is made of.
-CHAT = {path.stem for path in (ROOT / "vreason_agent").glob("*.py")} - {"__init__", "__main__", "errors"}
+CHAT = {path.stem for path in (ROOT / "vreason_agent").glob("*.py")} - {"__init__", "__main__", "errors", "served"}
 
 # Part: (parts of this package it may import, libraries it may not).
 ARROWS: dict[str, tuple[set[str], set[str]]] = {
@@ -25,7 +25,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "graphs": ({"errors", "video", "confidence", "question"}, {*MODELS, "cv2"}),
     "evaluation": ({"errors"}, {*LANGCHAIN, *MODELS}),
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
-    "cli": ({"errors", "video", "decoding", "model", "confidence", "chat_model", "graphs", "tiny"}, set()),
+    "cli": ({"errors", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"}, set()),
+    "served": ({"chat_model", "graphs"}, {*MODELS, "cv2"}),
     **{part: ({"errors", "video", "decoding", "model", "confidence", *CHAT}, {"langgraph"}) for part in CHAT},
 }
 
