@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import (
@@ -18,7 +18,7 @@ from transformers import (
 
 VOCAB, VISION_START, VISION_END, IMAGE, VIDEO, PAD, EOS = 120, 110, 111, 112, 113, 114, 115
 FAMILIES = ("qwen2_5_vl", "qwen3_vl", "qwen2_vl")
-_TEXT = {
+_TEXT: dict[str, Any] = {
     "vocab_size": VOCAB,
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -31,7 +31,7 @@ _TEXT = {
     "eos_token_id": None,
     "pad_token_id": None,
 }
-_SPECIAL = {
+_SPECIAL: dict[str, Any] = {
     "image_token_id": IMAGE,
     "video_token_id": VIDEO,
     "vision_start_token_id": VISION_START,
@@ -43,35 +43,48 @@ _SPECIAL = {
 def make_model(family: str = "qwen2_5_vl", *, seed: int = 0, sharpness: float = 1.0, **kwargs: Any) -> PreTrainedModel:
     """Make a random model whose head is scaled by `sharpness`: 1 gives entropies near log V, larger ones vary."""
     torch.manual_seed(seed)
-    model: PreTrainedModel = _MAKERS[family](**kwargs)
+    model: Any = _MAKERS[family](**kwargs)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim >= 2 and "language_model" in name:
                 parameter.mul_(4.0)  # initializer_range 0.02 leaves layers without effect
         model.lm_head.weight.mul_(4.0 * sharpness)
-    return model.eval()
+    model.eval()
+    return cast("PreTrainedModel", model)
 
 
-def _qwen2_5_vl(**kwargs: Any) -> PreTrainedModel:
+def _qwen2_5_vl(**kwargs: Any) -> Any:
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
-    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 32}
+    vision: dict[str, Any] = {
+        "depth": 1,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 2,
+        "out_hidden_size": 32,
+    }
     vision |= {"patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 16}
     vision |= {"fullatt_block_indexes": [0], "tokens_per_second": 8}
     config = Qwen2_5_VLConfig(text_config={**_TEXT, "rope_parameters": rope}, vision_config=vision, **_SPECIAL)
     return Qwen2_5_VLForConditionalGeneration._from_config(config, **kwargs)
 
 
-def _qwen2_vl(**kwargs: Any) -> PreTrainedModel:
+def _qwen2_vl(**kwargs: Any) -> Any:
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
-    vision = {"depth": 1, "embed_dim": 16, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2}
+    vision: dict[str, Any] = {"depth": 1, "embed_dim": 16, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2}
     vision |= {"patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2}
     config = Qwen2VLConfig(text_config={**_TEXT, "rope_parameters": rope}, vision_config=vision, **_SPECIAL)
     return Qwen2VLForConditionalGeneration._from_config(config, **kwargs)
 
 
-def _qwen3_vl(**kwargs: Any) -> PreTrainedModel:
+def _qwen3_vl(**kwargs: Any) -> Any:
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
-    vision = {"depth": 2, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 32}
+    vision: dict[str, Any] = {
+        "depth": 2,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 2,
+        "out_hidden_size": 32,
+    }
     vision |= {"patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 16}
     vision |= {"deepstack_visual_indexes": [0]}
     text = {**_TEXT, "head_dim": 8, "rope_parameters": rope}
@@ -79,7 +92,7 @@ def _qwen3_vl(**kwargs: Any) -> PreTrainedModel:
     return Qwen3VLForConditionalGeneration._from_config(config, **kwargs)
 
 
-_MAKERS = {"qwen2_5_vl": _qwen2_5_vl, "qwen3_vl": _qwen3_vl, "qwen2_vl": _qwen2_vl}
+_MAKERS: dict[str, Any] = {"qwen2_5_vl": _qwen2_5_vl, "qwen3_vl": _qwen3_vl, "qwen2_vl": _qwen2_vl}
 
 
 @dataclass(frozen=True)

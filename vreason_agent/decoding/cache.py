@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import DynamicCache
@@ -18,7 +18,7 @@ from vreason_agent.decoding.controller import ValueCacheController
 from vreason_agent.errors import GenerationError
 
 
-class SteeredLayer(DynamicLayer):  # type: ignore[misc]
+class SteeredLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """The cache layer of the last decoder layer while a batch is steered.
 
     `update` stores what the model computed and returns the stored keys with the *steered* values: the base values,
@@ -31,6 +31,9 @@ class SteeredLayer(DynamicLayer):  # type: ignore[misc]
     Attributes:
         leaves: Per row, the tensor that a traced pass may be differentiated for; `None` for a row without controller.
     """
+
+    keys: torch.Tensor
+    values: torch.Tensor
 
     def __init__(
         self,
@@ -45,10 +48,8 @@ class SteeredLayer(DynamicLayer):  # type: ignore[misc]
             controllers: One per row; `None` leaves the row alone.
             video_indices: Per row `(num_video_tokens,)`, the cache positions that its controller acts on.
         """
-        super().__init__()
-        self.keys, self.values = layer.keys, layer.values
-        self.dtype, self.device = layer.keys.dtype, layer.keys.device
-        self.is_initialized = True
+        super().__init__()  # type: ignore[no-untyped-call]
+        move_entries(layer, self)
         self._controllers = controllers
         self._video_indices = video_indices
         self._is_tracing = False
@@ -85,10 +86,8 @@ class SteeredLayer(DynamicLayer):  # type: ignore[misc]
 
     def to_plain(self) -> DynamicLayer:
         """Return an ordinary layer with the base entries."""
-        plain = DynamicLayer()
-        plain.keys, plain.values = self.keys, self.values
-        plain.dtype, plain.device = self.dtype, self.device
-        plain.is_initialized = True
+        plain = DynamicLayer()  # type: ignore[no-untyped-call]
+        move_entries(self, plain)
         return plain
 
     def _effective_values(self) -> torch.Tensor:
@@ -100,7 +99,7 @@ class SteeredLayer(DynamicLayer):  # type: ignore[misc]
         for row, (controller, index) in enumerate(zip(self._controllers, self._video_indices, strict=True)):
             if controller is not None and index is not None:
                 values = self.values[row].index_select(1, index).float() + self._delta(row, controller)
-                steered[row].index_copy_(1, index, values.to(self.dtype))
+                steered[row].index_copy_(1, index, values.to(self.values.dtype))
         return steered
 
     def _delta(self, row: int, controller: ValueCacheController) -> torch.Tensor:
@@ -108,6 +107,13 @@ class SteeredLayer(DynamicLayer):  # type: ignore[misc]
             return controller.value_delta
         self.leaves[row] = leaf = controller.value_delta.detach().requires_grad_()
         return leaf
+
+
+def move_entries(source: DynamicLayer, target: DynamicLayer) -> None:
+    """Let the empty layer `target` hold the entries of the filled layer `source`."""
+    target.keys, target.values = source.keys, source.values
+    target.dtype, target.device = source.dtype, source.device
+    target.is_initialized = True
 
 
 def check_cache(cache: object) -> DynamicCache:
@@ -124,4 +130,4 @@ def check_cache(cache: object) -> DynamicCache:
             f"V-Reason decodes with a plain DynamicCache; got {type(cache).__name__} of {', '.join(kinds)}; "
             "leave out `cache_implementation` and `past_key_values`, and load the model without sliding windows"
         )
-    return cache
+    return cast("DynamicCache", cache)

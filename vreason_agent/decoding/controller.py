@@ -62,7 +62,7 @@ class ValueCacheController:
 
     def norm(self) -> float:
         """Return the L2 norm of `value_delta`, in units of the values."""
-        return float(self.value_delta.norm())
+        return float(torch.linalg.vector_norm(self.value_delta))
 
     def _reset_moments(self) -> None:
         self._first_moment.zero_()

@@ -44,8 +44,8 @@ def decode(
     """Decode a batch; rows are independent of each other, with their own phase, controller, generator and end.
 
     Implements the decoding of Sridhar et al., "Video Reasoning without Training", arXiv 2510.17045; differs where the
-    paper leaves a choice open (see `VReasonConfig`). Weights, their `requires_grad` and the base values in the cache are
-    unchanged afterwards.
+    paper leaves a choice open (see `VReasonConfig`). Weights, their `requires_grad` and the base values in the cache
+    are unchanged afterwards.
 
     Args:
         hf_model: A transformers model; steering knows Qwen2-VL, Qwen2.5-VL and Qwen3-VL, the `off` schedule any model
@@ -76,6 +76,7 @@ def decode(
         GenerationError: the prompt is not decodable, the model cannot be steered, or its logits are not finite.
     """
     config = VReasonConfig() if config is None else config
+    private: Any = hf_model  # transformers' helpers for generation carry an underscore
     # Autograd cannot run in inference mode, and the weights' gradients are not wanted outside of the controller.
     with torch.inference_mode(False), torch.no_grad():
         prompt = _prompt(hf_model, input_ids, attention_mask, video_mask, position_ids)
@@ -88,9 +89,7 @@ def decode(
         )
         rules = LoopRules(
             sampler=_sampler(hf_model, prompt, prepared, logits_processor, generators),
-            stop=StopRules(
-                hf_model._get_stopping_criteria(prepared, StoppingCriteriaList(stopping_criteria or []))  # type: ignore[no-untyped-call]
-            ),
+            stop=StopRules(private._get_stopping_criteria(prepared, StoppingCriteriaList(stopping_criteria or []))),
             pad_token_id=pad_token_id(prepared),
             on_token=on_token,
             num_top_logprobs=num_top_logprobs,
@@ -187,7 +186,8 @@ def prepare_generation_config(
             f"max_new_tokens={prepared.max_new_tokens!r} and max_length={prepared.max_length!r} leave no token to "
             f"generate after a prompt of {length}; set GenerationConfig(max_new_tokens=...) to at least 1"
         )
-    hf_model._prepare_special_tokens(prepared, True, device=input_ids.device, batch_size=input_ids.shape[0])
+    private: Any = hf_model
+    private._prepare_special_tokens(prepared, True, device=input_ids.device, batch_size=input_ids.shape[0])
     return prepared
 
 
@@ -230,7 +230,8 @@ def _sampler(
         raise ConfigError(
             f"{len(generators)} generators for {len(prompt.input_ids)} rows; give one torch.Generator per row"
         )
-    prepared = hf_model._get_logits_processor(
+    private: Any = hf_model
+    prepared = private._get_logits_processor(
         generation_config,
         input_ids_seq_length=prompt.input_ids.shape[1],
         encoder_input_ids=prompt.input_ids,

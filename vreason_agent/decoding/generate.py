@@ -7,7 +7,7 @@ as in `decode`. This module knows `generate`'s contract for custom loops and no 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
@@ -76,7 +76,8 @@ def vreason_generate(
             keep_logits=keep and bool(generation_config.output_logits),
         )
         started = time.perf_counter()
-        outputs = model._prefill(input_ids, generation_config, model_kwargs)
+        private: Any = model
+        outputs = private._prefill(input_ids, generation_config, model_kwargs)
         seconds = DecodingSeconds(prefill=time.perf_counter() - started)
         loop = DecodeLoop(model, prompt, cache, config=vreason or VReasonConfig(), rules=rules, seconds=seconds)
         result = loop.run(outputs.logits[:, -1].to(input_ids.device))
@@ -100,6 +101,8 @@ def _prompt(model: PreTrainedModel, input_ids: torch.Tensor, model_kwargs: dict[
 
 
 def _as_output(result: DecodeResult) -> GenerateDecoderOnlyOutput:
-    return GenerateDecoderOnlyOutput(
-        sequences=result.input_ids, scores=result.scores, logits=result.logits, past_key_values=result.cache
+    output: Any = GenerateDecoderOnlyOutput  # its annotations are narrower than what transformers fills in
+    return cast(
+        "GenerateDecoderOnlyOutput",
+        output(sequences=result.input_ids, scores=result.scores, logits=result.logits, past_key_values=result.cache),
     )

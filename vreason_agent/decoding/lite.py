@@ -8,7 +8,7 @@ that are already rotated into their keys; later positions must be passed explici
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from transformers import DynamicCache
@@ -45,7 +45,8 @@ def drop_video_tokens(
     """
     num_dropped = _num_dropped(video_mask, keep_ratio)
     keep = torch.empty(0)
-    for layer in cache.layers:
+    layers: list[Any] = cache.layers
+    for layer in layers:
         keep = _kept_indices(layer.values, video_mask.to(layer.values.device), num_dropped)
         where = keep[:, None, :, None].expand(-1, layer.keys.shape[1], -1, layer.keys.shape[-1])
         layer.keys, layer.values = layer.keys.gather(2, where), layer.values.gather(2, where)
@@ -67,6 +68,6 @@ def _num_dropped(video_mask: torch.Tensor, keep_ratio: float) -> int:
 
 def _kept_indices(values: torch.Tensor, video_mask: torch.Tensor, num_dropped: int) -> torch.Tensor:
     """Return `(batch, kept_length)`, ascending: all but the `num_dropped` video tokens of lowest norm."""
-    norms = values.float().norm(dim=-1).mean(dim=1)  # (batch, length)
+    norms = torch.linalg.vector_norm(values.float(), dim=-1).mean(dim=1)  # (batch, length)
     ranked = norms.masked_fill(~video_mask, float("inf")).argsort(dim=-1, stable=True)
-    return ranked[:, num_dropped:].sort(dim=-1).values
+    return ranked[:, num_dropped:].sort(dim=-1)[0]

@@ -19,7 +19,7 @@ from vreason_agent.decoding.lite import drop_video_tokens
 from vreason_agent.decoding.positions import NextPositions
 from vreason_agent.decoding.row import Drawn, Row, TopLogprobs, Update, check_finite
 from vreason_agent.decoding.sampling import ProcessedScores, TokenSampler
-from vreason_agent.decoding.steering import Steering
+from vreason_agent.decoding.steering import steer
 from vreason_agent.decoding.stopping import FinishReason, StopRules
 from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
 
@@ -59,7 +59,7 @@ class DecodeResult:
         finish_reasons: Per row, `stop` (end token, stop string, a caller's criterion), `length` (token or time limit)
             or `cancelled` (`on_token` returned True).
         traces: Per row.
-        top_logprobs: Per row and token, the most likely tokens with their raw log-probabilities; empty unless asked for.
+        top_logprobs: Per row and token, the most likely tokens and their raw log-probabilities; empty unless asked for.
         input_ids: `(batch, length)`, prompt and generated tokens, finished rows padded.
         cache: The key-value cache with base values only, of the prompt and all generated tokens but the last.
         scores: Per step, processed scores `(batch, vocab_size)`; `None` unless asked for.
@@ -169,7 +169,7 @@ class DecodeLoop:
                 cache, video_mask, keep_ratio=config.lite_keep_ratio, attention_mask=prompt.attention_mask
             )
         self._num_kept = video_mask.sum(dim=1).tolist()
-        self._steering = Steering(hf_model, cache, video_mask, config)
+        self._steering = steer(hf_model, cache, video_mask, config)
         self._rows = [Row(config) for _ in prompt.input_ids]
         self._scores: list[torch.Tensor] = []
         self._logits: list[torch.Tensor] = []
@@ -308,7 +308,7 @@ class DecodeLoop:
     def _top_logprobs(self, log_probs: torch.Tensor) -> list[TopLogprobs]:
         if self._rules.num_top_logprobs == 0:
             return [()] * len(log_probs)
-        values, ids = log_probs.topk(self._rules.num_top_logprobs, dim=-1)
+        values, ids = log_probs.topk(min(self._rules.num_top_logprobs, log_probs.shape[-1]), dim=-1)
         return [tuple(zip(*row, strict=True)) for row in zip(ids.tolist(), values.tolist(), strict=True)]
 
     def _result(self, decode_seconds: float) -> DecodeResult:
@@ -324,12 +324,17 @@ class DecodeLoop:
             logits=tuple(self._logits) if self._rules.keep_logits else None,
         )
 
+    def _why_not_steered(self, index: int) -> str | None:
+        if self._steering.controllers[index] is not None:
+            return None
+        return "the prompt has no video tokens" if self._config.is_steering else "the schedule is off"
+
     def _trace(self, index: int, row: Row, seconds: DecodingSeconds) -> DecodingTrace:
         return DecodingTrace.from_steps(
             self._config,
             row.records,
             steered=self._steering.controllers[index] is not None,
-            not_steered_because=self._steering.why_not(index),
+            not_steered_because=self._why_not_steered(index),
             num_video_tokens=self._num_video_tokens[index],
             num_video_tokens_kept=self._num_kept[index],
             seconds=seconds,

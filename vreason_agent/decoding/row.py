@@ -110,6 +110,6 @@ def check_finite(entropies: list[float], step: int) -> None:
     """
     if not all(math.isfinite(entropy) for entropy in entropies):
         raise GenerationError(
-            f"the entropies at step {step} are {entropies}: the model's logits are not finite; load it in another dtype "
-            "(dtype='float32' or 'bfloat16') or lower VReasonConfig.learning_rate"
+            f"the entropies at step {step} are {entropies}: the model's logits are not finite; load it in another "
+            "dtype (dtype='float32' or 'bfloat16') or lower VReasonConfig.learning_rate"
         )

@@ -8,7 +8,7 @@ This module knows nothing of models, steps or steering.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
@@ -62,9 +62,10 @@ class TokenSampler:
 
     def process(self, input_ids: torch.Tensor, logits: torch.Tensor) -> ProcessedScores:
         """Run the processors on a copy of raw `logits` `(batch, vocab_size)` after `input_ids` `(batch, length)`."""
-        scores = logits.detach().to(torch.float32, copy=True)
+        scores: Any = logits.detach().to(torch.float32, copy=True)
         if not self.has_grammar:
-            return ProcessedScores(self._processors(input_ids, scores), [False] * len(logits))
+            ids: Any = input_ids
+            return ProcessedScores(self._processors(ids, scores), [False] * len(logits))
         allowed = torch.ones_like(scores, dtype=torch.bool)
         for processor in self._processors:
             before = torch.isneginf(scores)
@@ -82,7 +83,7 @@ class TokenSampler:
             return torch.multinomial(probs, num_samples=1).squeeze(1)
         drawn = [
             torch.multinomial(row.to(generator.device), num_samples=1, generator=generator).to(scores.device)
-            for row, generator in zip(probs.split(1), self._generators, strict=True)
+            for row, generator in zip(probs.unsqueeze(1), self._generators, strict=True)
         ]
         return torch.cat(drawn).squeeze(1)
 

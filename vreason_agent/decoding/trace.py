@@ -132,7 +132,7 @@ class DecodingTrace:
         return None if peak is None else peak.step
 
     def final_steps(self, stop: int | None = None) -> tuple[int, ...]:
-        """Return the steps of the final phase: after the peak, before `stop` (the answer's end), forced ones left out."""
+        """Return the steps of the final phase: after the peak, before `stop` (the answer's end), no forced ones."""
         peak = self.peak(stop)
         last = len(self.entropy) if stop is None else min(stop, len(self.entropy))
         return () if peak is None else tuple(step for step in range(peak.step + 1, last) if not self.forced[step])
