@@ -14,7 +14,7 @@ from typing import Any
 
 from vreason_agent.evaluation import Answer, Question, Result
 from vreason_agent.graphs.budget import NOTHING, Budget, Spent, add_spent
-from vreason_agent.graphs.policy import AcceptPolicy, Ladder, best_attempt
+from vreason_agent.graphs.policy import AcceptPolicy, Ladder
 from vreason_agent.graphs.state import Attempt, Decision
 
 AskRung = Callable[[Sequence[Question], int, Mapping[str, Any]], Sequence[Answer]]
@@ -28,7 +28,7 @@ class Climb:
     question: Question
     attempts: list[Attempt] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
-    spent: Spent = NOTHING
+    spent: Spent = field(default_factory=lambda: NOTHING)
 
     @property
     def action(self) -> str:
@@ -64,7 +64,7 @@ def climb(
 
 def answer_of(climb: Climb) -> Answer:
     """Return the agent's answer: the best guess where it abstained, with the decision and all costs."""
-    best = best_attempt(climb.attempts)
+    best = climb.attempts[climb.decisions[-1]["quotes"]]
     return Answer(
         text=best["text"],
         answer=best["answer"],
