@@ -1,1 +1,24 @@
+"""Reading video with OpenCV: open, probe, sample, read; knows no model.
 
+`probe(video)` says what a file is, `pairs_plan` and `uniform_plan` choose times, `read_frames(video, timestamps)` gives the
+frames that a player shows at those times, or a typed error.
+"""
+
+from vreason_agent.video.images import read_image
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.probe import VideoInfo, probe
+from vreason_agent.video.reader import Frames, read_frames
+from vreason_agent.video.sampling import FramePlan, pairs_plan, uniform_plan
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "FramePlan",
+    "Frames",
+    "Limits",
+    "VideoInfo",
+    "pairs_plan",
+    "probe",
+    "read_frames",
+    "read_image",
+    "uniform_plan",
+]

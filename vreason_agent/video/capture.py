@@ -1,0 +1,115 @@
+"""OpenCV behind one door: importing it, opening a file with it, stepping through frames and packets.
+
+The only module of the package's reading path that names OpenCV's capture. Knows no plan.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from vreason_agent.errors import DependencyError, VideoDecodeError, VideoTooLargeError
+from vreason_agent.video.limits import Limits
+
+MAX_FAILED_GRABS = 64  # damaged streams go on after a few frames that cannot be decoded
+
+
+def load_cv2() -> ModuleType:
+    """Return OpenCV.
+
+    Raises:
+        DependencyError: If it is not installed or a system library is missing.
+    """
+    try:
+        import cv2
+    except ImportError as exc:
+        msg = (
+            "OpenCV (cv2) cannot be loaded; on a machine without libGL use the headless build: "
+            "pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
+        )
+        raise DependencyError(msg) from exc
+    return cv2
+
+
+class Capture:
+    """An open video file; use as a context manager."""
+
+    def __init__(self, path: str, *, packets: bool = False) -> None:
+        """Open `path`, an absolute path of a checked file.
+
+        Args:
+            path: The file.
+            packets: Step through raw packets, which decodes nothing, instead of frames.
+
+        Raises:
+            VideoDecodeError: If no video stream can be opened.
+        """
+        self._cv2 = load_cv2()
+        # FFmpeg writes to the process's stderr, past Python; its own level is read at the first open.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        parameters = [self._cv2.CAP_PROP_FORMAT, -1] if packets else []
+        level = self._cv2.utils.logging.setLogLevel(self._cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            self._capture = self._cv2.VideoCapture(path, self._cv2.CAP_FFMPEG, parameters)
+        finally:
+            self._cv2.utils.logging.setLogLevel(level)
+        if not self._capture.isOpened():
+            self._capture.release()
+            msg = (
+                f"no video stream of {path!r} can be opened: the file is truncated, damaged or holds only audio; "
+                f"try to repair it: ffmpeg -i {os.path.basename(path)} -c copy repaired.mp4"
+            )
+            raise VideoDecodeError(msg)
+
+    def __enter__(self) -> Capture:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._capture.release()
+
+    def get(self, name: str) -> float:
+        """Return the capture property `CAP_PROP_<name>`."""
+        return float(self._capture.get(getattr(self._cv2, f"CAP_PROP_{name}")))
+
+    def check_size(self, path: str, limits: Limits) -> tuple[int, int]:
+        """Return width and height in pixels.
+
+        Raises:
+            VideoTooLargeError: If they exceed `limits.max_pixels`.
+        """
+        width, height = int(self.get("FRAME_WIDTH")), int(self.get("FRAME_HEIGHT"))
+        if width * height > limits.max_pixels:
+            msg = (
+                f"{path!r} is {width}x{height} pixels, more than max_pixels={limits.max_pixels:,}; scale it down first"
+            )
+            raise VideoTooLargeError(msg)
+        return width, height
+
+    def grab(self) -> bool:
+        """Step to the next frame or packet without converting it."""
+        return bool(self._capture.grab())
+
+    def position_seconds(self) -> float:
+        """Return the presentation time of the frame or packet that was stepped to."""
+        return self.get("POS_MSEC") / 1000.0
+
+    def steps(self) -> Iterator[float]:
+        """Step to the end, over a few damaged places; yields each step's presentation time in seconds."""
+        num_failed = 0
+        while num_failed < MAX_FAILED_GRABS:
+            if self.grab():
+                num_failed = 0
+                yield self.position_seconds()
+            else:
+                num_failed += 1
+
+    def seek(self, frame_index: int) -> bool:
+        """Jump so that the next `grab` gives that frame; containers lie, so check where it landed."""
+        return bool(self._capture.set(self._cv2.CAP_PROP_POS_FRAMES, frame_index))
+
+    def retrieve_rgb(self) -> Any:
+        """Return the frame that was stepped to, `uint8 (height, width, 3)` in RGB, or `None` if it cannot be had."""
+        is_there, image = self._capture.retrieve()
+        return self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB) if is_there and image is not None else None

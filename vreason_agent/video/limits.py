@@ -1,0 +1,23 @@
+"""What a video may cost before its first frame is decoded. Knows no file and no decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Upper bounds that a request cannot raise; larger values admit larger files.
+
+    Attributes:
+        max_bytes: Size of a file.
+        max_pixels: Width times height of a frame.
+        max_walked_frames: Frames that are stepped through where a file has to be walked.
+    """
+
+    max_bytes: int = 16 * 2**30
+    max_pixels: int = 7680 * 4320
+    max_walked_frames: int = 1_000_000
+
+
+DEFAULT_LIMITS = Limits()

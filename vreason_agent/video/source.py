@@ -1,0 +1,136 @@
+"""What the caller gave: a video, a GIF, an image, or a folder of frames, told apart by content and never by name.
+
+Only regular files and folders pass, by absolute real path: protocol strings, playlists, devices and pipes never reach
+the decoder. Knows no decoder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+
+Kind = Literal["video", "image", "gif", "frames"]
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_HEAD_BYTES = 400
+_TS_PACKET_BYTES = 188
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_VIDEO_HEADS = (
+    b"\x1a\x45\xdf\xa3",
+    b"\x00\x00\x01\xba",
+    b"\x00\x00\x01\xb3",
+    b"FLV\x01",
+    b"OggS",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+)
+_IMAGE_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checked input.
+
+    Attributes:
+        path: Absolute real path.
+        kind: What it holds.
+        frame_paths: The pictures of a folder in natural order; empty for a file.
+        stamp: Changes when the file does; part of cache keys.
+    """
+
+    path: str
+    kind: Kind
+    frame_paths: tuple[str, ...]
+    stamp: tuple[int, int]
+
+
+def open_source(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Source:
+    """Check what `video` is without decoding anything.
+
+    Args:
+        video: Path of a video, GIF or image file, or of a folder of pictures.
+        limits: Upper bounds.
+
+    Raises:
+        VideoNotFoundError: Nothing is there.
+        VideoTooLargeError: The file exceeds `limits.max_bytes`.
+        VideoDecodeError: Empty, of no known container, or a folder without pictures.
+        VideoError: A URL or protocol string, or no regular file.
+    """
+    given = os.fspath(video)
+    path = _existing_path(given)
+    status = os.stat(path)
+    stamp = (status.st_mtime_ns, status.st_size)
+    if stat.S_ISDIR(status.st_mode):
+        return Source(path, "frames", _list_frames(path, given), stamp)
+    if not stat.S_ISREG(status.st_mode):
+        msg = f"{given!r} is not a regular file; give the path of a video, an image or a folder of frames"
+        raise VideoError(msg)
+    if status.st_size == 0:
+        msg = f"{given!r} is empty (0 bytes); copy or download the file again"
+        raise VideoDecodeError(msg)
+    if status.st_size > limits.max_bytes:
+        msg = f"{given!r} has {status.st_size:,} bytes, more than max_bytes={limits.max_bytes:,}; cut the part you need"
+        raise VideoTooLargeError(msg)
+    return Source(path, _kind_of(path, given), (), stamp)
+
+
+def _existing_path(given: str) -> str:
+    if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+:", given) and not os.path.exists(given):
+        msg = f"{given!r} is not a file path; only local files are read, so download the video first and give its path"
+        raise VideoError(msg)
+    if not given or "\x00" in given or not os.path.exists(given):
+        msg = f"no such file or folder: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'!s}"
+        raise VideoNotFoundError(msg)
+    return os.path.realpath(given)
+
+
+def _kind_of(path: str, given: str) -> Kind:
+    with open(path, "rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "gif"
+    if head.startswith(_IMAGE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return "image"
+    if _is_video_head(head):
+        return "video"
+    looks = "text" if _is_text(head) else "another format"
+    msg = (
+        f"{given!r} is no video or image that can be read (its content is {looks}); give an mp4, mov, mkv, webm, avi, "
+        "mpg, ts, flv, ogg, wmv or gif file, an image, or a folder of frames"
+    )
+    raise VideoDecodeError(msg)
+
+
+def _is_video_head(head: bytes) -> bool:
+    is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    is_ts = head[:1] == b"G" and head[_TS_PACKET_BYTES : _TS_PACKET_BYTES + 1] == b"G"
+    return is_avi or is_ts or head[4:8] in _MP4_BOXES or head.startswith(_VIDEO_HEADS)
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\x00" not in head
+
+
+def _list_frames(path: str, given: str) -> tuple[str, ...]:
+    names = [
+        entry.name for entry in os.scandir(path) if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()
+    ]
+    if not names:
+        msg = f"the folder {given!r} holds no frames ({', '.join(IMAGE_SUFFIXES)}); give a folder of pictures or a video file"
+        raise VideoDecodeError(msg)
+    return tuple(str(Path(path, name)) for name in sorted(names, key=_natural_key))
+
+
+def _natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key under which `frame2` comes before `frame10`."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name)]
