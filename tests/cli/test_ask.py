@@ -216,6 +216,18 @@ def test_a_fault_of_the_program_is_one_line_that_says_how_to_see_where(
         command("ask", clip, "What?", "--quiet")
 
 
+def test_a_retry_draws_from_the_seed_that_follows_the_given_one(command: Command, clip: str, script: Script) -> None:
+    chat_model = script(("red", 0.1, None), ("blue", 0.1, None))
+    command("ask", clip, "What color?", "--frames", "4", "--max-frames", "4", "--seed", "7")
+    assert [arguments.get("seed") for _, arguments in chat_model.requests] == [None, 8]
+
+
+def test_control_characters_in_an_answer_do_not_reach_the_terminal(command: Command, clip: str, script: Script) -> None:
+    script(("red\x1b[2J", 0.8, None), ("red\x1b[2J", 0.9, None))
+    command("ask", clip, "What color?")
+    assert "\x1b" not in command.out + command.err
+
+
 class FiftyTokensPerFrame:
     """An engine as far as counting goes."""
 

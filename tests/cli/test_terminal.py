@@ -17,6 +17,11 @@ def test_running_text_is_indented_and_ended_before_the_next_line(capsys: pytest.
     assert capsys.readouterr().err == "  0.0 red square\n  3.1 blue\nnext\n"
 
 
+def test_control_characters_of_a_model_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Progress(quiet=False).token("red\x1b[2J\x07 square\n")
+    assert capsys.readouterr().err == "  red\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER} square\n  "
+
+
 def test_quiet_progress_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(quiet=True)
     progress.token("text")

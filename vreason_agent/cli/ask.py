@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from vreason_agent.errors import ConfigError, VideoError
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.language_models import BaseChatModel
+
+    from vreason_agent.graphs import AcceptPolicy
 
 EXIT_ANSWERED = 0
 EXIT_ABSTAINED = 3
@@ -62,7 +65,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="S",
         help=f"V-Reason's schedule: {', '.join(SCHEDULES)} (default: switching)",
     )
-    add("--seed", type=whole_number, metavar="N", help="seed of everything that is drawn at random")
+    add(
+        "--seed",
+        type=whole_number,
+        metavar="N",
+        help="seed of everything that is drawn at random (default: retries draw from 1 on)",
+    )
     add("--device", type=device, metavar="D", help="cpu, cuda, cuda:0 or mps (default: the best found)")
     add("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
     add("--quiet", action="store_true", help="no progress, no notes: errors only on stderr")
@@ -140,7 +148,8 @@ def follow(
     """Run the graph, tell on stderr what it does, and return its output."""
     from vreason_agent.graphs import Ladder, build_video_qa_graph
 
-    graph = build_video_qa_graph(chat_model, ladder=Ladder(num_frames=rungs[0], max_frames=rungs[1]))
+    ladder = Ladder(num_frames=rungs[0], max_frames=rungs[1])
+    graph = build_video_qa_graph(chat_model, ladder=ladder, policy=policy(arguments.seed))
     question: Any = {
         "video": arguments.video,
         "question": arguments.question,
@@ -158,6 +167,17 @@ def follow(
         else:
             progress.line(told(data))
     return result
+
+
+def policy(seed: int | None) -> AcceptPolicy:
+    """Return the graph's own policy, its retries drawing from seeds that follow the given one."""
+    from vreason_agent.graphs import AcceptPolicy
+
+    default = AcceptPolicy()
+    if seed is None:
+        return default
+    variations = [{**variation, "seed": seed + number} for number, variation in enumerate(default.variations, start=1)]
+    return replace(default, variations=tuple(variations))
 
 
 def stop_at_next_token(stopped: Event) -> BaseCallbackHandler:

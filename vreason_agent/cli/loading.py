@@ -18,13 +18,14 @@ def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
     """Return the chat model that the arguments ask for; what is not given keeps its default."""
     from vreason_agent.chat_model import ChatVReason
 
-    given = {
-        "model": arguments.model,
-        "device": arguments.device,
-        "seed": arguments.seed,
-        "vreason": arguments.schedule,
-    }
-    return ChatVReason(**{name: value for name, value in given.items() if value is not None})
+    steering = _given(schedule=arguments.schedule, seed=arguments.seed)
+    return ChatVReason(
+        **_given(model=arguments.model, device=arguments.device, seed=arguments.seed, vreason=steering or None)
+    )
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def describe_model(chat_model: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vreason_agent.cli.terminal import printable
 from vreason_agent.confidence import SIGNAL_NAMES, Confidence, describe_confidence
 
 DECISIONS = {
@@ -86,7 +87,8 @@ def headline(report: Mapping[str, Any]) -> str:
 
 def named(answer: str, choice: str | None) -> str:
     """Return an answer with its option letter, if it has one that it does not consist of."""
-    return answer if choice in (None, answer) else f"{answer} (option {choice})"
+    shown = " ".join(printable(answer).split())
+    return shown if choice in (None, answer) else f"{shown} (option {choice})"
 
 
 def signals(confidence: Confidence) -> str:

@@ -28,6 +28,11 @@ def silence_libraries() -> None:
         os.environ.setdefault(name, level)
 
 
+def printable(text: str) -> str:
+    """Return text whose control characters cannot reach a terminal; line ends stay."""
+    return "".join(mark if mark.isprintable() or mark == "\n" else "\N{REPLACEMENT CHARACTER}" for mark in text)
+
+
 class Progress:
     """Progress on stderr, so that stdout holds the result alone; silent when quiet."""
 
@@ -39,12 +44,12 @@ class Progress:
         """Print one line, after the running text if there is some."""
         self.end_tokens()
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
 
     def token(self, text: str) -> None:
         """Append a piece of the model's text as it comes."""
         if text and not self.quiet:
-            indented = text.replace("\n", "\n  ")
+            indented = printable(text).replace("\n", "\n  ")
             print(indented if self._in_tokens else f"  {indented}", end="", file=sys.stderr, flush=True)
             self._in_tokens = True
 
