@@ -108,23 +108,35 @@ class TinyPrompt:
 
 
 def make_prompt(model: PreTrainedModel, *, seed: int = 0, num_pairs: int = 3, num_text: int = 6) -> TinyPrompt:
-    """One row: text, a video of `num_pairs` temporal pairs of 8 x 8 px (one token each), text."""
+    """One row: text, a video of `num_pairs` temporal pairs of noise with two tokens each, text."""
     generator = torch.Generator().manual_seed(seed)
     text = torch.randint(0, 100, (num_text + 3,), generator=generator).tolist()
-    grid, patches = (2, 4), 8  # 2 x 4 patches: two tokens per pair
-    tokens_per_pair = patches // 4
-    if model.config.model_type == "qwen3_vl":  # one vision block per pair, text between
-        blocks = [[5 + pair, VISION_START, *[VIDEO] * tokens_per_pair, VISION_END] for pair in range(num_pairs)]
-        video = [token for block in blocks for token in block]
+    config: Any = model.config
+    start, end, pad = config.vision_start_token_id, config.vision_end_token_id, config.video_token_id
+    is_split = _has_block_per_pair(model)
+    if is_split:  # one vision block per pair, text between
+        blocks = [[5 + pair, start, pad, pad, end] for pair in range(num_pairs)]
     else:
-        video = [VISION_START, *[VIDEO] * (tokens_per_pair * num_pairs), VISION_END]
-    ids = torch.tensor([[*text[:3], *(video if num_pairs else []), *text[3:]]])
+        blocks = [[start, *[pad, pad] * num_pairs, end]] if num_pairs else []
+    ids = torch.tensor([[*text[:3], *(token for block in blocks for token in block), *text[3:]]])
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if num_pairs:
-        inputs["mm_token_type_ids"] = 2 * (ids == VIDEO).int()
-        inputs["pixel_values_videos"] = torch.randn(num_pairs * patches, 3 * 2 * 4 * 4, generator=generator)
-        inputs["video_grid_thw"] = torch.tensor([[num_pairs, *grid]])
+        inputs["mm_token_type_ids"] = 2 * (ids == pad).int()
+        inputs["pixel_values_videos"] = torch.randn(num_pairs * 8, _patch_values(model), generator=generator)
+        is_one_video = config.model_type == "qwen3_vl" or not is_split
+        inputs["video_grid_thw"] = torch.tensor([[num_pairs, 2, 4]] if is_one_video else [[1, 2, 4]] * num_pairs)
     return _with_arguments(model, inputs)
+
+
+def _has_block_per_pair(model: PreTrainedModel) -> bool:
+    config: Any = model.config
+    return config.model_type == "qwen3_vl" or getattr(config, "vreason_family", "").endswith("timestamps")
+
+
+def _patch_values(model: PreTrainedModel) -> int:
+    vision: Any = model.config.vision_config
+    assert vision.spatial_merge_size == 2
+    return int(3 * vision.temporal_patch_size * vision.patch_size**2)
 
 
 def make_batch(model: PreTrainedModel, prompts: list[TinyPrompt]) -> TinyPrompt:
@@ -134,12 +146,15 @@ def make_batch(model: PreTrainedModel, prompts: list[TinyPrompt]) -> TinyPrompt:
     def pad(tensor: torch.Tensor, value: int) -> torch.Tensor:
         return torch.nn.functional.pad(tensor, (length - tensor.shape[1], 0), value=value)
 
+    config: Any = model.config
+    padding = config.vision_end_token_id  # any token: the mask hides it
+
     inputs = {
-        "input_ids": torch.cat([pad(p.inputs["input_ids"], PAD) for p in prompts]),
+        "input_ids": torch.cat([pad(p.inputs["input_ids"], padding) for p in prompts]),
         "attention_mask": torch.cat([pad(p.inputs["attention_mask"], 0) for p in prompts]),
     }
     if any("video_grid_thw" in p.inputs for p in prompts):
-        inputs["mm_token_type_ids"] = 2 * (inputs["input_ids"] == VIDEO).int()
+        inputs["mm_token_type_ids"] = 2 * (inputs["input_ids"] == config.video_token_id).int()
         for name in ("pixel_values_videos", "video_grid_thw"):
             inputs[name] = torch.cat([p.inputs[name] for p in prompts if name in p.inputs])
     return _with_arguments(model, inputs)
@@ -149,9 +164,10 @@ def _with_arguments(model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> 
     arguments: dict[str, Any] = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
     if "video_grid_thw" in inputs:
         names = ("mm_token_type_ids", "video_grid_thw", "attention_mask")
-        arguments["position_ids"], _ = model.model.get_rope_index(
+        body: Any = model.model
+        arguments["position_ids"], _ = body.get_rope_index(
             inputs["input_ids"], **{name: inputs[name] for name in names}
         )
-        arguments["video_mask"] = inputs["input_ids"] == VIDEO
+        arguments["video_mask"] = inputs["mm_token_type_ids"] == 2
         arguments["prefill_inputs"] = {name: inputs[name] for name in ("pixel_values_videos", "video_grid_thw")}
     return TinyPrompt(inputs, arguments)

@@ -70,4 +70,4 @@ def _kept_indices(values: torch.Tensor, video_mask: torch.Tensor, num_dropped: i
     """Return `(batch, kept_length)`, ascending: all but the `num_dropped` video tokens of lowest norm."""
     norms = torch.linalg.vector_norm(values.float(), dim=-1).mean(dim=1)  # (batch, length)
     ranked = norms.masked_fill(~video_mask, float("inf")).argsort(dim=-1, stable=True)
-    return ranked[:, num_dropped:].sort(dim=-1)[0]
+    return torch.sort(ranked[:, num_dropped:], dim=-1)[0]

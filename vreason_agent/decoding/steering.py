@@ -122,12 +122,15 @@ class Steering(Unsteered):
         self._last_layer.__exit__(kind, error, traceback)
 
     def is_due(self, step: int, row: int) -> bool:
+        """Return whether `row` has a controller and `step` falls on the update interval."""
         return self.controllers[row] is not None and step > 0 and step % self._config.update_interval == 0
 
     def tracing(self, rows: Sequence[int]) -> AbstractContextManager[None]:
+        """Return the context of a model pass that carries a graph from the controllers on."""
         return self._layer.tracing() if rows else nullcontext()
 
     def update(self, switches: Mapping[int, Switch], entropy: torch.Tensor) -> dict[int, float]:
+        """Take the optimizer steps; those after the first run the last layer again."""
         started = time.perf_counter()
         for optim_step in range(self._config.num_optim_steps):
             if optim_step > 0:
@@ -139,6 +142,7 @@ class Steering(Unsteered):
         return norms
 
     def steered_logits(self) -> torch.Tensor:
+        """Run the last layer again with the controllers as they are now."""
         started = time.perf_counter()
         with self._layer.replaying():
             logits = self._last_layer.logits()
@@ -146,6 +150,7 @@ class Steering(Unsteered):
         return logits
 
     def base_logits(self) -> torch.Tensor:
+        """Run the last layer again on the base values."""
         with self._layer.replaying(base=True):
             return self._last_layer.logits()
 
