@@ -1,7 +1,7 @@
 """Reading video with OpenCV: open, probe, sample, read; knows no model.
 
-`probe(video)` says what a file is, `pairs_plan` and `uniform_plan` choose times, `read_frames(video, timestamps)` gives the
-frames that a player shows at those times, or a typed error.
+`probe(video)` says what a file is, `pairs_plan` and `uniform_plan` choose times, `read_frames(video, timestamps)` gives
+the frames that a player shows at those times, or a typed error.
 """
 
 from vreason_agent.video.images import read_image

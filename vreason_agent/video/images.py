@@ -38,16 +38,14 @@ def read_image(source: str | os.PathLike[str] | bytes, *, limits: Limits = DEFAU
         msg = f"{name} cannot be decoded as a picture; give a JPEG, PNG, WebP or BMP"
         raise VideoDecodeError(msg)
     if image.shape[0] * image.shape[1] > limits.max_pixels:
-        msg = (
-            f"{name} is {image.shape[1]}x{image.shape[0]} pixels, more than {limits.max_pixels:,}; scale it down first"
-        )
+        msg = f"{name} is {image.shape[1]}x{image.shape[0]} pixels, more than {limits.max_pixels:,}; scale it down"
         raise VideoTooLargeError(msg)
     picture: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return picture
 
 
 def fit_within(image: Picture, max_side_px: int | None) -> Picture:
-    """Scale a picture down so that its longer side is at most `max_side_px`; `None` and small pictures change nothing."""
+    """Scale a picture down to a longer side of at most `max_side_px`; `None` and small pictures change nothing."""
     height, width = image.shape[:2]
     if max_side_px is None or max(height, width) <= max_side_px:
         return image

@@ -1,7 +1,7 @@
 """The presentation time of every frame of a file, and whether the rate is provably constant.
 
-A scan of the packets, which decodes nothing, is believed only where it is consistent with itself and the container; every
-other file is walked frame by frame: slow and exact. Knows no plan.
+A scan of the packets, which decodes nothing, is believed only where it is consistent with itself and the container;
+every other file is walked frame by frame: slow and exact. Knows no plan.
 """
 
 from __future__ import annotations
@@ -66,10 +66,11 @@ def index_frames(source: Source, limits: Limits) -> FrameIndex:
     """
     with Capture(source.path) as capture:
         capture.check_size(source.path, limits)
-        promised = _promised_frames(capture)
         if not capture.grab():
             raise VideoDecodeError(_undecodable(source.path, capture))
+        announced = _announced_frames(capture)
     scanned = _scan_packets(source.path, limits) if source.kind == "video" else ()
+    promised = _nearest(announced, len(scanned))
     if _is_trustworthy(scanned, promised):
         return FrameIndex(_from_zero(sorted(scanned)), True, "packets", promised)
     return walk_frames(source, limits)
@@ -79,14 +80,26 @@ def index_frames(source: Source, limits: Limits) -> FrameIndex:
 def walk_frames(source: Source, limits: Limits) -> FrameIndex:
     """Return the index that decoding every frame gives, for files whose packets are not believed or misled a seek."""
     with Capture(source.path) as capture:
-        promised = _promised_frames(capture)
-    return FrameIndex(_walk(source.path, limits), False, "walk", promised)
+        capture.grab()
+        announced = _announced_frames(capture)
+    times = _walk(source.path, limits)
+    return FrameIndex(times, False, "walk", _nearest(announced, len(times)))
 
 
-def _promised_frames(capture: Capture) -> int | None:
-    """Return FRAME_COUNT where it can be true: some containers give negative, astronomical or cover-art numbers."""
+def _announced_frames(capture: Capture) -> tuple[int, ...]:
+    """Return what FRAME_COUNT can mean, after the first frame: some containers count from 0 s, others from that frame.
+
+    Nothing where it cannot be true: some give negative, astronomical or cover-art numbers.
+    """
     count, fps = capture.get("FRAME_COUNT"), capture.get("FPS")
-    return int(count) if 0 < count < 1e9 and CREDIBLE_FPS[0] <= fps <= CREDIBLE_FPS[1] else None
+    if not (0 < count < 1e9 and CREDIBLE_FPS[0] <= fps <= CREDIBLE_FPS[1]):
+        return ()
+    skipped = max(0, int(capture.get("PTS")))
+    return (int(count), int(count) - skipped) if skipped < count else (int(count),)
+
+
+def _nearest(announced: tuple[int, ...], found: int) -> int | None:
+    return min(announced, key=lambda count: abs(count - found), default=None)
 
 
 def _undecodable(path: str, capture: Capture) -> str:

@@ -99,8 +99,8 @@ def describe(source: Source, limits: Limits) -> VideoInfo:
 def _check_complete(source: Source, index: FrameIndex) -> None:
     if not index.is_complete:
         msg = (
-            f"{source.path!r} is truncated or damaged: {len(index.timestamps_seconds)} of {index.promised_frames} frames "
-            "can be decoded; get the whole file, or rewrite what is there: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
+            f"{source.path!r} is truncated or damaged: {len(index.timestamps_seconds)} of {index.promised_frames} "
+            "frames can be decoded; get the whole file, or rewrite the rest: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
         )
         raise VideoDecodeError(msg)
 

@@ -127,7 +127,7 @@ def _decode(
         steps = _Stepper(source, capture, index)
         for count, target in enumerate(wanted):
             if on_progress is not None and on_progress(count, len(wanted)):
-                msg = f"reading {source.path!r} was stopped after {count} of {len(wanted)} frames; call it again to read all"
+                msg = f"reading {source.path!r} was stopped after {count} of {len(wanted)} frames; call it again"
                 raise VideoDecodeError(msg)
             steps.go(target)
             image = capture.retrieve_rgb()
@@ -188,7 +188,8 @@ def _read_pictures(
         return Frames(np.stack([picture] * count), (0.0,) * count, requested, (0,) * count, info, "image")
     numbers = [int(time * FOLDER_FPS + 1e-6) for time in requested]
     if max(numbers) >= len(source.frame_paths):
-        msg = f"{info.path!r} has {info.num_frames} frames, one a second; no frame at {max(requested):g} s: ask for earlier times"
+        late = max(requested)
+        msg = f"{info.path!r} has {info.num_frames} frames, one a second; none at {late:g} s: ask for earlier times"
         raise VideoDecodeError(msg)
     pictures = [fit_within(read_image(source.frame_paths[number], limits=limits), max_side_px) for number in numbers]
     if len({picture.shape for picture in pictures}) > 1:

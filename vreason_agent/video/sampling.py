@@ -1,7 +1,7 @@
 """Which times to look at: sampling plans as plain data.
 
-A plan of temporal pairs is nested: twice the frames keep every old pair, so that a ladder of rungs can reuse what it has
-seen. Knows no file.
+A plan of temporal pairs is nested: twice the frames keep every old pair, so that a ladder of rungs can reuse what it
+has seen. Knows no file.
 """
 
 from __future__ import annotations

@@ -126,7 +126,8 @@ def _list_frames(path: str, given: str) -> tuple[str, ...]:
         entry.name for entry in os.scandir(path) if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()
     ]
     if not names:
-        msg = f"the folder {given!r} holds no frames ({', '.join(IMAGE_SUFFIXES)}); give a folder of pictures or a video file"
+        kinds = ", ".join(IMAGE_SUFFIXES)
+        msg = f"the folder {given!r} holds no frames ({kinds}); give a folder of pictures or a video file"
         raise VideoDecodeError(msg)
     return tuple(str(Path(path, name)) for name in sorted(names, key=_natural_key))
 

@@ -1,0 +1,182 @@
+"""`read_frames` gives the frame a player shows, on every kind of file, or an error."""
+
+from __future__ import annotations
+
+import bisect
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.video.conftest import number_of, numbered, oracle_pictures, oracle_times
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
+from vreason_agent.video import Limits, probe, read_frames
+from vreason_agent.video.capture import Capture
+
+
+def assert_equals_oracle(path: Path, *, seed: int, num_times: int = 12) -> None:
+    pictures, times = oracle_pictures(path), oracle_times(path)
+    rng = random.Random(seed)
+    wanted = [rng.uniform(0, times[-1]) for _ in range(num_times)]
+    frames = read_frames(path, wanted)
+    expected = [max(0, bisect.bisect_right(times, time + 1e-6) - 1) for time in wanted]
+    assert list(frames.frame_indices) == expected
+    np.testing.assert_allclose(frames.timestamps_seconds, [times[i] for i in expected], atol=0.0011)
+    for image, index in zip(frames.images, expected, strict=True):
+        assert np.array_equal(image, pictures[index])
+
+
+@pytest.mark.parametrize(
+    ("name", "fourcc"),
+    [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.webm", "VP80"), ("b.webm", "VP90"), ("a.mkv", "FFV1")],
+)
+def test_every_writable_codec_equals_a_sequential_read(write_opencv, name, fourcc):
+    path = write_opencv(name, fourcc=fourcc, num_frames=100)
+    assert_equals_oracle(path, seed=1)
+
+
+def test_constant_rate_is_sought_and_gives_the_numbered_frames(write_opencv):
+    path = write_opencv("a.mp4", num_frames=240)
+    frames = read_frames(path, [9.0, 0.0, 4.02])
+    assert frames.method == "seek"
+    assert [number_of(image) for image in frames.images] == [225, 0, 100]
+    assert frames.timestamps_seconds == pytest.approx([9.0, 0.0, 4.0])
+
+
+def test_variable_rate_is_walked_and_equals_the_oracle(write_av):
+    rng, times = random.Random(3), [0]
+    for _ in range(79):
+        times.append(times[-1] + rng.choice([20, 40, 120, 400]))
+    path = write_av("variable.mp4", times)
+    assert probe(path).is_constant_rate is False
+    assert read_frames(path, [1.0]).method == "walk"
+    assert_equals_oracle(path, seed=4, num_times=20)
+
+
+def test_b_frames_and_long_gops_equal_the_oracle(write_av):
+    path = write_av("b.mp4", list(range(0, 4000, 40)), bf="3", g="50")
+    assert_equals_oracle(path, seed=5, num_times=20)
+
+
+def test_late_start_counts_from_the_first_frame(write_av):
+    path = write_av("late.mkv", list(range(2000, 5000, 40)))
+    assert read_frames(path, [0.0, 1.0]).frame_indices == (0, 25)
+
+
+def test_a_seek_that_lands_elsewhere_makes_the_rest_a_walk(write_opencv, monkeypatch):
+    path = write_opencv("a.mp4", num_frames=200)
+    true_seek, asked = Capture.seek, []
+
+    def off_by_one(self: Capture, frame_index: int) -> bool:
+        asked.append(frame_index)
+        return true_seek(self, frame_index - 1)
+
+    monkeypatch.setattr(Capture, "seek", off_by_one)
+    frames = read_frames(path, [0.0, 4.0, 7.0])
+    assert asked == [100]
+    assert frames.method == "walk"
+    assert [number_of(image) for image in frames.images] == [0, 100, 175]
+
+
+def test_order_and_repeats_are_those_asked_for(write_opencv):
+    frames = read_frames(write_opencv("a.mp4"), [2.0, 0.0, 2.0])
+    assert frames.frame_indices == (50, 0, 50)
+    assert np.array_equal(frames.images[0], frames.images[2])
+
+
+def test_resizing_on_the_fly_equals_resizing_later(write_opencv):
+    path = write_opencv("a.mp4")
+    small, full = read_frames(path, [1.0], max_side_px=32), read_frames(path, [1.0])
+    expected = cv2.resize(full.images[0], (32, 24), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(small.images[0], expected)
+
+
+def test_gif_is_read_with_its_times(tmp_path: Path):
+    writer = cv2.VideoWriter(str(tmp_path / "a.gif"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"gif "), 10.0, (64, 48))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV build writes no GIF")
+    for index in range(8):
+        writer.write(numbered(index))
+    writer.release()
+    assert probe(tmp_path / "a.gif").kind == "gif"
+    assert_equals_oracle(tmp_path / "a.gif", seed=6, num_times=5)
+
+
+def test_a_folder_is_read_in_natural_order_one_a_second(tmp_path: Path):
+    for index in range(12):
+        cv2.imwrite(str(tmp_path / f"frame{index}.png"), numbered(index))
+    info, frames = probe(tmp_path), read_frames(tmp_path, [2.0, 10.5])
+    assert (info.kind, info.num_frames, info.duration_seconds) == ("frames", 12, 12.0)
+    assert [number_of(image) for image in frames.images] == [2, 10]
+
+
+def test_an_image_is_one_frame(tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "a.png"), numbered(7))
+    frames = read_frames(tmp_path / "a.png", [0.0])
+    assert (frames.method, number_of(frames.images[0])) == ("image", 7)
+
+
+def test_a_time_past_the_end_is_an_error(write_opencv):
+    with pytest.raises(VideoDecodeError, match=r"end at 2\.400 s; ask for earlier times"):
+        read_frames(write_opencv("a.mp4"), [1.0, 2.5])
+
+
+@pytest.mark.parametrize("times", [[], [-1.0], [float("nan")], [float("inf")]])
+def test_times_that_are_none_are_an_error(write_opencv, times):
+    with pytest.raises(ConfigError, match="each a number of seconds from 0"):
+        read_frames(write_opencv("a.mp4"), times)
+
+
+def test_too_many_pixels_are_refused_before_decoding(write_opencv):
+    path = write_opencv("a.mp4")
+    with pytest.raises(VideoTooLargeError, match="scale it down first"):
+        read_frames(path, [0.0], limits=Limits(max_pixels=1000))
+
+
+def test_a_long_walk_is_refused(write_av):
+    path = write_av("v.mp4", [0, 40, 400, 440, 900, 1000])
+    with pytest.raises(VideoTooLargeError, match="cut the part you need"):
+        read_frames(path, [0.0], limits=Limits(max_walked_frames=3))
+
+
+def test_progress_counts_frames_and_can_end_the_reading(write_opencv):
+    path, calls = write_opencv("a.mp4"), []
+    read_frames(path, [0.0, 1.0], on_progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(0, 2), (1, 2)]
+    with pytest.raises(VideoDecodeError, match="stopped after 1 of 2 frames; call it again"):
+        read_frames(path, [0.0, 1.0], on_progress=lambda done, total: done == 1)
+
+
+def test_frames_of_different_sizes_in_a_folder_are_an_error(tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "0.png"), numbered(0))
+    cv2.imwrite(str(tmp_path / "1.png"), numbered(1, width=32))
+    with pytest.raises(VideoDecodeError, match="give pictures of one size"):
+        read_frames(tmp_path, [0.0, 1.0])
+
+
+REAL = [
+    "nasa_13013.mp4", "nasa_13013_rotated.mp4", "no_duration.webm", "testsrc2_mpeg4.mp4",
+    "testsrc2_odd_height_and_width_vp9.mp4", "var_fps_video.mp4", "animated.gif",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_clips_equal_the_oracle(real_videos: Path, name: str):
+    assert_equals_oracle(real_videos / name, seed=7, num_times=8)
+
+
+def test_a_sparse_read_of_a_webm_without_duration_survives_its_broken_seek(real_videos: Path):
+    frames = read_frames(real_videos / "no_duration.webm", [0.0, 4.8])
+    pictures = oracle_pictures(real_videos / "no_duration.webm")
+    assert np.array_equal(frames.images[1], pictures[frames.frame_indices[1]])
+
+
+@pytest.mark.parametrize("name", ["corrupted.mp4", "sine_stereo_mp2.mpg"])
+def test_real_damaged_and_mpeg_ps_pictures_equal_a_sequential_read(real_videos: Path, name: str):
+    pictures = oracle_pictures(real_videos / name)
+    duration = probe(real_videos / name).duration_seconds
+    frames = read_frames(real_videos / name, [duration * share for share in (0.0, 0.2, 0.5, 0.7, 0.99)])
+    for image, index in zip(frames.images, frames.frame_indices, strict=True):
+        assert np.array_equal(image, pictures[index])

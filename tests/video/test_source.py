@@ -1,0 +1,159 @@
+"""Bad inputs are typed errors that say what to do, at once, and never reach the decoder's protocols."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
+from vreason_agent.video import Limits, probe, read_frames, read_image
+
+
+def test_a_missing_file_is_not_found(tmp_path: Path):
+    with pytest.raises(VideoNotFoundError, match="check the path") as caught:
+        probe(tmp_path / "none.mp4")
+    assert isinstance(caught.value, FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/a.mp4", "rtsp://x/y", "concat:a|b", "file:///etc/passwd", "pipe:0"]
+)
+def test_urls_and_protocols_are_refused_at_once(url):
+    start = time.monotonic()
+    with pytest.raises(VideoError, match="download the video first"):
+        probe(url)
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("given", ["", "-"])
+def test_empty_and_dash_are_no_files(given):
+    with pytest.raises(VideoNotFoundError, match="check the path"):
+        probe(given)
+
+
+def test_an_empty_file_says_so(tmp_path: Path):
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(VideoDecodeError, match=r"empty \(0 bytes\); copy or download"):
+        probe(tmp_path / "a.mp4")
+
+
+def test_text_named_mp4_and_playlists_are_refused(tmp_path: Path, write_opencv):
+    write_opencv("sibling.mp4")
+    (tmp_path / "a.mp4").write_text("just text, long enough to be looked at")
+    (tmp_path / "b.mp4").write_text("ffconcat version 1.0\nfile sibling.mp4\n")
+    (tmp_path / "c.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nsibling.mp4\n")
+    for name in ("a.mp4", "b.mp4", "c.m3u8"):
+        with pytest.raises(VideoDecodeError, match=r"content is text\); give an mp4"):
+            probe(tmp_path / name)
+
+
+def test_a_folder_without_frames_says_so(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(VideoDecodeError, match="give a folder of pictures or a video file"):
+        probe(tmp_path)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no device files here")
+def test_a_device_is_no_regular_file():
+    with pytest.raises(VideoError, match="not a regular file"):
+        probe("/dev/zero")
+
+
+def test_a_file_over_the_byte_limit_is_refused(write_opencv):
+    with pytest.raises(VideoTooLargeError, match="cut the part you need"):
+        probe(write_opencv("a.mp4"), limits=Limits(max_bytes=100))
+
+
+def test_an_mp4_cut_before_its_index_says_truncated(write_opencv, tmp_path: Path):
+    data = write_opencv("a.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    with pytest.raises(VideoDecodeError, match=r"truncated, damaged or holds only audio.*ffmpeg"):
+        probe(tmp_path / "cut.mp4")
+
+
+def test_a_faststart_mp4_cut_in_the_middle_says_how_much_is_left(write_av, tmp_path: Path):
+    times = list(range(0, 8000, 40))
+    whole = write_av("whole.mp4", times, movflags="faststart")
+    data = whole.read_bytes()
+    if data.find(b"moov") > data.find(b"mdat"):
+        data = _faststart(whole, tmp_path / "fast.mp4")
+    (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * 0.6)])
+    with pytest.raises(VideoDecodeError, match=r"truncated or damaged: \d+ of 200 frames"):
+        probe(tmp_path / "cut.mp4")
+
+
+def _faststart(source: Path, target: Path) -> bytes:
+    import av
+
+    with av.open(str(source)) as reader, av.open(str(target), "w", options={"movflags": "faststart"}) as writer:
+        stream = writer.add_stream_from_template(reader.streams.video[0])
+        for packet in reader.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                writer.mux(packet)
+    return target.read_bytes()
+
+
+def test_audio_only_says_so(tmp_path: Path):
+    import av
+
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        import numpy as np
+
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(VideoDecodeError, match="only audio"):
+        probe(tmp_path / "a.mp4")
+
+
+def test_errors_carry_no_native_text_and_stderr_stays_clean(tmp_path: Path, write_opencv):
+    data = write_opencv("a.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    code = (
+        "import sys; from vreason_agent.video import probe; from vreason_agent.errors import VideoError\n"
+        "try: probe(sys.argv[1])\nexcept VideoError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "cut.mp4")], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr == ""
+    assert "moov" not in done.stdout
+
+
+def test_the_index_is_made_anew_when_the_file_changes(write_opencv, tmp_path: Path):
+    path = write_opencv("a.mp4", num_frames=60)
+    assert probe(path).num_frames == 60
+    shutil.copy(write_opencv("b.mp4", num_frames=90), path)
+    assert probe(path).num_frames == 90
+
+
+def test_a_picture_that_is_none_is_an_error():
+    with pytest.raises(VideoDecodeError, match="give a JPEG, PNG, WebP or BMP"):
+        read_image(b"not a picture")
+
+
+def test_a_missing_picture_is_not_found(tmp_path: Path):
+    with pytest.raises(VideoNotFoundError, match="check the path"):
+        read_image(tmp_path / "none.png")
+
+
+def test_av1_names_the_codec_and_the_way_out(real_videos: Path):
+    with pytest.raises(VideoDecodeError, match=r"AV01.*re-encode it: ffmpeg"):
+        read_frames(real_videos / "av1_video.mkv", [0.0])
+
+
+def test_probe_tells_float_fps_size_and_codec(write_opencv):
+    info = probe(write_opencv("a.mp4", num_frames=30, fps=29.97))
+    assert info.video_fps == pytest.approx(29.97, rel=1e-3)
+    assert (info.num_frames, info.width_px, info.height_px, info.codec) == (30, 64, 48, "FMP4")
+    assert info.duration_seconds == pytest.approx(30 / 29.97, rel=1e-3)
+    assert info.to_dict()["kind"] == "video"
