@@ -47,27 +47,29 @@ class ContactSheetTool(VideoTool):
         request = TimeRequest(None, start_seconds, stop_seconds, num_frames)
         frames = read_request(self.files, video, request, max_side_px=self.limits.max_side_px)
         height, width = frames.images.shape[1:3]
-        num_columns = best_num_columns(len(frames.images), width / height)
-        sheet = draw_sheet(frames.images, frames.timestamps_seconds, num_columns, max_side_px=self.limits.max_side_px)
+        side_px = self.limits.max_side_px
+        num_columns = best_num_columns(len(frames.images), width / height, max_side_px=side_px)
+        sheet = draw_sheet(frames.images, frames.timestamps_seconds, num_columns, max_side_px=side_px)
         times = ", ".join(show_seconds(moment) for moment in frames.timestamps_seconds)
         text = f"{headline(frames, video, num_requested=num_frames)} {num_columns} per row, at {times} s"
         artifact = frames_artifact(self.files, video, frames)
         return [text_block(text), image_block(sheet, self.limits)], {**artifact, "num_columns": num_columns}
 
 
-def best_num_columns(num_frames: int, aspect: float) -> int:
+def best_num_columns(num_frames: int, aspect: float, *, max_side_px: int) -> int:
     """Return the number of columns with the largest cells on a square sheet.
 
     Args:
         num_frames: Cells, at least 1.
         aspect: Width of a frame divided by its height; wide frames get fewer columns.
+        max_side_px: Side of the sheet in pixels.
     """
 
-    def cell_width(num_columns: int) -> float:
-        num_rows = math.ceil(num_frames / num_columns)
-        return min(1 / num_columns, aspect / num_rows)
+    def frame_width(num_columns: int) -> float:
+        width_px, height_px = _room_px(num_frames, num_columns, max_side_px)
+        return min(width_px, height_px * aspect)
 
-    return max(range(1, num_frames + 1), key=cell_width)
+    return max(range(1, num_frames + 1), key=frame_width)
 
 
 def draw_sheet(images: Image, timestamps_seconds: tuple[float, ...], num_columns: int, *, max_side_px: int) -> Image:
@@ -82,16 +84,18 @@ def draw_sheet(images: Image, timestamps_seconds: tuple[float, ...], num_columns
     Returns:
         RGB, `(sheet_height, sheet_width, 3)`, uint8.
     """
-    num_rows = math.ceil(len(images) / num_columns)
-    width_px = max_side_px // num_columns - _GAP_PX
-    height_px = max_side_px // num_rows - _GAP_PX - _LABEL_PX
-    cells = [
-        _cell(_within(image, max(1, width_px), max(1, height_px)), show_seconds(moment))
-        for image, moment in zip(images, timestamps_seconds, strict=True)
-    ]
-    cells += [np.zeros_like(cells[0])] * (num_rows * num_columns - len(cells))
+    room_px = _room_px(len(images), num_columns, max_side_px)
+    labelled = zip(images, map(show_seconds, timestamps_seconds), strict=True)
+    cells = [_cell(_within(image, *room_px), text) for image, text in labelled]
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % num_columns)
     rows = [np.hstack(cells[i : i + num_columns]) for i in range(0, len(cells), num_columns)]
     return fit(np.vstack(rows), max_side_px)
+
+
+def _room_px(num_frames: int, num_columns: int, max_side_px: int) -> tuple[int, int]:
+    """Return the width and height that a frame has on a square sheet, beside gap and label."""
+    num_rows = math.ceil(num_frames / num_columns)
+    return max(1, max_side_px // num_columns - _GAP_PX), max(1, max_side_px // num_rows - _GAP_PX - _LABEL_PX)
 
 
 def _within(image: Image, width_px: int, height_px: int) -> Image:

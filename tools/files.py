@@ -5,6 +5,7 @@ This module knows nothing about LangChain beyond `ToolException`, and decodes no
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +16,15 @@ from langchain_core.tools import ToolException
 from ..errors import ConfigError, VideoError
 from ..video import VideoInfo, probe
 
+_logger = logging.getLogger(__name__)
+
 SINGLE_NAME = "video"
 """What the model calls a file bound alone. Not its file name, which the model would read and anybody may choose."""
 
 
 @dataclass(frozen=True)
 class VideoFiles:
-    """Names that a model may use, each with the absolute path that only the caller chose.
+    """Names that a model may use, each with the real path that only the caller chose.
 
     Attributes:
         paths: Path by name, in the caller's order.
@@ -44,10 +47,7 @@ class VideoFiles:
         if not named or not all(isinstance(name, str) and name.strip() for name in named):
             msg = f"video={video!r} names no file: pass a path, or a mapping such as {{'front door': 'door.mp4'}}"
             raise ConfigError(msg)
-        bound = cls({name: _absolute(path) for name, path in named.items()})
-        for path in bound.paths.values():
-            probe(path)
-        return bound
+        return cls({name: probe(_checked(path)).path for name, path in named.items()})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,7 +65,9 @@ class VideoFiles:
 
     @contextmanager
     def reading(self, name: str) -> Iterator[str]:
-        """Yield the path of `name`; errors about it become messages for the model, which never show the path.
+        """Yield the path of `name`; errors about it become messages for the model, without the path.
+
+        The full message is logged, and is the `__cause__` of the exception.
 
         Raises:
             ToolException: The block raised a `VideoError` or `ConfigError`.
@@ -74,16 +76,16 @@ class VideoFiles:
         try:
             yield path
         except (VideoError, ConfigError) as exc:
-            reason = str(exc).replace(repr(path)[1:-1], name).replace(path, name)
+            _logger.warning("%r could not be read for a model: %s", name, exc)
             msg = (
-                f"{name!r} could not be read as asked: {reason} "
-                "Try other times or fewer frames; if that fails too, tell the user that this video cannot be read."
+                f"{name!r} could not be read as asked ({type(exc).__name__}): try other times or fewer frames; "
+                "if that fails too, tell the user that this video cannot be read"
             )
             raise ToolException(msg) from exc
 
 
-def _absolute(path: object) -> str:
+def _checked(path: object) -> str | os.PathLike[str]:
     if not isinstance(path, str | os.PathLike):
         msg = f"{path!r} is not a path: pass one path, or a mapping from names to paths for several videos"
         raise ConfigError(msg)
-    return os.path.abspath(os.fspath(path))
+    return path

@@ -70,6 +70,7 @@ def headline(frames: Frames, name: str, *, num_requested: int) -> str:
     """Say how many frames follow and of what, and when there are fewer than asked for."""
     shown = len(frames.frame_indices)
     duration = frames.info.duration_seconds
-    length = "" if duration is None else f", which lasts {show_duration(duration)} s"
-    fewer = "" if shown >= num_requested else f" ({num_requested} were asked for; the others are the same frames)"
+    length = f", which lasts {show_duration(duration)} s" if duration else ""
+    is_whole = shown >= num_requested or frames.info.kind == "image"
+    fewer = "" if is_whole else f" ({num_requested} were asked for; the others are the same frames)"
     return f"{shown} frame{'s' if shown != 1 else ''} of {name!r}{length}{fewer}:"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from ..video import VideoInfo
@@ -21,7 +20,7 @@ class VideoInfoTool(VideoTool):
 
     def _run(self, video: str) -> tuple[str, dict[str, Any]]:
         info = self.files.info(video)
-        return describe(info, video), {"video": video, **asdict(info)}
+        return describe(info, video), {"video": video, **info.to_dict()}
 
 
 def describe(info: VideoInfo, name: str) -> str:
@@ -32,5 +31,5 @@ def describe(info: VideoInfo, name: str) -> str:
     length = "unknown" if info.duration_seconds is None else f"{show_duration(info.duration_seconds)} s"
     rate = "unknown" if info.video_fps is None else f"{info.video_fps:.3f} frames per second"
     count = "unknown" if info.num_frames is None else str(info.num_frames)
-    uneven = ", on average: frames are unevenly spaced" if info.is_constant_rate is False else ""
+    uneven = " on average (their spacing may vary)" if info.is_constant_rate is False else ""
     return f"{name!r}: length {length}, frame rate {rate}{uneven}, number of frames {count}, picture {size}."

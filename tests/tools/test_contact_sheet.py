@@ -37,7 +37,7 @@ def test_the_words_give_the_times_in_the_same_order(clip: Path) -> None:
 @pytest.mark.parametrize("shape", [(360, 640), (640, 360), (8, 640), (640, 8)])
 def test_any_sheet_fits_its_side(num_frames: int, shape: tuple[int, int]) -> None:
     images = np.zeros((num_frames, *shape, 3), np.uint8)
-    num_columns = best_num_columns(num_frames, shape[1] / shape[0])
+    num_columns = best_num_columns(num_frames, shape[1] / shape[0], max_side_px=640)
     sheet = draw_sheet(images, tuple(map(float, range(num_frames))), num_columns, max_side_px=640)
     assert max(sheet.shape) <= 640
     assert 1 <= num_columns <= num_frames
@@ -50,10 +50,10 @@ def test_labels_are_drawn_below_the_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_frames", "aspect", "expected"), [(4, 16 / 9, 2), (16, 16 / 9, 3), (3, 9 / 16, 3), (1, 1, 1)]
+    ("num_frames", "aspect", "expected"), [(4, 16 / 9, 2), (16, 16 / 9, 4), (3, 9 / 16, 3), (1, 1, 1)]
 )
 def test_columns_make_the_cells_large(num_frames: int, aspect: float, expected: int) -> None:
-    assert best_num_columns(num_frames, aspect) == expected
+    assert best_num_columns(num_frames, aspect, max_side_px=640) == expected
 
 
 @pytest.mark.parametrize(("max_side_px", "max_frames"), [(640, 24), (256, 16), (127, 1)])

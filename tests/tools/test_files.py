@@ -10,7 +10,7 @@ from langchain_core.tools import ToolException
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from tests.tools.frames import message, tool_named
-from vreason_agent.errors import ConfigError, VideoDecodeError, VideoNotFoundError
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError
 from vreason_agent.tools import video_tools
 from vreason_agent.tools.files import VideoFiles
 
@@ -25,6 +25,11 @@ def test_file_that_is_no_video_fails_when_the_tools_are_made(tmp_path: Path) -> 
     path.write_text("not a video")
     with pytest.raises(VideoDecodeError, match="notes"):
         video_tools(path)
+
+
+def test_a_url_is_refused(clip: Path) -> None:
+    with pytest.raises(VideoError, match="only local files are read, so download the video first"):
+        video_tools({"door": clip, "web": "https://example.com/clip.mp4"})
 
 
 @pytest.mark.parametrize("nothing", [{}, {"": "clip.mp4"}, {" ": "clip.mp4"}, {3: "clip.mp4"}])
@@ -56,10 +61,12 @@ def test_nothing_the_model_reads_contains_the_path_or_the_file_name(clip: Path) 
 
 
 def test_the_artifact_has_the_path_for_the_caller(clip: Path) -> None:
-    assert message(tool_named("sample_frames", clip)).artifact["path"] == os.fspath(clip)
+    assert message(tool_named("sample_frames", clip)).artifact["path"] == os.path.realpath(clip)
 
 
-def test_a_file_that_vanished_is_a_message_without_its_path(clip: Path, tmp_path: Path) -> None:
+def test_a_file_that_vanished_is_a_message_without_its_path(
+    clip: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     copy = tmp_path / "moved-away.avi"
     copy.write_bytes(clip.read_bytes())
     tool = tool_named("sample_frames", {"door": copy})
@@ -68,6 +75,7 @@ def test_a_file_that_vanished_is_a_message_without_its_path(clip: Path, tmp_path
         message(tool)
     assert "'door'" in str(caught.value)
     assert "moved-away" not in str(caught.value)
+    assert "moved-away" in caplog.text
     assert isinstance(caught.value.__cause__, VideoNotFoundError)
 
 

@@ -79,7 +79,9 @@ def test_a_still_image_has_no_times(still: Path) -> None:
         message(tool, timestamps_seconds=[1.0])
     with pytest.raises(ToolException, match="call again without times"):
         message(tool, stop_seconds=1.0)
-    assert message(tool).artifact["frame_indices"] == [0]
+    result = message(tool)
+    assert result.artifact["frame_indices"] == [0]
+    assert result.content[0]["text"] == "1 frame of 'video':"
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5))

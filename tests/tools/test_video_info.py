@@ -25,5 +25,7 @@ def test_unknown_facts_are_called_unknown(clip: Path) -> None:
     )
 
 
-def test_uneven_spacing_is_mentioned(clip: Path) -> None:
-    assert "frames are unevenly spaced" in describe(replace(probe(clip), is_constant_rate=False), "door")
+def test_a_rate_that_is_not_proven_constant_is_called_an_average(clip: Path) -> None:
+    assert "frames per second on average (their spacing may vary), number" in describe(
+        replace(probe(clip), is_constant_rate=False), "door"
+    )
