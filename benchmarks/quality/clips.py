@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 
-from vreason_agent.evaluation import Answer, Question
+from vreason_agent.evaluation import Answer, Question, Result, score
 from vreason_agent.evaluation.dataset import load_questions
 from vreason_agent.tiny.questions import ABSENT_KINDS, ANSWERS
 from vreason_agent.tiny.render import CODECS, write_clip
@@ -60,24 +60,20 @@ def _ensure_clip(folder: Path, seed: int, split: Split, scene_set: SceneSet) -> 
     ]
 
 
-def oracle_answers(times_of: Callable[[Question], Sequence[float]]) -> Callable[[Sequence[Question]], list[Answer]]:
-    """Return a callable that answers from the true content of the sampled frames and nothing else.
-
-    Args:
-        times_of: Sampled times of a question's clip, in seconds.
-    """
-
-    def answer(batch: Sequence[Question]) -> list[Answer]:
-        return [_ask_oracle(question, times_of(question)) for question in batch]
-
-    return answer
+def oracle_results(results: Sequence[Result]) -> list[Result]:
+    """Answer the questions of a run from the true content of the frames that the run saw, and from nothing else."""
+    answers = [_ask_oracle(row.question, row.answer.details["timestamps_seconds"]) for row in results]
+    rows = zip(results, answers, strict=True)
+    return [Result(row.question, answer, score(row.question, answer)) for row, answer in rows]
 
 
-def _ask_oracle(question: Question, times: Sequence[float]) -> Answer:
+def _ask_oracle(question: Question, timestamps_seconds: Sequence[float]) -> Answer:
     details = question.details
     clip = make_clip(details["seed"], details["split"], scene_set=details["scene_set"])
     asked = next(item for item in clip.questions if item.question == question.question)
-    conclusion = oracle(clip, asked, times)
+    video_fps = clip.scene.video_fps
+    exact = [round(second * video_fps) / video_fps for second in timestamps_seconds]  # Matroska rounds to milliseconds
+    conclusion = oracle(clip, asked, exact)
     return Answer(text="\n".join(conclusion.lines), answer=conclusion.answer, details={"is_guess": conclusion.is_guess})
 
 

@@ -1,0 +1,145 @@
+"""The model as a callable for `vreason_agent.evaluation`: questions in, answers with their raw signals out.
+
+Frames, prompt, parser and signals are those of the package, so that an answer here is the answer that `ask` gives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+
+from vreason_agent.decoding import Phase, VReasonConfig
+from vreason_agent.errors import VideoDecodeError
+from vreason_agent.evaluation import Answer, AnswerBatch, Question, hash_tokens
+from vreason_agent.looking import FrameDefaults
+from vreason_agent.messages import Conversation, read_messages, video_question
+from vreason_agent.model import Generation, GenerationRequest, SamplingParams, VideoLanguageModel, load_model
+from vreason_agent.reply import Reply
+from vreason_agent.video import pairs_plan, probe
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How every question of a run is asked.
+
+    Attributes:
+        num_frames: Frames per clip; 0 asks without video.
+        max_frames: Last rung of the ladder whose layout the frames have; `None` spreads them evenly.
+        vreason: Decoding.
+        temperature: 0 is greedy.
+        seed: Seed of the sampling.
+        max_new_tokens: Limit of an answer's length.
+    """
+
+    num_frames: int = 8
+    max_frames: int | None = None
+    vreason: VReasonConfig = field(default_factory=lambda: VReasonConfig(schedule="off"))
+    temperature: float = 0.0
+    seed: int | None = None
+    max_new_tokens: int = 256
+
+    @property
+    def name(self) -> str:
+        """A short name for the progress line."""
+        return f"{self.vreason.schedule}, {self.num_frames} frames"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything that the answers depend on, as JSON data."""
+        rest = {key: value for key, value in vars(self).items() if key != "vreason"}
+        return {**rest, "vreason": self.vreason.to_dict()}
+
+
+def times_to_see(video: str, setting: Setting) -> tuple[float, ...]:
+    """Return the times to look at, in seconds: those of a ladder's rung.
+
+    Raises:
+        VideoError: The clip cannot be read, or does not say how long it is.
+    """
+    duration_seconds = _duration(video)
+    plan = pairs_plan(0.0, duration_seconds, num_frames=setting.num_frames, max_frames=setting.max_frames)
+    return plan.timestamps_seconds
+
+
+@lru_cache(maxsize=4096)
+def _duration(video: str) -> float:
+    duration_seconds = probe(video).duration_seconds
+    if duration_seconds is None:
+        msg = f"{video!r} does not say how long it is; write it anew with a constant frame rate"
+        raise VideoDecodeError(msg)
+    return duration_seconds
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A loaded model and the fingerprint of its weights."""
+
+    model: VideoLanguageModel
+    fingerprint: str
+
+    @classmethod
+    def load(cls, name: str) -> Engine:
+        """Load a model and identify it by a few of its weights, so that a new checkpoint is never taken for the old."""
+        model = load_model(name)
+        digest = hashlib.sha256(model.name.encode())
+        for weight_name, weight in model.hf_model.named_parameters():
+            digest.update(weight_name.encode())
+            digest.update(weight.detach().flatten()[:64].float().cpu().numpy().tobytes())
+        return cls(model, digest.hexdigest()[:12])
+
+    def answering(self, setting: Setting) -> AnswerBatch:
+        """Return the callable that `evaluation.run` takes."""
+        return partial(self._answer, setting)
+
+    def _answer(self, setting: Setting, questions: Sequence[Question]) -> list[Answer]:
+        started = time.monotonic()
+        conversations = [self._read(question, setting) for question in questions]
+        sampling = SamplingParams(
+            temperature=setting.temperature, seed=setting.seed, max_new_tokens=setting.max_new_tokens
+        )
+        requests = [GenerationRequest(one.turns, sampling, setting.vreason) for one in conversations]
+        generations = self.model.generate(requests)
+        seconds = (time.monotonic() - started) / len(questions)
+        rows = zip(conversations, generations, strict=True)
+        return [self._answer_of(one, generation, setting, seconds) for one, generation in rows]
+
+    def _read(self, question: Question, setting: Setting) -> Conversation:
+        """Return what `ChatVReason` makes of the same question, without its video where no frame is to be seen."""
+        times = times_to_see(question.video, setting) if setting.num_frames else None
+        message = video_question(question.video, question.question, options=question.options, timestamps_seconds=times)
+        if not setting.num_frames:
+            message = HumanMessage(content=[block for block in message.content if _type_of(block) == "text"])
+        return read_messages([message], defaults=FrameDefaults(), wording=self.model.question_prompt)
+
+    def _answer_of(
+        self, conversation: Conversation, generation: Generation, setting: Setting, seconds: float
+    ) -> Answer:
+        reply = Reply(self.model, generation, conversation.looks, conversation.options, setting.vreason, False)
+        confidence, trace = reply.confidence(), generation.trace
+        return Answer(
+            text=generation.text,
+            answer=confidence.answer["text"],
+            choice=confidence.answer["choice"],
+            signals=confidence.signals,
+            num_frames=sum(look.num_frames for look in conversation.looks),
+            num_tokens=len(generation.token_ids),
+            seconds=seconds,
+            token_hash=hash_tokens(generation.token_ids),
+            details={
+                "finish_reason": generation.finish_reason,
+                "prompt_tokens": generation.prompt_tokens,
+                "timestamps_seconds": [second for look in conversation.looks for second in look.timestamps_seconds],
+                "num_updates": trace.num_updates,
+                "share_differs_from_minimize": trace.share_differs_from_minimize,
+                "exploitation_share": trace.phase_shares.get(Phase.EXPLOITATION.value),
+            },
+        )
+
+
+def _type_of(block: Any) -> str | None:
+    return block.get("type") if isinstance(block, dict) else None
