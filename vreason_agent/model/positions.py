@@ -5,8 +5,8 @@ model between calls, which is silently wrong once another video was asked in bet
 checks that these positions equal the library's `get_rope_index`.
 
 As in the library (transformers 5.23), text after a vision segment goes on at the segment's start plus its larger side
-in tokens, whatever the segment's length in time is, while generated tokens follow the largest position of the whole
-prompt.
+in tokens, however long the segment is in time, so that the temporal positions of a long Qwen2.5-VL video reach past the
+first text after it. The processors that Qwen2-VL and Qwen2.5-VL were released with went on after the largest position.
 
 This module does not know what the tokens mean, how time is written into a prompt, or any model.
 """
