@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -22,7 +23,7 @@ def test_doubling_keeps_every_old_pair(start, span, doublings, first):
         set(_pairs(pairs_plan(start, start + span, num_frames=first << i, max_frames=last)))
         for i in range(doublings + 1)
     ]
-    for fewer, more in zip(pairs, pairs[1:], strict=False):
+    for fewer, more in itertools.pairwise(pairs):
         assert fewer < more
 
 
