@@ -86,7 +86,7 @@ def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") ->
 def _frames(lesson: Lesson, rng: np.random.Generator, folder: str) -> NDArray[np.uint8]:
     ending, codec = FAST_CODECS[int(rng.integers(len(FAST_CODECS)))]
     if rng.random() < SLOW_CODEC_SHARE:
-        ending, codec = ".webm", "VP80"
+        ending, codec = ".mkv", "VP80"
     path = os.path.join(folder, f"lesson{os.getpid()}{ending}")
     small = shrink(np.stack(recode(lesson_images(lesson), path, codec=codec)))
     return small.reshape(-1, 2, *small.shape[1:])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .world import Clip
 
 CANVAS_PX = 112
-CODECS = {".mp4": ("mp4v",), ".avi": ("MJPG", "XVID"), ".mkv": ("mp4v",), ".webm": ("VP80",)}
+CODECS = {".mp4": ("mp4v",), ".avi": ("MJPG", "XVID"), ".mkv": ("mp4v", "VP80"), ".webm": ("VP80",)}
 _SHIFT = 4  # OpenCV draws at 1/16 px
 
 
