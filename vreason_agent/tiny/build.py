@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
+from ..model.preprocess import VisionSettings
 from .tokenizer import save_tokenizer
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -24,8 +25,6 @@ PATCH_PX = 14
 MERGE = 2
 TEMPORAL_PATCH = 2
 TOKENS_PER_PAIR = (SIDE_PX // PATCH_PX // MERGE) ** 2
-IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
-IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,10 @@ def save_folder(model: Qwen2_5_VLForConditionalGeneration, folder: Path) -> None
 
 def preprocessor_config() -> dict[str, Any]:
     """What preprocessor_config.json holds."""
+    settings = VisionSettings()
     return {
         "image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2_5_VLProcessor",
         "min_pixels": 56 * 56, "max_pixels": 7200, "patch_size": PATCH_PX, "merge_size": MERGE, "temporal_patch_size": TEMPORAL_PATCH,
-        "image_mean": list(IMAGE_MEAN), "image_std": list(IMAGE_STD), "rescale_factor": 1 / 255, "resample": 3,
+        "image_mean": list(settings.image_mean), "image_std": list(settings.image_std), "rescale_factor": 1 / 255, "resample": 3,
         "do_resize": True, "do_rescale": True, "do_normalize": True, "do_convert_rgb": True,
     }

@@ -1,7 +1,6 @@
 """Pixels to model inputs for training, and the vision tower run over many pairs at once.
 
-The steps are those of the built-in preprocessing path: bicubic resize of uint8 on the CPU, scaling, normalization, patches in
-temporal pairs. Knows no question and no world.
+The steps are those of `vreason_agent.model.preprocess`. Knows no question and no world.
 """
 
 from __future__ import annotations
@@ -12,25 +11,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .build import IMAGE_MEAN, IMAGE_STD, MERGE, PATCH_PX, SIDE_PX, TEMPORAL_PATCH
+from ..model import preprocess
+from ..model.preprocess import VisionSettings, normalize, resize_frames
+from .build import MERGE, PATCH_PX, SIDE_PX, TEMPORAL_PATCH
+
+
+SETTINGS = VisionSettings(PATCH_PX, MERGE, TEMPORAL_PATCH)
 
 
 def shrink(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Resize frames uint8 `(n, height, width, 3)` to `(n, SIDE_PX, SIDE_PX, 3)`."""
     frames = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-    small = functional.interpolate(frames, size=(SIDE_PX, SIDE_PX), mode="bicubic", antialias=True)
-    return np.ascontiguousarray(small.permute(0, 2, 3, 1).numpy())
+    small: NDArray[np.uint8] = resize_frames(frames, SIDE_PX, SIDE_PX).permute(0, 2, 3, 1).numpy()
+    return np.ascontiguousarray(small)
 
 
 def patchify(frames: Tensor) -> Tensor:
     """Frames uint8 `(num_pairs, 2, SIDE_PX, SIDE_PX, 3)` to float patches `(num_pairs, num_patches, 3 * 2 * PATCH_PX ** 2)`."""
-    num_pairs, grid = frames.shape[0], SIDE_PX // PATCH_PX // MERGE
-    mean, std = torch.tensor(IMAGE_MEAN), torch.tensor(IMAGE_STD)
-    pixels = (frames.float() / 255 - mean) / std
-    cut = pixels.reshape(num_pairs, TEMPORAL_PATCH, grid, MERGE, PATCH_PX, grid, MERGE, PATCH_PX, 3)
-    # (pair, row, column, merge row, merge column, channel, time, patch row, patch column)
-    ordered = cut.permute(0, 2, 5, 3, 6, 8, 1, 4, 7)
-    return ordered.reshape(num_pairs, grid * grid * MERGE * MERGE, -1)
+    patches, _ = preprocess.patchify(normalize(frames.flatten(0, 1).permute(0, 3, 1, 2), SETTINGS), SETTINGS)
+    return patches.view(len(frames), -1, SETTINGS.patch_dim)
 
 
 def see_pairs(visual: nn.Module, patches: Tensor) -> Tensor:
