@@ -25,7 +25,15 @@ from vreason_agent.job import Job
 from vreason_agent.langchain_errors import as_langchain_errors
 from vreason_agent.looking import FrameDefaults
 from vreason_agent.messages import Conversation, read_messages
-from vreason_agent.model import Generation, GenerationRequest, SamplingParams, VideoLanguageModel, load_model
+from vreason_agent.model import (
+    Generation,
+    GenerationRequest,
+    SamplingParams,
+    TextPart,
+    Turn,
+    VideoLanguageModel,
+    load_model,
+)
 from vreason_agent.reply import PROVIDER, Reply
 from vreason_agent.streaming import Stopper, aiterate, arun, iterate
 
@@ -99,7 +107,9 @@ class ChatVReason(BaseChatModel):
     max_frames: int = Field(default=32, ge=2)
     start_seconds: float | None = Field(default=None, ge=0)
     stop_seconds: float | None = Field(default=None, gt=0)
-    vreason: Annotated[SkipValidation[VReasonConfig], BeforeValidator(_as_config)] = VReasonConfig()
+    vreason: Annotated[SkipValidation[VReasonConfig | str | dict[str, Any]], BeforeValidator(_as_config)] = (
+        VReasonConfig()
+    )
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0)
     timeout: float | None = Field(default=None, gt=0)
@@ -128,13 +138,18 @@ class ChatVReason(BaseChatModel):
             return load_model(self.model, revision=self.revision, device=self.device, dtype=self.dtype)
 
     @property
+    def vreason_config(self) -> VReasonConfig:
+        """How decoding is steered, whichever way `vreason` was written."""
+        return _as_config(self.vreason)
+
+    @property
     def _llm_type(self) -> str:
         return "vreason-chat"
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in _own_fields() if name not in _NOT_IN_OUTPUT}
-        return {**fields, "vreason": self.vreason.to_dict()}
+        return {**fields, "vreason": self.vreason_config.to_dict()}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         call = self._for_call(stop, kwargs)
@@ -219,15 +234,18 @@ class ChatVReason(BaseChatModel):
         if not changes:
             return self
         fields = {name: getattr(self, name) for name in _own_fields()}
-        return type(self)(**{**fields, **changes})
+        with as_langchain_errors():
+            return type(self)(**{**fields, **changes})
 
     def _job(self, messages: Sequence[BaseMessage]) -> Job:
         engine, conversation = self.engine, self._conversation(messages)
-        request = GenerationRequest(conversation.turns, self._sampling(), self.vreason)
+        request = GenerationRequest(conversation.turns, self._sampling(), self.vreason_config)
 
         def make_reply(generation: Generation) -> Reply:
             has_logprobs = bool(self.logprobs or self.top_logprobs)
-            return Reply(engine, generation, conversation.looks, conversation.options, self.vreason, has_logprobs)
+            return Reply(
+                engine, generation, conversation.looks, conversation.options, self.vreason_config, has_logprobs
+            )
 
         return Job(engine, request, Stopper(self.timeout), make_reply, starts_in_reasoning=_starts_in_reasoning(engine))
 
@@ -258,9 +276,8 @@ def _own_fields() -> list[str]:
 
 def _starts_in_reasoning(engine: VideoLanguageModel) -> bool:
     """Tell whether the model's template itself opens `<think>`, as those of thinking-only models do."""
-    turn = [{"role": "user", "content": "?"}]
-    prompt = engine.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
-    return str(prompt).rstrip().endswith("<think>")
+    prompt = engine.encoder.encode([Turn("user", (TextPart("?"),))])
+    return str(engine.tokenizer.decode(prompt.input_ids[-8:])).rstrip().endswith("<think>")
 
 
 def _first_error(exc: ValidationError) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -26,6 +25,7 @@ _PARTNERS: tuple[tuple[type[VReasonError], type[ModelError]], ...] = (
     (ModelLoadError, ModelNotFoundError),
     (VReasonError, ModelError),
 )
+_mixed: dict[type[VReasonError], type[VReasonError]] = {}
 
 
 class PromptTooLongError(GenerationError, ContextOverflowError):
@@ -47,8 +47,11 @@ def as_langchain_errors() -> Iterator[None]:
         raise mixed_class(type(exc))(*exc.args) from exc
 
 
-@cache
 def mixed_class(error: type[VReasonError]) -> type[VReasonError]:
     """Return the class of the same name that is also the LangChain error with the same meaning."""
-    partner = next(partner for ours, partner in _PARTNERS if issubclass(error, ours))
-    return type(error.__name__, (error, partner), {"__module__": error.__module__, "__doc__": error.__doc__})
+    if error not in _mixed:
+        partner = next(partner for ours, partner in _PARTNERS if issubclass(error, ours))
+        _mixed[error] = type(
+            error.__name__, (error, partner), {"__module__": error.__module__, "__doc__": error.__doc__}
+        )
+    return _mixed[error]

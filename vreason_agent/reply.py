@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.ai import OutputTokenDetails, UsageMetadata
 
 from vreason_agent.confidence import Confidence, read_signals, token_span
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.looking import Look
 from vreason_agent.model import Generation, VideoLanguageModel
-from vreason_agent.model.prompts import ParsedAnswer, parse_answer
+from vreason_agent.model.prompts import ParsedAnswer
 from vreason_agent.model.source import BUNDLED_NAME
 
 MAX_TRACE_POINTS = 256
@@ -50,18 +50,18 @@ class Reply:
         """Return the tokens read and written; video and reasoning tokens in the details."""
         generation = self.generation
         num_prompt, num_new = generation.prompt_tokens, len(generation.token_ids)
-        video: Any = {"video": generation.video_tokens}
+        details: Any = {"video": generation.video_tokens}
         return UsageMetadata(
             input_tokens=num_prompt,
             output_tokens=num_new,
             total_tokens=num_prompt + num_new,
-            input_token_details=InputTokenDetails(**video),
+            input_token_details=details,
             output_token_details=OutputTokenDetails(reasoning=self._num_reasoning_tokens(reasoning)),
         )
 
     def confidence(self) -> Confidence:
         """Return the confidence record of this one pass."""
-        parsed = parse_answer(self.generation.text, self.options)
+        parsed = self.engine.answer_parser(self.generation.text, self.options)
         span = token_span(self.generation.token_texts, parsed.answer_span)
         signals = read_signals(self.generation.trace, span)
         times = [float(second) for look in self.looks for second in look.timestamps_seconds]

@@ -4,7 +4,7 @@ from typing import Any
 
 from vreason_agent.confidence import Confidence, describe_confidence
 
-SETTLED = {"peak_entropy": 2.0, "final_entropy": 0.5, "entropy_drop": 0.75}
+SETTLED: dict[str, float | None] = {"peak_entropy": 2.0, "final_entropy": 0.5, "entropy_drop": 0.75}
 
 
 def record(signals: dict[str, float | None] = SETTLED, **fields: Any) -> Confidence:

@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import pickle
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import (
+    ContextOverflowError,
+    ModelInvalidRequestError,
+    ModelNotFoundError,
+    ModelTimeoutError,
+)
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.runnables import ConfigurableField
+from pydantic import SecretStr
+
+from tests.chat_model.fakes import SETTLED, FakeEngine
+from vreason_agent.chat_model import ChatVReason
+from vreason_agent.decoding import VReasonConfig
+from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError, VideoNotFoundError
+from vreason_agent.messages import video_question
+from vreason_agent.video import read_frames
+
+
+def added_up(chunks: Any) -> AIMessageChunk:
+    total = None
+    for chunk in chunks:
+        total = chunk if total is None else total + chunk
+    assert isinstance(total, AIMessageChunk)
+    return total
+
+
+def without_ids(message: Any) -> dict[str, Any]:
+    fields = ("content", "additional_kwargs", "response_metadata", "usage_metadata")
+    return {name: getattr(message, name) for name in fields}
+
+
+class TestAnswer:
+    def test_the_answer_is_content_and_the_thinking_a_reasoning_block(self, engine: FakeEngine) -> None:
+        message = ChatVReason().invoke("?")
+        assert message.content == "red"
+        assert [block["type"] for block in message.content_blocks] == ["reasoning", "text"]
+        assert message.additional_kwargs["reasoning_content"] == "At 0.0 s a red circle."
+
+    def test_the_confidence_is_a_record_without_a_probability(self, engine: FakeEngine, clip: Path) -> None:
+        message = ChatVReason().invoke([video_question(clip, "Which?", options=["blue", "red"])])
+        record = message.response_metadata["confidence"]
+        assert record["probability"] is None
+        assert record["calibrated"] is False
+        assert record["answer"] == {"text": "red", "choice": "B", "kind": "choice"}
+        assert record["signals"]["answer_probability"] == pytest.approx(0.9048, abs=1e-4)
+        assert record["signals"]["entropy_drop"] > 0.4
+        assert record["evidence"]["num_frames"] == 4
+        assert record["evidence"]["timestamps_seconds"] == [0.0, 0.25, 4.0, 4.25]
+        assert record["steering"] == {
+            "vreason": "on",
+            "schedule": "switching",
+            "entropy_seen": "steered",
+            "unsteered_final_entropy": None,
+        }
+
+    def test_an_answer_that_cannot_be_read_is_none_with_a_warning(self, engine: FakeEngine) -> None:
+        engine.text = "<think>Cut off in the middle of"
+        record = ChatVReason().invoke("?").response_metadata["confidence"]
+        assert record["answer"] == {"text": None, "choice": None, "kind": "unparsed"}
+        assert record["signals"]["answer_probability"] is None
+        assert "unparsed" in record["warnings"]
+
+    def test_a_truncated_answer_is_marked(self, engine: FakeEngine) -> None:
+        message = ChatVReason(max_tokens=5).invoke("?")
+        assert message.response_metadata["finish_reason"] == "length"
+        assert "truncated" in message.response_metadata["confidence"]["warnings"]
+
+    def test_metadata_names_model_provider_finish_and_frames(self, engine: FakeEngine, clip: Path) -> None:
+        metadata = ChatVReason().invoke([video_question(clip, "?")]).response_metadata
+        assert metadata["model_name"] == "fake"
+        assert metadata["model_provider"] == "vreason"
+        assert metadata["finish_reason"] == "stop"
+        assert metadata["frames"] == [
+            {"source": str(clip), "kind": "video", "num_frames": 4, "timestamps_seconds": [0.0, 0.25, 4.0, 4.25]}
+        ]
+        assert metadata["vreason"]["schedule"] == "switching"
+        assert metadata["vreason"]["config"]["learning_rate"] == 0.2
+
+    def test_usage_counts_video_and_reasoning_tokens(self, engine: FakeEngine, clip: Path) -> None:
+        usage = ChatVReason().invoke([video_question(clip, "?")]).usage_metadata
+        assert usage is not None
+        num_new = len(engine.tokenizer.encode(SETTLED))
+        num_thought = len(engine.tokenizer.encode("At 0.0 s a red circle."))
+        assert (usage["input_tokens"], usage["output_tokens"]) == (45, num_new)
+        assert usage["total_tokens"] == 45 + num_new
+        assert usage["input_token_details"] == {"video": 40}
+        assert usage["output_token_details"] == {"reasoning": num_thought}
+
+    def test_everything_on_the_message_is_json_plain(self, engine: FakeEngine, clip: Path) -> None:
+        message = ChatVReason(logprobs=True, top_logprobs=2).invoke([video_question(clip, "?")])
+        assert json.loads(json.dumps(message.response_metadata, allow_nan=False)) == message.response_metadata
+
+    def test_the_trace_on_the_message_stays_short_however_long_the_answer(self, engine: FakeEngine) -> None:
+        engine.text = "word " * 3000
+        vreason = ChatVReason(max_tokens=10_000).invoke("?").response_metadata["vreason"]
+        assert 128 <= len(vreason["entropy"]) <= 256
+        assert len(vreason["phase"]) == len(vreason["entropy"])
+
+    def test_logprobs_come_on_request_in_the_standard_shape(self, engine: FakeEngine) -> None:
+        assert "logprobs" not in ChatVReason().invoke("?").response_metadata
+        logprobs = ChatVReason(logprobs=True).invoke("?", top_logprobs=1).response_metadata["logprobs"]
+        entry = next(entry for entry in logprobs["content"] if entry["token"] == "red")
+        alternative = {"token": "red", "bytes": [114, 101, 100], "logprob": -0.1}
+        assert entry == {**alternative, "top_logprobs": [alternative]}
+        assert "".join(entry["token"] for entry in logprobs["content"]) == SETTLED
+
+    def test_a_template_that_opens_the_thinking_is_noticed(self, engine: FakeEngine) -> None:
+        engine.prompt_end, engine.text = "assistant\n<think>\n", "I see</think>red"
+        message = ChatVReason().invoke("?")
+        assert message.content == "red"
+        assert message.additional_kwargs["reasoning_content"] == "I see"
+        assert added_up(ChatVReason().stream("?")).content == "red"
+
+
+class TestStreaming:
+    def test_stream_adds_up_to_invoke(self, engine: FakeEngine, clip: Path) -> None:
+        question, model = [video_question(clip, "?")], ChatVReason(logprobs=True)
+        assert without_ids(added_up(model.stream(question))) == without_ids(model.invoke(question))
+
+    async def test_the_async_ways_say_the_same(self, engine: FakeEngine, clip: Path) -> None:
+        question, model = [video_question(clip, "?")], ChatVReason()
+        expected = without_ids(model.invoke(question))
+        assert without_ids(await model.ainvoke(question)) == expected
+        assert without_ids(added_up([chunk async for chunk in model.astream(question)])) == expected
+        assert [without_ids(message) for message in model.batch([question, question])] == [expected] * 2
+        assert [without_ids(message) for message in await model.abatch([question])] == [expected]
+
+    def test_both_output_versions_add_up_to_invoke(self, engine: FakeEngine) -> None:
+        model = ChatVReason(output_version="v1")
+        streamed, invoked = added_up(model.stream("?")), model.invoke("?")
+        blocks = [{key: value for key, value in block.items() if key != "index"} for block in streamed.content_blocks]
+        assert blocks == invoked.content_blocks
+        assert streamed.response_metadata["confidence"] == invoked.response_metadata["confidence"]
+
+    def test_metadata_is_on_the_last_chunk_only(self, engine: FakeEngine) -> None:
+        *chunks, last = ChatVReason().stream("?")
+        assert all("confidence" not in chunk.response_metadata for chunk in chunks)
+        assert all(chunk.usage_metadata is None for chunk in chunks)
+        assert last.chunk_position == "last"
+        assert last.response_metadata["confidence"]["schema"] == "vreason.confidence/1"
+
+    def test_tokens_come_one_by_one_while_the_model_still_writes(self, engine: FakeEngine) -> None:
+        engine.text, engine.gate = "one two three", threading.Semaphore(1)
+        stream = ChatVReason().stream("?")
+        assert next(stream).content == "one"
+        assert engine.num_made == 1
+        engine.gate.release(100)
+        assert "".join(str(chunk.content) for chunk in stream) == " two three"
+
+    def test_a_consumer_that_breaks_ends_the_generation(self, engine: FakeEngine) -> None:
+        engine.text, engine.gate = "one two three four five six", threading.Semaphore(1)
+        stream = ChatVReason().stream("?")
+        next(stream)
+        threading.Timer(0.05, engine.gate.release, (100,)).start()
+        stream.close()  # type: ignore[attr-defined]
+        assert engine.num_made == 2
+
+    async def test_a_cancelled_invoke_ends_the_generation(self, engine: FakeEngine) -> None:
+        engine.text, engine.gate = "one two three four five six", threading.Semaphore(1)
+        task = asyncio.create_task(ChatVReason().ainvoke("?"))
+        while engine.num_made < 1:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        engine.gate.release(100)
+        await asyncio.sleep(0.05)
+        assert engine.num_made == 2
+
+    def test_a_callback_that_raises_ends_the_generation(self, engine: FakeEngine) -> None:
+        class Interrupt(BaseCallbackHandler):
+            raise_error = True
+
+            def on_llm_new_token(self, token: Any, **_: Any) -> None:
+                raise KeyboardInterrupt
+
+        engine.text, engine.gate = "one two three four five six", threading.Semaphore(1)
+        threading.Timer(0.05, engine.gate.release, (100,)).start()
+        with pytest.raises(KeyboardInterrupt):
+            list(ChatVReason().stream("?", {"callbacks": [Interrupt()]}))
+        assert engine.num_made == 2
+
+    @pytest.mark.parametrize("way", ["invoke", "stream"])
+    def test_time_running_out_is_an_error_that_says_what_to_change(self, engine: FakeEngine, way: str) -> None:
+        engine.gate = threading.Semaphore(0)
+        threading.Timer(0.1, engine.gate.release, (100,)).start()
+        model = ChatVReason(timeout=0.05)
+        with pytest.raises(
+            GenerationError, match=r"timeout=0.05 s passed after 1 tokens; raise timeout or lower"
+        ) as error:
+            model.invoke("?") if way == "invoke" else list(model.stream("?"))
+        assert isinstance(error.value, ModelTimeoutError)
+        assert engine.num_made == 1
+
+
+class TestSettings:
+    def test_a_misspelt_argument_is_an_error_that_lists_the_names(self) -> None:
+        with pytest.raises(ConfigError, match=r"no argument 'temprature'; use one of: model, revision, .*temperature"):
+            ChatVReason(temprature=1.0)  # type: ignore[call-arg]
+
+    def test_a_misspelt_argument_of_a_call_is_the_same_error(self, engine: FakeEngine) -> None:
+        with pytest.raises(ConfigError, match="no argument 'temprature'"):
+            ChatVReason().invoke("?", temprature=1.0)
+        with pytest.raises(ModelInvalidRequestError, match="no argument 'temprature'"):
+            ChatVReason().bind(temprature=1.0).invoke("?")
+
+    @pytest.mark.parametrize(
+        ("arguments", "match"),
+        [
+            ({"temperature": -1}, "temperature=-1: Input should be greater than or equal to 0"),
+            ({"max_tokens": 0}, "max_tokens=0: Input should be greater than or equal to 1"),
+            ({"num_frames": 0}, "num_frames=0: Input should be greater than or equal to 2"),
+            ({"vreason": "sideways"}, "use one of: off, switching"),
+            ({"vreason": {"learning_rat": 1}}, "unknown V-Reason field 'learning_rat'; use one of"),
+            ({"vreason": 3}, "give a VReasonConfig, a schedule"),
+        ],
+    )
+    def test_an_argument_out_of_range_says_what_is_allowed(self, arguments: dict[str, Any], match: str) -> None:
+        with pytest.raises(ConfigError, match=match):
+            ChatVReason(**arguments)
+
+    @pytest.mark.parametrize("value", [VReasonConfig(schedule="off"), "off", {"schedule": "off"}])
+    def test_vreason_can_be_written_three_ways(self, value: Any) -> None:
+        assert ChatVReason(vreason=value).vreason == VReasonConfig(schedule="off")
+
+    def test_every_argument_reaches_the_engine(self, engine: FakeEngine) -> None:
+        given: dict[str, Any] = {
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "top_k": 20,
+            "min_p": 0.1,
+            "repetition_penalty": 1.1,
+            "seed": 7,
+        }
+        ChatVReason(**given, max_tokens=50, stop="END", top_logprobs=3, vreason="minimize").invoke("?")
+        (request,) = engine.requests
+        sampling = {name: getattr(request.sampling, name) for name in given}
+        assert sampling == given
+        assert request.sampling.max_new_tokens == 50
+        assert request.sampling.stop == ("END",)
+        assert request.sampling.num_top_logprobs == 3
+        assert request.vreason.schedule == "minimize"
+
+    def test_every_argument_can_be_given_per_call_and_leaves_the_model_as_it_was(self, engine: FakeEngine) -> None:
+        model = ChatVReason()
+        model.bind(seed=3, temperature=1.0, vreason="off").invoke("?", stop=["END"])
+        assert engine.requests[0].sampling.seed == 3
+        assert engine.requests[0].sampling.stop == ("END",)
+        assert engine.requests[0].vreason.schedule == "off"
+        assert model == ChatVReason()
+
+    def test_the_model_of_a_call_is_the_model_that_is_loaded(self, engine: FakeEngine) -> None:
+        ChatVReason(device="cpu", dtype="float32", revision="main").invoke("?", model="other")
+        assert engine.loads[-1] == (("other",), {"revision": "main", "device": "cpu", "dtype": "float32"})
+
+    def test_constructing_loads_nothing(self, engine: FakeEngine) -> None:
+        ChatVReason()
+        assert engine.loads == []
+
+    def test_it_pickles_copies_and_is_configurable(self, engine: FakeEngine) -> None:
+        model = ChatVReason(seed=1, vreason="off")
+        model.invoke("?")
+        assert pickle.loads(pickle.dumps(model)) == model
+        assert copy.deepcopy(model) == model
+        configurable = model.configurable_fields(seed=ConfigurableField(id="seed"))
+        configurable.invoke("?", {"configurable": {"seed": 9}})
+        assert [request.sampling.seed for request in engine.requests] == [1, 9]
+
+    def test_identifying_params_change_with_what_changes_the_output_and_with_nothing_else(self) -> None:
+        base = ChatVReason()._identifying_params
+        assert json.loads(json.dumps(base)) == base
+        for changed in ({"model": "x"}, {"seed": 1}, {"num_frames": 8}, {"vreason": "off"}, {"stop_seconds": 3.0}):
+            assert ChatVReason(**changed)._identifying_params != base
+        assert ChatVReason(timeout=3, streaming=True, api_key=SecretStr("x"))._identifying_params == base
+
+    def test_tracing_parameters_follow_the_call(self) -> None:
+        params = ChatVReason(temperature=0.5)._get_ls_params(stop=["END"], model="other", max_tokens=9)
+        assert params == {
+            "ls_provider": "vreason",
+            "ls_model_name": "other",
+            "ls_model_type": "chat",
+            "ls_temperature": 0.5,
+            "ls_max_tokens": 9,
+            "ls_stop": ["END"],
+        }
+
+    def test_our_version_is_among_the_versions(self) -> None:
+        assert "vreason-agent" in (ChatVReason().metadata or {})["lc_versions"]
+
+    def test_tokens_are_counted_by_the_models_own_tokenizer(self, engine: FakeEngine, clip: Path) -> None:
+        assert ChatVReason().get_num_tokens("a red circle") == 5
+        assert ChatVReason().get_num_tokens_from_messages([video_question(clip, "?")]) == 45
+
+
+class TestErrors:
+    def test_a_prompt_over_the_context_is_langchains_overflow_too(self, engine: FakeEngine, clip: Path) -> None:
+        engine.context_length = 40
+        with pytest.raises(ContextOverflowError, match="use fewer frames") as error:
+            ChatVReason().invoke([video_question(clip, "?")])
+        assert isinstance(error.value, GenerationError)
+
+    def test_a_missing_video_is_both_kinds_of_error(self, engine: FakeEngine, tmp_path: Path) -> None:
+        with pytest.raises(ModelInvalidRequestError) as error:
+            ChatVReason().invoke([video_question(tmp_path / "none.mp4", "?")])
+        assert isinstance(error.value, VideoNotFoundError)
+        assert isinstance(error.value, FileNotFoundError)
+
+    def test_an_http_address_is_refused_with_what_to_do(self, engine: FakeEngine) -> None:
+        block: Any = {"type": "video", "url": "https://example.com/a.mp4"}
+        with pytest.raises(ModelInvalidRequestError, match="download the file and give its path"):
+            ChatVReason().invoke([HumanMessage([block])])
+
+    def test_a_missing_model_is_both_kinds_of_error(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelNotFoundError) as error:
+            ChatVReason(model=str(tmp_path / "none")).invoke("?")
+        assert isinstance(error.value, ModelLoadError)
+
+    async def test_async_errors_are_the_same(self, engine: FakeEngine, tmp_path: Path) -> None:
+        with pytest.raises(ModelInvalidRequestError):
+            await ChatVReason().ainvoke([video_question(tmp_path / "none.mp4", "?")])
+        with pytest.raises(ModelInvalidRequestError):
+            _ = [chunk async for chunk in ChatVReason().astream([video_question(tmp_path / "none.mp4", "?")])]
+
+
+def test_reading_frames_does_not_block_the_event_loop(engine: FakeEngine, clip: Path, monkeypatch: Any) -> None:
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(0.1)
+        return read_frames(*args, **kwargs)
+
+    monkeypatch.setattr("vreason_agent.looking.read_frames", slow)
+
+    async def run() -> int:
+        task = asyncio.create_task(ChatVReason().ainvoke([video_question(clip, "?")]))
+        num_turns = 0
+        while not task.done():
+            num_turns += 1
+            await asyncio.sleep(0.005)
+        assert isinstance(await task, AIMessage)
+        return num_turns
+
+    assert asyncio.run(run()) > 5

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
+
+from vreason_agent.errors import ConfigError
+from vreason_agent.looking import FrameDefaults
+from vreason_agent.messages import Conversation, read_messages, video_question
+from vreason_agent.model import ImagePart, TextPart, VideoPart
+from vreason_agent.question import question_text
+
+
+def read(*messages: BaseMessage, **defaults: Any) -> Conversation:
+    return read_messages(messages, defaults=FrameDefaults(**defaults), wording=question_text)
+
+
+def video_of(conversation: Conversation) -> VideoPart:
+    (part,) = [part for turn in conversation.turns for part in turn.parts if isinstance(part, VideoPart)]
+    return part
+
+
+def test_roles_and_texts_are_kept() -> None:
+    turns = read(SystemMessage("be brief"), HumanMessage("hi"), AIMessage("hello"), HumanMessage("again")).turns
+    assert [(turn.role, turn.parts) for turn in turns] == [
+        ("system", (TextPart("be brief"),)),
+        ("user", (TextPart("hi"),)),
+        ("assistant", (TextPart("hello"),)),
+        ("user", (TextPart("again"),)),
+    ]
+
+
+def test_consecutive_messages_of_one_role_become_one_turn() -> None:
+    turns = read(HumanMessage("one"), HumanMessage(["two", {"type": "text", "text": "three"}]), AIMessage("x")).turns
+    assert [(turn.role, turn.parts) for turn in turns] == [
+        ("user", (TextPart("one\ntwo\nthree"),)),
+        ("assistant", (TextPart("x"),)),
+    ]
+
+
+def test_an_assistants_thoughts_and_tool_calls_are_not_read_back() -> None:
+    blocks: list[Any] = [
+        {"type": "reasoning", "reasoning": "hm"},
+        {"type": "text", "text": "red"},
+        {"type": "tool_use", "id": "1", "name": "f", "input": {}},
+    ]
+    assert read(HumanMessage("?"), AIMessage(blocks), HumanMessage("!")).turns[1].parts == (TextPart("red"),)
+
+
+def test_a_tools_picture_is_seen(picture: Path) -> None:
+    turns = read(HumanMessage("?"), ToolMessage([{"type": "image", "url": str(picture)}], tool_call_id="1")).turns
+    assert turns[1].role == "tool"
+    assert isinstance(turns[1].parts[0], ImagePart)
+
+
+def test_a_videos_frames_are_the_ones_at_the_times_asked_for(clip: Path) -> None:
+    conversation = read(video_question(clip, "?", timestamps_seconds=[1.0, 2.5]))
+    part = video_of(conversation)
+    assert part.timestamps_seconds == (1.0, 2.5)
+    assert part.images.shape == (2, 32, 32, 3)
+    assert [int(image.mean()) for image in part.images] == pytest.approx([24, 60], abs=3)
+    assert conversation.looks[0].to_dict() == {
+        "source": str(clip),
+        "kind": "video",
+        "num_frames": 2,
+        "timestamps_seconds": [1.0, 2.5],
+    }
+
+
+def test_without_hints_the_defaults_say_where_to_look(clip: Path) -> None:
+    assert video_of(read(video_question(clip, "?"))).timestamps_seconds == (0.0, 0.25, 4.0, 4.25)
+    part = video_of(read(video_question(clip, "?"), num_frames=4, max_frames=4, start_seconds=2.0, stop_seconds=4.0))
+    assert part.timestamps_seconds == (2.0, 2.5, 3.0, 3.5)
+
+
+def test_a_blocks_hints_win_over_the_defaults(clip: Path) -> None:
+    message = video_question(clip, "?", num_frames=2, max_frames=2, start_seconds=4.0)
+    assert video_of(read(message, num_frames=8, max_frames=32)).timestamps_seconds == (4.0, 6.0)
+
+
+def test_more_frames_than_the_default_ladder_are_simply_denser(clip: Path) -> None:
+    assert len(video_of(read(video_question(clip, "?", num_frames=64))).images) == 64
+
+
+def test_inline_video_is_read_like_its_file(clip: Path) -> None:
+    data = base64.b64encode(clip.read_bytes()).decode()
+    block: Any = {"type": "video", "base64": data, "mime_type": "video/x-msvideo", "extras": {"timestamps": [1.0]}}
+    conversation = read(HumanMessage([block]))
+    assert int(video_of(conversation).images.mean()) == pytest.approx(24, abs=3)
+    assert conversation.looks[0].source == "inline video"
+
+
+def test_inline_images_are_rgb(picture: Path) -> None:
+    url = f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
+    (part,) = read(HumanMessage([{"type": "image_url", "image_url": {"url": url}}])).turns[0].parts
+    assert isinstance(part, ImagePart)
+    assert part.image.shape == (32, 48, 3)
+    assert part.image[0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_video_block_that_names_a_picture_is_a_picture(picture: Path) -> None:
+    (part, _) = read(video_question(picture, "?")).turns[0].parts
+    assert isinstance(part, ImagePart)
+
+
+def test_a_list_of_frames_is_two_a_second_unless_it_says(picture: Path) -> None:
+    block: dict[str, Any] = {"type": "video", "video": [str(picture)] * 3}
+    assert video_of(read(HumanMessage([block]))).timestamps_seconds == (0.0, 0.5, 1.0)
+    block["sample_fps"] = 4
+    assert video_of(read(HumanMessage([block]))).timestamps_seconds == (0.0, 0.25, 0.5)
+
+
+def test_frames_of_different_sizes_are_refused(picture: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.png"
+    cv2.imwrite(str(other), np.zeros((8, 8, 3), dtype=np.uint8))
+    with pytest.raises(ConfigError, match=r"\(48x32, 8x8 px\); resize them"):
+        read(HumanMessage([{"type": "video", "video": [str(picture), str(other)]}]))
+
+
+def test_the_question_is_worded_for_the_model_and_its_options_remembered(clip: Path) -> None:
+    conversation = read_messages(
+        [video_question(clip, "Which?", options=["red", "blue"])],
+        defaults=FrameDefaults(),
+        wording=lambda question, options: f"{question} ({len(options)})",
+    )
+    assert conversation.turns[0].parts[1] == TextPart("Which? (2)")
+    assert conversation.options == ("red", "blue")
+
+
+@pytest.mark.parametrize(
+    ("messages", "match"),
+    [
+        ([], "pass at least one message"),
+        ([ChatMessage(content="hi", role="judge")], "use system, human, ai and tool messages"),
+        (
+            [HumanMessage([{"type": "audio", "url": "/a.wav"}])],
+            "'audio' cannot be read; use 'text', 'image' or 'video'",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_refused(messages: list[BaseMessage], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        read(*messages)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vreason_agent.splitting import OutputSplitter, split_output
+
+PIECES = st.lists(
+    st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "<", ">", "a", " ", "\n", "</", "é"])
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "content"),
+    [
+        ("<think>I see</think><answer>red</answer>", "I see", "red"),
+        ("<think>\n I see \n</think>\n\n<answer> red </answer>\n", "I see", "red"),
+        ("red", "", "red"),
+        ("<think>cut off", "cut off", ""),
+        ("a < b and <b>bold</b>", "", "a < b and <b>bold</b>"),
+        ("<think>x</think>The answer is <answer>B</answer>.", "x", "The answer is B."),
+        ("", "", ""),
+        ("ends in <thi", "", "ends in <thi"),
+    ],
+)
+def test_markers_are_cut_out_and_nothing_else(text: str, reasoning: str, content: str) -> None:
+    assert split_output(text) == (reasoning, content)
+
+
+def test_a_prompt_that_opens_the_thinking_is_followed() -> None:
+    assert split_output("I see</think>red", starts_in_reasoning=True) == ("I see", "red")
+
+
+@given(PIECES, st.booleans())
+def test_however_the_text_is_cut_the_sums_are_the_same(pieces: list[str], starts_in_reasoning: bool) -> None:
+    text = "".join(pieces)
+    splitter = OutputSplitter(starts_in_reasoning=starts_in_reasoning)
+    streamed = [piece for character in text for piece in splitter.feed(character)] + splitter.finish()
+    sums = tuple("".join(p.text for p in streamed if p.channel == channel) for channel in ("reasoning", "content"))
+    assert sums == split_output(text, starts_in_reasoning=starts_in_reasoning)
+
+
+@given(PIECES)
+def test_no_marker_is_ever_passed_on(pieces: list[str]) -> None:
+    splitter = OutputSplitter()
+    for piece in [out for text in pieces for out in splitter.feed(text)] + splitter.finish():
+        assert not any(marker in piece.text for marker in ("<think>", "</think>", "<answer>", "</answer>"))
+
+
+def test_text_is_passed_on_as_soon_as_it_is_certain() -> None:
+    splitter = OutputSplitter()
+    assert [piece.text for piece in splitter.feed("red circle")] == ["red circle"]
+    assert splitter.feed(" <ans") == []
+    assert [piece.text for piece in splitter.feed("or>")] == [" <ansor>"]
