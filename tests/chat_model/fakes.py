@@ -19,6 +19,13 @@ from vreason_agent.model.prompts import parse_answer, plain_prompt
 SETTLED = "<think>At 0.0 s a red circle.</think><answer>red</answer>"
 
 
+def join_generations() -> None:
+    """Wait until every generation that runs in a thread of its own has ended."""
+    for thread in threading.enumerate():
+        if thread.name == "vreason-generate":
+            thread.join(10)
+
+
 class FakeTokenizer:
     """Tokens are words, spaces and marks; ids are positions in a growing list."""
 

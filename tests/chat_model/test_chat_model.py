@@ -21,7 +21,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.runnables import ConfigurableField
 from pydantic import SecretStr
 
-from tests.chat_model.fakes import SETTLED, FakeEngine
+from tests.chat_model.fakes import SETTLED, FakeEngine, join_generations
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError, VideoNotFoundError
@@ -177,7 +177,7 @@ class TestStreaming:
         with pytest.raises(asyncio.CancelledError):
             await task
         engine.gate.release(100)
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(join_generations)
         assert engine.num_made == 2
 
     def test_a_callback_that_raises_ends_the_generation(self, engine: FakeEngine) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chat_model.fakes import SETTLED, FakeEngine
+from tests.chat_model.fakes import SETTLED, FakeEngine, join_generations
 from vreason_agent.model import Generation, GenerationRequest, StreamEvent, TextPart, Turn
 from vreason_agent.streaming import OnToken, Stopper, aiterate, arun, iterate
 
@@ -97,7 +97,7 @@ async def test_a_cancelled_task_ends_the_generation_within_a_token() -> None:
         await task
     assert stopper.is_cancelled
     work.let_on()
-    await asyncio.sleep(0.02)
+    await asyncio.to_thread(join_generations)
     assert work.engine.num_made == 3
 
 

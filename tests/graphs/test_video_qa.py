@@ -270,8 +270,9 @@ def test_a_question_that_cannot_be_asked_is_refused_before_the_model_is_asked(
     clip: Path, task: Any, match: str
 ) -> None:
     model = script(("red", SURE))
+    asked: Any = {**task, "video": str(clip)}
     with pytest.raises(ConfigError, match=match):
-        build_video_qa_graph(model).invoke({**task, "video": str(clip)})
+        build_video_qa_graph(model).invoke(asked)
     assert model.requests == []
 
 
