@@ -17,8 +17,8 @@ BUNDLED = Path(vreason_agent.__file__).parent / "tiny" / "weights"
 MODELS = {
     "qwen2_5_vl": ("qwen2_5_vl", 1.0),
     "qwen3_vl": ("qwen3_vl", 1.0),
-    "qwen2_5_vl-sharp": ("qwen2_5_vl", 10.0),
-    "qwen3_vl-sharp": ("qwen3_vl", 10.0),
+    "qwen2_5_vl-sharp": ("qwen2_5_vl", 6.0),
+    "qwen3_vl-sharp": ("qwen3_vl", 6.0),
     "qwen2_vl-sharp": ("qwen2_vl", 6.0),
 }
 

@@ -43,10 +43,11 @@ def naive_decode(
             scale = float(base_values.pow(2).mean().sqrt())
         logits = _last_part(model, hidden, rotary, video, delta)
         entropy = _entropy(logits)
-        run.unsteered.append(float(_entropy(_last_part(model, hidden, rotary, video, torch.zeros_like(delta)))))
+        base_logits = _last_part(model, hidden, rotary, video, torch.zeros_like(delta)).detach()
+        run.unsteered.append(float(_entropy(base_logits)))
         sign = None
         if config.schedule != "off" and step >= config.warmup_steps and step % config.update_interval == 0:
-            sign = _sign(config, [*run.entropy, float(entropy)], run.signs, chooser)
+            sign = _sign(config, [*run.entropy, entropy.item()], run.signs, chooser)
             if optimizer is None or (sign != last_sign and config.reset_moments_on_switch):
                 rate = config.learning_rate * scale
                 optimizer = torch.optim.Adam([delta], lr=rate, betas=config.betas, eps=config.eps)
@@ -58,7 +59,7 @@ def naive_decode(
             if config.apply_to == "current":
                 logits = _last_part(model, hidden, rotary, video, delta)
         run.signs.append(sign)
-        run.entropy.append(float(_entropy(logits)))
+        run.entropy.append(_entropy(logits).item())
         run.tokens.append(int(logits.argmax()))
         ids, inputs = _extended(ids, inputs, run.tokens[-1])
         position_ids = torch.cat([position_ids, position_ids[..., -1:] + 1], dim=-1)
@@ -83,8 +84,8 @@ def _sign(config: VReasonConfig, entropies: list[float], signs: list[int | None]
         return 1
     if config.schedule == "switching":
         return 1 if entropies[-1] > average else -1
-    # Alternation counts the updates that the exploration phase decided: as long as it lasted, they alternate.
-    return -1 if sum(sign is not None for sign in signs) % 2 == 0 else 1
+    earlier = [sign for sign in signs if sign is not None]
+    return -earlier[-1] if earlier else -1
 
 
 def _entropy(logits: torch.Tensor) -> torch.Tensor:

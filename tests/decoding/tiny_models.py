@@ -110,12 +110,12 @@ class TinyPrompt:
 def make_prompt(model: PreTrainedModel, *, seed: int = 0, num_pairs: int = 3, num_text: int = 6) -> TinyPrompt:
     """One row: text, a video of `num_pairs` temporal pairs of noise with two tokens each, text."""
     generator = torch.Generator().manual_seed(seed)
-    text = torch.randint(0, 100, (num_text + 3,), generator=generator).tolist()
+    text = torch.randint(30, 100, (num_text + 3,), generator=generator).tolist()
     config: Any = model.config
     start, end, pad = config.vision_start_token_id, config.vision_end_token_id, config.video_token_id
     is_split = _has_block_per_pair(model)
     if is_split:  # one vision block per pair, text between
-        blocks = [[5 + pair, start, pad, pad, end] for pair in range(num_pairs)]
+        blocks = [[20 + pair, start, pad, pad, end] for pair in range(num_pairs)]
     else:
         blocks = [[start, *[pad, pad] * num_pairs, end]] if num_pairs else []
     ids = torch.tensor([[*text[:3], *(token for block in blocks for token in block), *text[3:]]])

@@ -98,7 +98,8 @@ class SteeredLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         steered = self.values.clone()
         for row, (controller, index) in enumerate(zip(self._controllers, self._video_indices, strict=True)):
             if controller is not None and index is not None:
-                values = self.values[row].index_select(1, index).float() + self._delta(row, controller)
+                # The sum is taken in float32 or better, then rounded once to the model's dtype.
+                values = self.values[row].index_select(1, index) + self._delta(row, controller)
                 steered[row].index_copy_(1, index, values.to(self.values.dtype))
         return steered
 

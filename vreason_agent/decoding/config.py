@@ -24,8 +24,9 @@ class VReasonConfig:
 
     Attributes:
         schedule: Rule for the sign of an update. `switching` pulls the entropy toward its moving average before the
-            peak and lowers it after; `alternating` strictly alternates raise, lower before the peak and lowers after;
-            `minimize`, `maximize` and `random` are ablations that ignore the phase; `off` never updates.
+            peak and lowers it after; `alternating` does the opposite of the last update (first: raise) before the peak
+            and lowers after; `minimize`, `maximize` and `random` are ablations that ignore the phase; `off` never
+            updates.
         ema_decay: Weight of the past in the moving average of the entropy, in [0, 1). Larger: a smoother average, a
             later switch to exploitation; smaller: the average follows single tokens.
         warmup_steps: Number of first tokens whose mean entropy starts the average, at least 1. They belong to

@@ -31,7 +31,7 @@ class SwitchSchedule:
     def __init__(self, config: VReasonConfig) -> None:
         self._schedule = config.schedule
         self._random = random.Random(config.seed)
-        self._last_alternation = Switch.LOWER
+        self._last = Switch.LOWER
 
     def choose(self, entropy: float, state: PhaseState) -> Switch:
         """Return the sign for an update at `entropy` (nats, before the update) in `state`.
@@ -39,19 +39,16 @@ class SwitchSchedule:
         `state` already counts this entropy. That changes no comparison: an entropy is above its average exactly if
         it was above the average before it.
         """
+        self._last = self._next(entropy, state)
+        return self._last
+
+    def _next(self, entropy: float, state: PhaseState) -> Switch:
         if self._schedule in ("minimize", "maximize"):
             return Switch.LOWER if self._schedule == "minimize" else Switch.RAISE
         if self._schedule == "random":
             return self._random.choice((Switch.LOWER, Switch.RAISE))
         if state.phase is Phase.EXPLOITATION:
             return Switch.LOWER
-        return self._alternate() if self._schedule == "alternating" else _toward_average(entropy, state)
-
-    def _alternate(self) -> Switch:
-        self._last_alternation = Switch.RAISE if self._last_alternation is Switch.LOWER else Switch.LOWER
-        return self._last_alternation
-
-
-def _toward_average(entropy: float, state: PhaseState) -> Switch:
-    is_above = state.entropy_ema is not None and entropy > state.entropy_ema
-    return Switch.LOWER if is_above else Switch.RAISE
+        is_high = state.entropy_ema is not None and entropy > state.entropy_ema
+        should_lower = self._last is Switch.RAISE if self._schedule == "alternating" else is_high
+        return Switch.LOWER if should_lower else Switch.RAISE

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
+
+from tests.decoding.forcing import EveryThirdIsForced
+from tests.decoding.tiny_models import make_prompt
+from vreason_agent.decoding import DecodingSeconds, DecodingTrace, Phase, Switch, TokenEvent, VReasonConfig, decode
+from vreason_agent.decoding.trace import StepRecord
+
+
+def made_trace(entropies: list[float], averages: list[float | None], forced: tuple[int, ...] = ()) -> DecodingTrace:
+    steps = [
+        StepRecord(7, -0.5, entropy, average, Phase.EXPLORATION, None, None, None, step in forced)
+        for step, (entropy, average) in enumerate(zip(entropies, averages, strict=True))
+    ]
+    return DecodingTrace.from_steps(VReasonConfig(min_final_steps=2), steps)
+
+
+def test_the_final_phase_runs_from_the_peak_to_the_end_of_the_answer() -> None:
+    trace = made_trace([1.0, 4.0, 2.0, 1.0, 9.0], [None, 2.5, 2.0, 2.5, 2.0])
+    assert (trace.peak_step, trace.peak_entropy) == (1, 2.5)
+    assert trace.final_steps(4) == (2, 3)
+    assert trace.final_entropy(4) == pytest.approx(1.5)
+    assert trace.entropy_drop(4) == pytest.approx(0.4)
+    assert trace.final_entropy() == pytest.approx(4.0)
+
+
+def test_forced_tokens_are_not_in_the_final_phase() -> None:
+    trace = made_trace([1.0, 4.0, 2.0, 1.0, 3.0], [None, 2.5, 2.0, 2.0, 2.0], forced=(3,))
+    assert trace.final_steps() == (2, 4)
+    assert trace.final_entropy() == pytest.approx(2.5)
+
+
+def test_a_peak_after_the_answer_does_not_count() -> None:
+    trace = made_trace([1.0, 2.0, 1.0, 1.0, 9.0], [1.0, 1.5, 1.2, 1.1, 5.0])
+    assert trace.peak_step == 4
+    assert trace.peak(4) == (1, 1.5)
+    assert trace.entropy_drop(4) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("entropies", "averages"),
+    [
+        ([], []),
+        ([1.0, 1.0], [None, None]),
+        ([1.0, 1.0, 0.5], [1.0, 2.0, 1.0]),
+        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
+    ],
+    ids=["no step", "no peak", "too few steps after it", "peak of zero"],
+)
+def test_no_drop_is_none_and_never_a_number(entropies: list[float], averages: list[float | None]) -> None:
+    assert made_trace(entropies, averages).entropy_drop() is None
+
+
+def test_json_goes_both_ways_exactly(sharp_model: PreTrainedModel, greedy: GenerationConfig) -> None:
+    for config in (VReasonConfig(record_loss_after=True, record_unsteered_entropy=True), VReasonConfig(schedule="off")):
+        trace = decode(
+            sharp_model, **make_prompt(sharp_model).arguments, config=config, generation_config=greedy
+        ).traces[0]
+        assert DecodingTrace.from_json(trace.to_json()) == trace
+        assert json.loads(json.dumps(trace.to_dict(), allow_nan=False)) == trace.to_dict()
+        json.dumps(trace.summary(), allow_nan=False)
+
+
+def test_series_have_one_entry_per_token_and_only_what_was_asked(
+    sharp_model: PreTrainedModel, greedy: GenerationConfig
+) -> None:
+    trace = decode(sharp_model, **make_prompt(sharp_model).arguments, generation_config=greedy).traces[0]
+    for name in StepRecord._fields[:-2]:
+        assert len(getattr(trace, name)) == 40, name
+    assert trace.loss_after is None
+    assert trace.unsteered_entropy is None
+    assert trace.steered
+    assert trace.not_steered_because is None
+    assert all(logprob <= 0.0 for logprob in trace.logprobs)
+    assert trace.controller_norm[7] == 0.0
+    assert sum(trace.phase_shares.values()) == pytest.approx(1.0)
+    raised = trace.switch.count(Switch.RAISE)
+    assert trace.share_differs_from_minimize == pytest.approx(raised / trace.num_updates)
+
+
+def test_seconds_are_measured(sharp_model: PreTrainedModel, greedy: GenerationConfig) -> None:
+    arguments = make_prompt(sharp_model).arguments
+    seconds = decode(sharp_model, **arguments, generation_config=greedy, vision_seconds=1.5).traces[0].seconds
+    assert seconds.vision == 1.5
+    assert seconds.prefill > 0
+    assert 0 < seconds.updates < seconds.decode
+    assert replace(seconds, vision=None) == DecodingSeconds(None, seconds.prefill, seconds.decode, seconds.updates)
+
+
+def test_unsteered_entropy_is_that_of_the_base_model_at_the_same_prefix(
+    sharp_model: PreTrainedModel, greedy: GenerationConfig
+) -> None:
+    from tests.decoding.forcing import TeacherForcing
+
+    prompt = make_prompt(sharp_model)
+    config = VReasonConfig(record_unsteered_entropy=True)
+    steered = decode(sharp_model, **prompt.arguments, config=config, generation_config=greedy)
+    forcing = LogitsProcessorList([TeacherForcing(prompt.length, steered.sequences[0])])
+    base = decode(
+        sharp_model, **prompt.arguments, config=VReasonConfig(schedule="off", record_unsteered_entropy=True),
+        generation_config=greedy, logits_processor=forcing,
+    )  # fmt: skip
+    trace = steered.traces[0]
+    assert trace.unsteered_entropy == pytest.approx(base.traces[0].entropy, abs=1e-5)
+    assert trace.unsteered_entropy != pytest.approx(trace.entropy, abs=1e-2)
+    assert base.traces[0].unsteered_entropy == base.traces[0].entropy
+
+
+def test_forced_tokens_are_flagged_and_left_alone(sharp_model: PreTrainedModel, greedy: GenerationConfig) -> None:
+    prompt = make_prompt(sharp_model)
+    grammar = LogitsProcessorList([EveryThirdIsForced(prompt.length, token=50)])
+    for config in (VReasonConfig(), VReasonConfig(apply_to="current")):
+        trace = decode(
+            sharp_model, **prompt.arguments, config=config, generation_config=greedy, logits_processor=grammar
+        ).traces[0]
+        assert [step for step, forced in enumerate(trace.forced) if forced] == list(range(2, 40, 3))
+        assert {trace.token_ids[step] for step in range(2, 40, 3)} == {50}
+        assert all(trace.switch[step] is None for step in range(2, 40, 3))
+        assert all(trace.entropy_ema[step] == trace.entropy_ema[step - 1] for step in range(2, 40, 3))
+        free = [entropy for step, entropy in enumerate(trace.entropy) if step % 3 != 2]
+        assert trace.entropy_ema[10] == pytest.approx(sum(free[:8]) / 8)
+
+
+def test_tokens_are_reported_as_they_come_and_a_row_can_be_stopped(
+    sharp_model: PreTrainedModel, greedy: GenerationConfig
+) -> None:
+    events: list[TokenEvent] = []
+
+    def watch(event: TokenEvent) -> bool:
+        events.append(event)
+        return event.step == 12
+
+    prompt = make_prompt(sharp_model)
+    result = decode(
+        sharp_model, **prompt.arguments, generation_config=greedy, on_token=watch, num_top_logprobs=3
+    )  # fmt: skip
+    trace = result.traces[0]
+    assert result.finish_reasons == ["cancelled"]
+    assert [event.token_id for event in events] == result.sequences[0] == list(trace.token_ids)
+    assert len(events) == 13
+    assert [event.entropy for event in events] == list(trace.entropy)
+    for event in events:
+        assert len(event.top_logprobs) == 3
+        assert event.top_logprobs[0] == (event.token_id, pytest.approx(event.logprob))
+        assert event.phase in ("exploration", "exploitation")
+    assert result.top_logprobs[0] == [event.top_logprobs for event in events]
