@@ -89,7 +89,15 @@ class Capture:
 
     def grab(self) -> bool:
         """Step to the next frame or packet without converting it."""
-        return bool(self._capture.grab())
+        try:
+            return bool(self._capture.grab())
+        except self._cv2.error:  # its text is native: memory addresses and paths stay out of messages
+            return False
+
+    def codec(self) -> str | None:
+        """Return the FourCC of the stream, `None` where there is none."""
+        code = int(self.get("FOURCC"))
+        return "".join(chr(code >> 8 * i & 0xFF) for i in range(4)).strip("\x00 ") or None
 
     def position_seconds(self) -> float:
         """Return the presentation time of the frame or packet that was stepped to."""
@@ -111,5 +119,8 @@ class Capture:
 
     def retrieve_rgb(self) -> Any:
         """Return the frame that was stepped to, `uint8 (height, width, 3)` in RGB, or `None` if it cannot be had."""
-        is_there, image = self._capture.retrieve()
-        return self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB) if is_there and image is not None else None
+        try:
+            is_there, image = self._capture.retrieve()
+            return self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB) if is_there and image is not None else None
+        except self._cv2.error:
+            return None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import stat
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vreason_agent.errors import VideoDecodeError, VideoNotFoundError, VideoTooLargeError
+from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
 from vreason_agent.video.capture import load_cv2
+from vreason_agent.video.image_size import image_size
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.source import path_text
 
 Picture = NDArray[np.uint8]
 
@@ -20,28 +22,22 @@ def read_image(source: str | os.PathLike[str] | bytes, *, limits: Limits = DEFAU
 
     Args:
         source: Path of an image file, or its encoded bytes.
-        limits: Upper bounds.
+        limits: Upper bounds, checked before anything is decoded.
 
     Returns:
         `uint8 (height, width, 3)` in RGB.
 
     Raises:
+        ConfigError: `source` is neither a path nor bytes.
         VideoNotFoundError: No such file.
+        VideoError: No regular file, or one that may not be read.
         VideoDecodeError: Not a picture, or damaged.
-        VideoTooLargeError: More pixels than `limits.max_pixels`.
+        VideoTooLargeError: More bytes than `limits.max_bytes` or pixels than `limits.max_pixels`.
     """
-    name = f"{len(source)} bytes of image data" if isinstance(source, bytes) else repr(os.fspath(source))
-    cv2 = load_cv2()
-    data = np.frombuffer(source if isinstance(source, bytes) else _read_bytes(source), dtype=np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        msg = f"{name} cannot be decoded as a picture; give a JPEG, PNG, WebP or BMP"
-        raise VideoDecodeError(msg)
-    if image.shape[0] * image.shape[1] > limits.max_pixels:
-        msg = f"{name} is {image.shape[1]}x{image.shape[0]} pixels, more than {limits.max_pixels:,}; scale it down"
-        raise VideoTooLargeError(msg)
-    picture: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return picture
+    if isinstance(source, bytes):
+        return _decode(source, f"{len(source)} bytes of image data", limits)
+    given = path_text(source)
+    return _decode(_read_bytes(given, limits), repr(given), limits)
 
 
 def fit_within(image: Picture, max_side_px: int | None) -> Picture:
@@ -56,10 +52,42 @@ def fit_within(image: Picture, max_side_px: int | None) -> Picture:
     return resized
 
 
-def _read_bytes(path: Any) -> bytes:
+def _decode(data: bytes, name: str, limits: Limits) -> Picture:
+    size = image_size(data)
+    if size is None:
+        raise VideoDecodeError(_undecodable(name))
+    if size[0] * size[1] > limits.max_pixels:
+        msg = f"{name} is {size[0]}x{size[1]} pixels, more than max_pixels={limits.max_pixels:,}; scale it down first"
+        raise VideoTooLargeError(msg)
+    cv2 = load_cv2()
     try:
-        with open(path, "rb") as file:
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as exc:  # its text is native and stays out of the message
+        raise VideoDecodeError(_undecodable(name)) from exc
+    if image is None:
+        raise VideoDecodeError(_undecodable(name))
+    picture: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return picture
+
+
+def _undecodable(name: str) -> str:
+    return f"{name} cannot be decoded as a picture; give a JPEG, PNG, WebP or BMP"
+
+
+def _read_bytes(given: str, limits: Limits) -> bytes:
+    try:
+        status = os.stat(given)
+        if not stat.S_ISREG(status.st_mode):
+            msg = f"{given!r} is not a regular file; give the path of an image file"
+            raise VideoError(msg)
+        if status.st_size > limits.max_bytes:
+            msg = f"{given!r} has {status.st_size:,} bytes, more than max_bytes={limits.max_bytes:,}; scale it down"
+            raise VideoTooLargeError(msg)
+        with open(given, "rb") as file:
             return file.read()
-    except FileNotFoundError as exc:
-        msg = f"no such image: {os.fspath(path)!r}; check the path"
+    except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
+        msg = f"no such image: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'}"
         raise VideoNotFoundError(msg) from exc
+    except OSError as exc:
+        msg = f"{given!r} cannot be read; check its permissions, e.g. with: ls -l {given}"
+        raise VideoError(msg) from exc

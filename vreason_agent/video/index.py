@@ -1,12 +1,12 @@
 """The presentation time of every frame of a file, and whether the rate is provably constant.
 
-A scan of the packets, which decodes nothing, is believed only where it is consistent with itself and the container;
-every other file is walked frame by frame: slow and exact. Knows no plan.
+A scan of the packets, which decodes nothing, is believed only where it is consistent with itself, the container and the
+last frame; every other file is walked frame by frame: slow and exact. Knows no plan.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from statistics import median
@@ -20,34 +20,52 @@ from vreason_agent.video.source import Source
 COUNT_TOLERANCE = 0.02
 MIN_COMPLETE_SHARE = 0.9
 CREDIBLE_FPS = (0.5, 240.0)
+TIME_TOLERANCE_SECONDS = 0.001  # what OpenCV reports of one frame, scanned and decoded
+CLOCK_TOLERANCE_SECONDS = 0.002  # containers round times to 1 ms: a frame and its neighbors are off by that much
+UNKNOWN_FRAME_SECONDS = 0.04
 
 
 @dataclass(frozen=True)
 class FrameIndex:
-    """Times of all frames.
+    """Times of all frames, and what the stream that holds them is.
 
     Attributes:
         timestamps_seconds: Presentation times, ascending, from the first frame's, which is 0.
-        is_constant_rate: Whether every gap is the same but for rounding, so that seeking can be checked.
+        is_constant_rate: Whether every frame lies on one clock but for rounding, so that seeking can be checked.
         source: `packets` (scanned) or `walk` (decoded).
         promised_frames: Frames the container announces; `None` where it announces nothing credible.
+        width_px: Width after rotation.
+        height_px: Height after rotation.
+        codec: FourCC of the stream that is read.
+        is_first_of_several: Whether the file has another video stream, of another size or codec, that is not read.
     """
 
     timestamps_seconds: tuple[float, ...]
     is_constant_rate: bool
     source: Literal["packets", "walk"]
     promised_frames: int | None
+    width_px: int
+    height_px: int
+    codec: str | None
+    is_first_of_several: bool = False
 
     @property
     def frame_seconds(self) -> float:
         """Median time from one frame to the next; 0.04 for a single frame."""
         gaps = [b - a for a, b in pairwise(self.timestamps_seconds)]
-        return median(gaps) if gaps else 0.04
+        return median(gaps) if gaps else UNKNOWN_FRAME_SECONDS
+
+    @property
+    def readable_seconds(self) -> float:
+        """From the first frame to the end of the last one that is there."""
+        return self.timestamps_seconds[-1] + self.frame_seconds
 
     @property
     def duration_seconds(self) -> float:
-        """From the first frame to the end of the last one."""
-        return self.timestamps_seconds[-1] + self.frame_seconds
+        """The length of the video: `readable_seconds`, or what the container announces of a file that is cut."""
+        if self.is_complete or self.promised_frames is None:
+            return self.readable_seconds
+        return self.readable_seconds * self.promised_frames / len(self.timestamps_seconds)
 
     @property
     def is_complete(self) -> bool:
@@ -62,28 +80,43 @@ def index_frames(source: Source, limits: Limits) -> FrameIndex:
 
     Raises:
         VideoDecodeError: If no frame can be decoded.
-        VideoTooLargeError: If walking it exceeds `limits.max_walked_frames`.
+        VideoTooLargeError: If it is over `limits`: pixels, seconds, or frames that have to be walked.
     """
     with Capture(source.path) as capture:
-        capture.check_size(source.path, limits)
-        if not capture.grab():
-            raise VideoDecodeError(_undecodable(source.path, capture))
-        announced = _announced_frames(capture)
-    scanned = _scan_packets(source.path, limits) if source.kind == "video" else ()
-    promised = _nearest(announced, len(scanned))
-    if _is_trustworthy(scanned, promised):
-        return FrameIndex(_from_zero(sorted(scanned)), True, "packets", promised)
-    return walk_frames(source, limits)
+        width, height = capture.check_size(source.path, limits)
+        if next(capture.steps(), None) is None:
+            raise VideoDecodeError(_undecodable(source.path, capture.codec()))
+        index = FrameIndex((), True, "packets", None, width, height, capture.codec())
+        scanned, is_other_stream = _scan_packets(source, index, limits)
+        promised = _nearest(_announced_frames(capture), len(scanned))
+        times = _from_zero(sorted(scanned))
+        if not is_other_stream and _is_trustworthy(times, promised) and _ends_there(capture, times):
+            return _checked(source, replace(index, timestamps_seconds=times, promised_frames=promised), limits)
+    return replace(walk_frames(source, limits), is_first_of_several=is_other_stream)
 
 
 @lru_cache(maxsize=64)
 def walk_frames(source: Source, limits: Limits) -> FrameIndex:
     """Return the index that decoding every frame gives, for files whose packets are not believed or misled a seek."""
     with Capture(source.path) as capture:
-        capture.grab()
-        announced = _announced_frames(capture)
-    times = _walk(source.path, limits)
-    return FrameIndex(times, False, "walk", _nearest(announced, len(times)))
+        width, height = capture.check_size(source.path, limits)
+        if next(capture.steps(), None) is None:
+            raise VideoDecodeError(_undecodable(source.path, capture.codec()))
+        announced, codec = _announced_frames(capture), capture.codec()
+    with Capture(source.path) as capture:
+        times = _from_zero(_ascending(_collect(source.path, capture, limits)))
+    promised = _nearest(announced, len(times))
+    return _checked(source, FrameIndex(times, False, "walk", promised, width, height, codec), limits)
+
+
+def _checked(source: Source, index: FrameIndex, limits: Limits) -> FrameIndex:
+    if index.readable_seconds > limits.max_seconds:
+        msg = (
+            f"{source.path!r} is {index.readable_seconds:,.0f} s long, more than max_seconds={limits.max_seconds:,g}; "
+            "cut the part you need: ffmpeg -ss START -to STOP -i INPUT -c copy PART.mp4"
+        )
+        raise VideoTooLargeError(msg)
+    return index
 
 
 def _announced_frames(capture: Capture) -> tuple[int, ...]:
@@ -102,27 +135,26 @@ def _nearest(announced: tuple[int, ...], found: int) -> int | None:
     return min(announced, key=lambda count: abs(count - found), default=None)
 
 
-def _undecodable(path: str, capture: Capture) -> str:
-    code = int(capture.get("FOURCC"))
-    codec = "".join(chr(code >> 8 * i & 0xFF) for i in range(4)).strip("\x00 ") or "unknown"
+def _undecodable(path: str, codec: str | None) -> str:
+    is_av1 = (codec or "").upper().startswith("AV01")
+    why = "OpenCV's wheels have no AV1 decoder" if is_av1 else "this OpenCV build lacks the decoder, or it is damaged"
     return (
-        f"the video stream of {path!r} (codec {codec!r}) cannot be decoded by this OpenCV build; "
+        f"the video stream of {path!r} (codec {codec or 'unknown'!r}) cannot be decoded: {why}; "
         "re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
     )
 
 
-def _scan_packets(path: str, limits: Limits) -> tuple[float, ...]:
-    with Capture(path, packets=True) as capture:
-        return _collect(path, capture, limits)
+def _scan_packets(source: Source, index: FrameIndex, limits: Limits) -> tuple[tuple[float, ...], bool]:
+    """Return the packets' times, and whether they are those of another stream than the frames'.
 
-
-def _walk(path: str, limits: Limits) -> tuple[float, ...]:
-    with Capture(path) as capture:
-        times = _collect(path, capture, limits)
-    if not times:
-        msg = f"no frame of {path!r} can be decoded; re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
-        raise VideoDecodeError(msg)
-    return _from_zero(_ascending(times))
+    A packet capture takes the file's best video stream, a frame capture its first.
+    """
+    if source.kind != "video":
+        return (), False
+    with Capture(source.path, packets=True) as capture:
+        size = sorted((int(capture.get("FRAME_WIDTH")), int(capture.get("FRAME_HEIGHT"))))
+        is_other = size != sorted((index.width_px, index.height_px)) or capture.codec() != index.codec
+        return _collect(source.path, capture, limits), is_other
 
 
 def _collect(path: str, capture: Capture, limits: Limits) -> tuple[float, ...]:
@@ -136,20 +168,31 @@ def _collect(path: str, capture: Capture, limits: Limits) -> tuple[float, ...]:
 
 
 def _is_trustworthy(times: tuple[float, ...], promised: int | None) -> bool:
-    if len(times) < 2 or len(set(times)) != len(times):
+    """Whether the times are those of one clock, and as many as announced."""
+    if len(times) < 2:
         return False
     if promised is not None and abs(len(times) - promised) > COUNT_TOLERANCE * promised:
         return False
-    gaps = [b - a for a, b in pairwise(sorted(times))]
-    usual = median(gaps)
-    return max(gaps) <= 1.5 * usual and min(gaps) >= 0.5 * usual
+    gap = times[-1] / (len(times) - 1)
+    if gap < 1 / CREDIBLE_FPS[1]:
+        return False
+    tolerance = min(CLOCK_TOLERANCE_SECONDS, gap / 4)
+    return all(abs(time - number * gap) <= tolerance for number, time in enumerate(times))
+
+
+def _ends_there(capture: Capture, times: tuple[float, ...]) -> bool:
+    """Whether the last scanned frame can be decoded: edit lists and damage leave packets that are never shown."""
+    first = capture.position_seconds()
+    if not (capture.seek(len(times) - 1) and capture.grab()):
+        return False
+    return abs(capture.position_seconds() - first - times[-1]) <= TIME_TOLERANCE_SECONDS
 
 
 def _ascending(times: tuple[float, ...]) -> list[float]:
     """Repair the times that OpenCV reports as going backwards (the last frame of MPEG-PS reads 0)."""
     gaps = [b - a for a, b in pairwise(times) if b > a]
-    usual = median(gaps) if gaps else 0.04
-    repaired = [times[0]]
+    usual = median(gaps) if gaps else UNKNOWN_FRAME_SECONDS
+    repaired = [*times[:1]]
     for time in times[1:]:
         repaired.append(time if time > repaired[-1] else repaired[-1] + usual)
     return repaired

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vreason_agent.errors import VideoDecodeError
-from vreason_agent.video.capture import Capture
 from vreason_agent.video.images import read_image
 from vreason_agent.video.index import FrameIndex, index_frames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
@@ -25,12 +24,14 @@ class VideoInfo:
         kind: What it holds.
         video_fps: Mean frames per second; `None` for a single picture.
         num_frames: Frames that can be read.
-        duration_seconds: From the first frame to the end of the last one; 0 for a picture.
+        duration_seconds: From the first frame to the end of the last one, those that a cut file lacks included, so
+            that a plan over it is never silently squeezed; 0 for a picture.
         width_px: Width after rotation.
         height_px: Height after rotation.
         codec: FourCC of the stream that is read; `None` where there is none.
         is_constant_rate: Whether the rate is provably constant; otherwise the file is walked to be exact.
         promised_frames: Frames the container announces, where that is credible.
+        readable_seconds: End of the last frame that can be read; below `duration_seconds` in a cut or damaged file.
         note: What else a reader should know, e.g. which of several streams is read; empty for nothing.
     """
 
@@ -44,7 +45,29 @@ class VideoInfo:
     codec: str | None
     is_constant_rate: bool | None
     promised_frames: int | None = None
+    readable_seconds: float | None = None
     note: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of the video's length can be read."""
+        return self.readable_seconds is None or self.readable_seconds == self.duration_seconds
+
+    def check_readable(self, stop_seconds: float | None = None) -> None:
+        """Check that the video can be read up to `stop_seconds`, by default to its end.
+
+        Raises:
+            VideoDecodeError: If the file is cut or damaged before that.
+        """
+        stop = self.duration_seconds if stop_seconds is None else stop_seconds
+        if self.is_complete or self.readable_seconds is None or stop is None or stop <= self.readable_seconds:
+            return
+        msg = (
+            f"{self.path!r} is truncated or damaged: {self.num_frames} of {self.promised_frames} frames can be "
+            f"decoded, up to {self.readable_seconds:.3f} s; get the whole file, or ask for a part that ends there "
+            f"(stop_seconds={self.readable_seconds:.3f})"
+        )
+        raise VideoDecodeError(msg)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as JSON-plain data."""
@@ -59,7 +82,7 @@ def probe(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> 
         limits: Upper bounds, checked before the first frame is decoded.
 
     Raises:
-        VideoError: In one of its kinds, if it cannot be opened or decoded, is truncated or exceeds a limit.
+        VideoError: In one of its kinds, if it cannot be opened or decoded, or exceeds a limit.
     """
     return describe(open_source(video, limits=limits), limits)
 
@@ -74,37 +97,29 @@ def describe(source: Source, limits: Limits) -> VideoInfo:
         count = len(source.frame_paths)
         return VideoInfo(source.path, "frames", FOLDER_FPS, count, count / FOLDER_FPS, width, height, None, True)
     index = index_frames(source, limits)
-    _check_complete(source, index)
-    with Capture(source.path) as capture:
-        width, height = capture.check_size(source.path, limits)
-        codec = _codec(capture)
     count = len(index.timestamps_seconds)
-    fps = count / index.duration_seconds
-    note = "" if index.is_constant_rate else "rate not provably constant: every frame is walked, slow and exact"
     return VideoInfo(
-        source.path,
-        source.kind,
-        fps,
-        count,
-        index.duration_seconds,
-        width,
-        height,
-        codec,
-        index.is_constant_rate,
-        index.promised_frames,
-        note,
+        path=source.path,
+        kind=source.kind,
+        video_fps=count / index.readable_seconds,
+        num_frames=count,
+        duration_seconds=index.duration_seconds,
+        width_px=index.width_px,
+        height_px=index.height_px,
+        codec=index.codec,
+        is_constant_rate=index.is_constant_rate,
+        promised_frames=index.promised_frames,
+        readable_seconds=index.readable_seconds,
+        note="; ".join(_notes(index)),
     )
 
 
-def _check_complete(source: Source, index: FrameIndex) -> None:
-    if not index.is_complete:
-        msg = (
-            f"{source.path!r} is truncated or damaged: {len(index.timestamps_seconds)} of {index.promised_frames} "
-            "frames can be decoded; get the whole file, or rewrite the rest: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
-        )
-        raise VideoDecodeError(msg)
-
-
-def _codec(capture: Capture) -> str | None:
-    code = int(capture.get("FOURCC"))
-    return "".join(chr(code >> 8 * i & 0xFF) for i in range(4)).strip("\x00 ") or None
+def _notes(index: FrameIndex) -> list[str]:
+    notes, count, promised = [], len(index.timestamps_seconds), index.promised_frames
+    if index.is_first_of_several:
+        notes.append(f"several video streams: the first is read ({index.width_px}x{index.height_px}, {index.codec})")
+    if not index.is_constant_rate:
+        notes.append("rate not provably constant: every frame is walked, slow and exact")
+    if promised is not None and count < promised:
+        notes.append(f"{count} of the {promised} frames that the file announces can be decoded")
+    return notes

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
 from vreason_agent.video.images import Picture, fit_within, read_image
-from vreason_agent.video.index import FrameIndex, index_frames, walk_frames
+from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex, index_frames, walk_frames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.probe import FOLDER_FPS, VideoInfo, describe
 from vreason_agent.video.source import Source, open_source
@@ -27,7 +27,6 @@ from vreason_agent.video.source import Source, open_source
 SEEK_WORTH_FRAMES = (
     24  # nearer targets are cheaper to step to: a seek decodes from a keyframe at least 16 frames before
 )
-TIME_TOLERANCE_SECONDS = 0.001
 Progress = Callable[[int, int], bool | None]
 
 
@@ -73,45 +72,56 @@ def read_frames(
 
     Args:
         video: Path of a video, GIF or image file, or of a folder of pictures (one a second).
-        timestamps: Times in seconds from the first frame, in any order, each in `[0, duration)`.
+        timestamps: Times in seconds from the first frame, in any order, each in `[0, duration)`. The frame for a time
+            is the last one with a timestamp at or before it; the last frame is shown for one frame's usual time.
         max_side_px: Scale frames down to this longer side while reading; `None` keeps their size.
         limits: Upper bounds.
         on_progress: Called with (frames read, frames to read); returning True ends the reading with an error.
 
     Raises:
-        ConfigError: No times, or one that is negative or not finite.
-        VideoDecodeError: A time past the end, a frame that cannot be decoded, or `on_progress` ended it.
+        ConfigError: No times, one that is negative or not finite, or a `max_side_px` below 1.
+        VideoDecodeError: A time past the end or in the part that a cut file lacks, a frame that cannot be decoded, or
+            `on_progress` ended it. Nothing is put in a missing frame's place.
         VideoError: As `probe` raises.
     """
     requested = tuple(float(time) for time in timestamps)
     if not requested or not all(math.isfinite(time) and time >= 0 for time in requested):
         msg = f"timestamps={list(timestamps)!r}: give at least one time, each a number of seconds from 0"
         raise ConfigError(msg)
+    if max_side_px is not None and max_side_px < 1:
+        msg = f"max_side_px={max_side_px!r}: use a number of pixels from 1, or None to keep the size"
+        raise ConfigError(msg)
     source = open_source(video, limits=limits)
     info = describe(source, limits)
     if source.kind in ("image", "frames"):
         return _read_pictures(source, info, requested, max_side_px, limits)
-    index, method = index_frames(source, limits), "walk"
-    if index.is_constant_rate:
-        method = "seek"
-        try:
-            images = _decode(source, index, _targets(index, requested, info), max_side_px, on_progress)
-        except _LandedElsewhere:
-            index, method = walk_frames(source, limits), "walk"
-    if method == "walk":
-        images = _decode(source, index, _targets(index, requested, info), max_side_px, on_progress)
+    index = index_frames(source, limits)
     targets = _targets(index, requested, info)
+    try:
+        images = _decode(source, index, targets, max_side_px, on_progress)
+    except _LandedElsewhere:
+        index = walk_frames(source, limits)
+        targets = _targets(index, requested, info)
+        images = _decode(source, index, targets, max_side_px, on_progress)
     times = tuple(index.timestamps_seconds[target] for target in targets)
-    stack = np.stack([images[target] for target in targets])
-    return Frames(stack, times, requested, tuple(targets), info, "seek" if method == "seek" else "walk")
+    stack = _stack([images[target] for target in targets], info.path)
+    return Frames(stack, times, requested, tuple(targets), info, "seek" if index.is_constant_rate else "walk")
 
 
 def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> list[int]:
-    late = [time for time in requested if time >= index.duration_seconds + TIME_TOLERANCE_SECONDS]
+    late = [time for time in requested if time >= index.readable_seconds + TIME_TOLERANCE_SECONDS]
+    if late and not index.is_complete:
+        msg = (
+            f"{info.path!r} is truncated or damaged: {len(requested)} frames were asked for and "
+            f"{len(requested) - len(late)} can be decoded, because {len(index.timestamps_seconds)} of its "
+            f"{index.promised_frames} frames are there, up to {index.readable_seconds:.3f} s; ask for earlier times or "
+            "get the whole file"
+        )
+        raise VideoDecodeError(msg)
     if late:
         msg = (
             f"{info.path!r} has no frame at {late[0]:.3f} s: its {len(index.timestamps_seconds)} frames end at "
-            f"{index.duration_seconds:.3f} s; ask for earlier times"
+            f"{index.readable_seconds:.3f} s; ask for earlier times"
         )
         raise VideoDecodeError(msg)
     times = index.timestamps_seconds
@@ -192,9 +202,13 @@ def _read_pictures(
         msg = f"{info.path!r} has {info.num_frames} frames, one a second; none at {late:g} s: ask for earlier times"
         raise VideoDecodeError(msg)
     pictures = [fit_within(read_image(source.frame_paths[number], limits=limits), max_side_px) for number in numbers]
+    times = tuple(number / FOLDER_FPS for number in numbers)
+    return Frames(_stack(pictures, info.path), times, requested, tuple(numbers), info, "folder")
+
+
+def _stack(pictures: Sequence[Picture], path: str) -> Picture:
     if len({picture.shape for picture in pictures}) > 1:
         sizes = sorted({f"{picture.shape[1]}x{picture.shape[0]}" for picture in pictures})
-        msg = f"the frames of {info.path!r} differ in size ({', '.join(sizes)}); give pictures of one size"
+        msg = f"the frames of {path!r} differ in size ({', '.join(sizes)}); bring them to one size"
         raise VideoDecodeError(msg)
-    times = tuple(number / FOLDER_FPS for number in numbers)
-    return Frames(np.stack(pictures), times, requested, tuple(numbers), info, "folder")
+    return np.stack(pictures)

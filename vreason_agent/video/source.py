@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 
 Kind = Literal["video", "image", "gif", "frames"]
@@ -60,9 +60,10 @@ def open_source(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMIT
         VideoNotFoundError: Nothing is there.
         VideoTooLargeError: The file exceeds `limits.max_bytes`.
         VideoDecodeError: Empty, of no known container, or a folder without pictures.
-        VideoError: A URL or protocol string, or no regular file.
+        VideoError: A URL or protocol string, no regular file, or one that may not be read.
+        ConfigError: `video` is no path.
     """
-    given = os.fspath(video)
+    given = path_text(video)
     path = _existing_path(given)
     status = os.stat(path)
     stamp = (status.st_mtime_ns, status.st_size)
@@ -80,6 +81,18 @@ def open_source(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMIT
     return Source(path, _kind_of(path, given), (), stamp)
 
 
+def path_text(given: object) -> str:
+    """Return a path as text.
+
+    Raises:
+        ConfigError: If it is no path.
+    """
+    if not isinstance(given, str | bytes | os.PathLike):
+        msg = f"{given!r} is no path; give the path of a video, an image or a folder of frames"
+        raise ConfigError(msg)
+    return os.fsdecode(given)
+
+
 def _existing_path(given: str) -> str:
     if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+:", given) and not os.path.exists(given):
         msg = f"{given!r} is not a file path; only local files are read, so download the video first and give its path"
@@ -91,8 +104,11 @@ def _existing_path(given: str) -> str:
 
 
 def _kind_of(path: str, given: str) -> Kind:
-    with open(path, "rb") as file:
-        head = file.read(_HEAD_BYTES)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as exc:
+        raise VideoError(_unreadable(given)) from exc
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
     if head.startswith(_IMAGE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
@@ -122,9 +138,11 @@ def _is_text(head: bytes) -> bool:
 
 
 def _list_frames(path: str, given: str) -> tuple[str, ...]:
-    names = [
-        entry.name for entry in os.scandir(path) if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()
-    ]
+    try:
+        with os.scandir(path) as entries:
+            names = [entry.name for entry in entries if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()]
+    except OSError as exc:
+        raise VideoError(_unreadable(given)) from exc
     if not names:
         kinds = ", ".join(IMAGE_SUFFIXES)
         msg = f"the folder {given!r} holds no frames ({kinds}); give a folder of pictures or a video file"
@@ -132,6 +150,10 @@ def _list_frames(path: str, given: str) -> tuple[str, ...]:
     return tuple(str(Path(path, name)) for name in sorted(names, key=_natural_key))
 
 
+def _unreadable(given: str) -> str:
+    return f"{given!r} cannot be read; check its permissions, e.g. with: ls -ld {given}"
+
+
 def _natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key under which `frame2` comes before `frame10`."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name)]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name)]
