@@ -11,8 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
+from vreason_agent.errors import (
+    ConfigError,
+    DependencyError,
+    VideoDecodeError,
+    VideoError,
+    VideoNotFoundError,
+    VideoTooLargeError,
+)
 from vreason_agent.video import Limits, probe, read_frames, read_image
+from vreason_agent.video.capture import load_cv2
+from vreason_agent.video.source import open_source
 
 
 def test_a_missing_file_is_not_found(tmp_path: Path):
@@ -60,6 +69,11 @@ def test_a_folder_without_frames_says_so(tmp_path: Path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no device files here")
+def test_what_is_no_path_is_an_argument_error():
+    with pytest.raises(ConfigError, match="give the path of a video"):
+        probe(7)  # type: ignore[arg-type]
+
+
 def test_a_device_is_no_regular_file():
     with pytest.raises(VideoError, match="not a regular file"):
         probe("/dev/zero")
@@ -84,8 +98,24 @@ def test_a_faststart_mp4_cut_in_the_middle_says_how_much_is_left(write_av, tmp_p
     if data.find(b"moov") > data.find(b"mdat"):
         data = _faststart(whole, tmp_path / "fast.mp4")
     (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * 0.6)])
-    with pytest.raises(VideoDecodeError, match=r"truncated or damaged: \d+ of 200 frames"):
-        probe(tmp_path / "cut.mp4")
+    info = probe(tmp_path / "cut.mp4")
+    assert info.num_frames is not None
+    assert info.readable_seconds is not None
+    assert (info.is_complete, info.promised_frames) == (False, 200)
+    assert info.duration_seconds == pytest.approx(8.0, abs=0.1)
+    assert f"{info.num_frames} of the 200 frames" in info.note
+    with pytest.raises(VideoDecodeError, match=r"truncated or damaged: \d+ of 200 frames.*get the whole file"):
+        info.check_readable()
+    info.check_readable(info.readable_seconds)
+
+
+def test_a_cut_file_is_read_where_the_plan_can_be_met_and_never_spread_anew(write_av, tmp_path: Path):
+    data = _faststart(write_av("whole.mp4", list(range(0, 8000, 40))), tmp_path / "fast.mp4")
+    (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * 0.6)])
+    assert read_frames(tmp_path / "cut.mp4", [0.0, 1.0]).frame_indices == (0, 25)
+    match = r"3 frames were asked for and 2 can be decoded, because \d+ of its 200 .* ask for earlier times"
+    with pytest.raises(VideoDecodeError, match=match):
+        read_frames(tmp_path / "cut.mp4", [0.0, 1.0, 7.9])
 
 
 def _faststart(source: Path, target: Path) -> bytes:
@@ -134,6 +164,27 @@ def test_the_index_is_made_anew_when_the_file_changes(write_opencv, tmp_path: Pa
     assert probe(path).num_frames == 60
     shutil.copy(write_opencv("b.mp4", num_frames=90), path)
     assert probe(path).num_frames == 90
+
+
+def test_a_cv2_that_cannot_load_names_the_headless_wheel(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(DependencyError, match="--force-reinstall opencv-python-headless"):
+        load_cv2()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_says_so(tmp_path: Path):
+    (tmp_path / "a.mp4").write_bytes(b"secret")
+    (tmp_path / "a.mp4").chmod(0)
+    with pytest.raises(VideoError, match="check its permissions"):
+        probe(tmp_path / "a.mp4")
+
+
+def test_frame_names_with_other_digits_sort_too(tmp_path: Path):
+    for name in ("f2.png", "f10.png", "f\u00b2.png"):
+        (tmp_path / name).write_bytes(b"x")
+    names = [Path(path).name for path in open_source(tmp_path).frame_paths]
+    assert names == ["f2.png", "f10.png", "f\u00b2.png"]
 
 
 def test_a_picture_that_is_none_is_an_error():

@@ -1,0 +1,185 @@
+"""Every hazard of real files has a generated clip here: the frames equal a sequential read, the times PyAV's."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.video.conftest import numbered, oracle_pictures, oracle_times
+from tests.video.test_reader import assert_equals_oracle
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
+from vreason_agent.video import Limits, probe, read_frames
+
+Writer = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Writer:
+    """Write numbered frames at 25 a second with any codec, pixel format, size and container option."""
+
+    def write_clip(
+        name: str,
+        *,
+        codec: str,
+        num_frames: int = 100,
+        pix_fmt: str = "yuv420p",
+        size: tuple[int, int] = (64, 48),
+        options: dict[str, str] | None = None,
+        container_options: dict[str, str] | None = None,
+        first_ms: int = 0,
+    ) -> Path:
+        if codec not in av.codecs_available:
+            pytest.skip(f"this PyAV build has no {codec} encoder")
+        path = tmp_path / name
+        with av.open(str(path), "w", options=container_options or {}) as container:
+            stream: Any = container.add_stream(codec, rate=25, options=options or {})
+            stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
+            if first_ms:
+                stream.codec_context.time_base = Fraction(1, 1000)
+            for index in range(num_frames):
+                frame = av.VideoFrame.from_ndarray(numbered(index, width=size[0], height=size[1]), format="bgr24")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                if first_ms:
+                    frame.pts, frame.time_base = first_ms + 40 * index, Fraction(1, 1000)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return path
+
+    return write_clip
+
+
+X264_OPEN = {"x264-params": "open-gop=1:keyint=30:bframes=3:scenecut=0:log-level=none"}
+X264_REFRESH = {"x264-params": "intra-refresh=1:keyint=30:bframes=0:scenecut=0:log-level=none"}
+X265_OPEN = {"x265-params": "open-gop=1:keyint=30:log-level=none"}
+HAZARDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "open GOP in mp4": ("a.mp4", {"codec": "libx264", "options": X264_OPEN}),
+    "open GOP in ts": ("a.ts", {"codec": "libx264", "options": X264_OPEN}),
+    "intra refresh": ("a.mkv", {"codec": "libx264", "options": X264_REFRESH}),
+    "fragmented mp4": ("a.mp4", {"codec": "libx264", "container_options": {"movflags": "frag_keyframe+empty_moov"}}),
+    "HEVC 10 bit": ("a.mp4", {"codec": "libx265", "pix_fmt": "yuv420p10le", "options": X265_OPEN}),
+    "MPEG-PS": ("a.mpg", {"codec": "mpeg2video", "options": {"bf": "2", "g": "18"}}),
+    "MPEG-TS": ("a.ts", {"codec": "mpeg2video", "options": {"bf": "2", "g": "18"}}),
+    "webm without duration": ("a.webm", {"codec": "libvpx-vp9", "container_options": {"live": "1"}}),
+    "odd size": ("a.mp4", {"codec": "libvpx-vp9", "size": (65, 49), "num_frames": 30}),
+    "FLV": ("a.flv", {"codec": "flv", "num_frames": 60}),
+    "WMV": ("a.wmv", {"codec": "wmv2", "num_frames": 60}),
+    "late start": ("a.mkv", {"codec": "mpeg4", "first_ms": 2000}),
+    "edit list that hides the first frames": ("a.mp4", {"codec": "libx264", "first_ms": -200}),
+}
+
+
+@pytest.mark.parametrize("hazard", HAZARDS)
+def test_a_hazard_equals_the_oracle(write: Writer, hazard: str):
+    name, options = HAZARDS[hazard]
+    path = write(name, **options)
+    assert_equals_oracle(path, seed=11)
+    assert probe(path).num_frames == len(oracle_pictures(path))
+
+
+@pytest.mark.parametrize("hazard", ["open GOP in mp4", "intra refresh", "MPEG-TS"])
+def test_a_single_far_frame_is_sought_and_equals_the_oracle(write: Writer, hazard: str):
+    name, options = HAZARDS[hazard]
+    path = write(name, **options)
+    pictures = oracle_pictures(path)
+    for index in (40, 61, 97):
+        frames = read_frames(path, [index / 25 + 0.02])
+        assert frames.frame_indices == (index,)
+        assert np.array_equal(frames.images[0], pictures[index])
+
+
+@pytest.mark.parametrize("hazard", ["open GOP in mp4", "MPEG-PS"])
+def test_any_times_in_any_order_equal_the_oracle(write: Writer, hazard: str):
+    name, options = HAZARDS[hazard]
+    path = write(name, **options)
+    pictures, times = oracle_pictures(path), oracle_times(path)
+
+    @settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(st.floats(0, times[-1]), min_size=1, max_size=5))
+    def check(wanted: list[float]) -> None:
+        frames = read_frames(path, wanted)
+        expected = [max(i for i, at in enumerate(times) if at <= time + 1e-6) for time in wanted]
+        assert list(frames.frame_indices) == expected
+        assert all(np.array_equal(image, pictures[i]) for image, i in zip(frames.images, expected, strict=True))
+
+    check()
+
+
+def test_a_change_of_rate_is_not_called_constant(write_av):
+    times = [round(1000 * i / 24) for i in range(60)] + [2500 + round(1000 * i / 30) for i in range(60)]
+    path = write_av("film.mp4", times)
+    assert probe(path).is_constant_rate is False
+    assert_equals_oracle(path, seed=12)
+
+
+def test_several_streams_say_which_is_read(tmp_path: Path):
+    path, noise = tmp_path / "two.mp4", np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        streams: list[Any] = [container.add_stream("mpeg4", rate=rate) for rate in (25, 10)]
+        for stream, (width, height) in zip(streams, [(64, 48), (128, 96)], strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        streams[1].disposition = Disposition.default
+        for index in range(50):
+            for stream in streams:
+                picture = numbered(index, width=stream.width, height=stream.height)
+                if stream is streams[1]:  # bit rate and default flag: a packet scan takes it
+                    picture = noise.integers(0, 256, picture.shape, dtype=np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        for stream in streams:
+            container.mux(stream.encode())
+    info = probe(path)
+    assert "several video streams: the first is read (64x48" in info.note
+    assert (info.width_px, info.num_frames, info.is_constant_rate) == (64, 50, False)
+    assert_equals_oracle(path, seed=13)
+
+
+def test_av1_names_the_codec_and_the_way_out(write: Writer):
+    path = write("a.mp4", codec="libsvtav1", num_frames=3, options={"svtav1-params": "lp=1"})
+    start = time.monotonic()
+    with pytest.raises(VideoDecodeError, match=r"AV01.*no AV1 decoder; re-encode it: ffmpeg"):
+        read_frames(path, [0.0])
+    assert time.monotonic() - start < 20
+
+
+def test_a_long_video_is_refused(write_opencv):
+    with pytest.raises(VideoTooLargeError, match="max_seconds=1; cut the part you need"):
+        probe(write_opencv("a.mp4"), limits=Limits(max_seconds=1.0))
+
+
+def test_a_side_of_no_pixels_is_an_error(write_opencv):
+    with pytest.raises(ConfigError, match="use a number of pixels from 1"):
+        read_frames(write_opencv("a.mp4"), [0.0], max_side_px=0)
+
+
+def test_the_last_frame_is_shown_for_one_frames_time(write_opencv):
+    path = write_opencv("a.mp4", num_frames=50)
+    assert read_frames(path, [1.999]).frame_indices == (49,)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_mutant_gives_frames_or_a_typed_error(write_opencv, tmp_path: Path, seed: int):
+    rng = random.Random(seed)
+    data = bytearray(write_opencv("a.mp4", num_frames=30).read_bytes())
+    for _ in range(rng.choice([1, 8, 64])):
+        data[rng.randrange(8, len(data))] = rng.randrange(256)
+    path = tmp_path / "mutant.mp4"
+    path.write_bytes(data[: rng.choice([len(data), len(data) * 3 // 4])])
+    start = time.monotonic()
+    try:
+        frames = read_frames(path, [0.0, 0.5])
+    except VideoError as error:
+        assert "0x" not in str(error)  # noqa: PT017
+    else:
+        pictures = oracle_pictures(path)
+        assert all(np.array_equal(a, pictures[i]) for a, i in zip(frames.images, frames.frame_indices, strict=True))
+    assert time.monotonic() - start < 30

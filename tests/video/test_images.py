@@ -1,0 +1,73 @@
+"""A picture's size is known before it is decoded, and a bad picture is a typed error."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.video.conftest import numbered
+from vreason_agent.errors import VideoDecodeError, VideoError, VideoTooLargeError
+from vreason_agent.video import Limits, read_frames, read_image
+from vreason_agent.video.image_size import image_size
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])
+def test_the_header_tells_the_size_that_decoding_gives(suffix):
+    data = cv2.imencode(suffix, numbered(3, width=65, height=49))[1].tobytes()
+    assert image_size(data) == (65, 49)
+    assert read_image(data).shape == (49, 65, 3)
+
+
+def test_lossless_webp_tells_its_size():
+    data = cv2.imencode(".webp", numbered(3), [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    assert data[12:16] == b"VP8L"
+    assert image_size(data) == (64, 48)
+
+
+def test_colors_are_rgb():
+    blue = np.zeros((8, 8, 3), np.uint8)
+    blue[..., 0] = 255  # OpenCV writes BGR
+    assert read_image(cv2.imencode(".png", blue)[1].tobytes())[0, 0].tolist() == [0, 0, 255]
+
+
+def test_a_huge_picture_is_refused_by_its_header():
+    header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 100_000, 100_000) + b"\x08\x02\x00\x00\x00"
+    with pytest.raises(VideoTooLargeError, match=r"100000x100000 pixels.*scale it down first"):
+        read_image(header)
+
+
+@pytest.mark.parametrize("keep", [0, 3, 30, 60])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])
+def test_a_cut_header_is_an_error_or_a_picture_never_a_crash(suffix, keep):
+    data = cv2.imencode(suffix, numbered(3))[1].tobytes()[:keep]
+    try:
+        assert read_image(data).ndim == 3
+    except VideoDecodeError as error:
+        assert "give a JPEG, PNG, WebP or BMP" in str(error)  # noqa: PT017
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no device files here")
+def test_a_device_is_no_picture():
+    with pytest.raises(VideoError, match="give the path of an image file"):
+        read_image("/dev/zero")
+
+
+def test_a_folder_is_no_picture(tmp_path: Path):
+    with pytest.raises(VideoError, match="give the path of an image file"):
+        read_image(tmp_path)
+
+
+def test_a_picture_file_over_the_byte_limit_is_refused(tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "a.png"), numbered(1))
+    with pytest.raises(VideoTooLargeError, match="max_bytes=10; scale it down"):
+        read_image(tmp_path / "a.png", limits=Limits(max_bytes=10))
+
+
+def test_a_picture_named_mp4_is_a_picture(tmp_path: Path):
+    (tmp_path / "a.mp4").write_bytes(cv2.imencode(".jpg", numbered(1))[1].tobytes())
+    assert read_frames(tmp_path / "a.mp4", [0.0]).method == "image"
