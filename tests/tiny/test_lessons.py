@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_rungs_keep_the_pairs_of_the_rung_before() -> None:
     scene = make_clip(1, "dev").scene
     rungs = [pair_frames(scene, n) for n in (2, 4, 8, 16)]
     pairs = [{rung[i : i + 2] for i in range(0, len(rung), 2)} for rung in rungs]
-    assert all(a < b for a, b in zip(pairs, pairs[1:], strict=False))
+    assert all(a < b for a, b in pairwise(pairs))
     assert rungs[3] == tuple(range(0, scene.num_frames, scene.num_frames // 32))
 
 
@@ -53,7 +54,11 @@ def test_the_transcript_names_each_object_that_a_sampled_frame_shows_and_no_othe
 
 
 def test_the_target_is_what_the_frames_say_unless_it_tells_the_truth() -> None:
-    missed = [c for c in (make_clip(s, "dev", kind="color") for s in range(60)) if make_lesson(c, 2).derivation.startswith("so\nno ")]
+    missed = [
+        c
+        for c in (make_clip(s, "dev", kind="color") for s in range(60))
+        if make_lesson(c, 2).derivation.startswith("so\nno ")
+    ]
     assert missed
     for clip in missed:
         says, options = make_lesson(clip, 2).answer, clip.questions[0].options
@@ -72,13 +77,19 @@ def test_tokens_of_the_parts_are_tokens_of_the_whole(tokenizer: PreTrainedTokeni
         assert all(weight > 0.9 for weight in row.weights[row.answer])
 
 
-def test_positions_are_those_the_model_computes(tokenizer: PreTrainedTokenizerFast, model: Qwen2_5_VLForConditionalGeneration) -> None:
+def test_positions_are_those_the_model_computes(
+    tokenizer: PreTrainedTokenizerFast, model: Qwen2_5_VLForConditionalGeneration
+) -> None:
     ids = tokenizer.encode(prompt_text(("0.0", "3.5", "7.0"), "What appears first?"))
     input_ids = torch.tensor([ids])
     kinds = torch.where(input_ids == model.config.video_token_id, 2, 0)
     grid = torch.tensor([[1, 2 * GRID, 2 * GRID]] * 3)
     expected, _ = model.model.get_rope_index(
-        input_ids, mm_token_type_ids=kinds, video_grid_thw=grid, second_per_grid_ts=torch.ones(3), attention_mask=torch.ones_like(input_ids)
+        input_ids,
+        mm_token_type_ids=kinds,
+        video_grid_thw=grid,
+        second_per_grid_ts=torch.ones(3),
+        attention_mask=torch.ones_like(input_ids),
     )
     assert np.array_equal(expected[-3:, 0].numpy(), rope_positions(ids, model.config.video_token_id))
 

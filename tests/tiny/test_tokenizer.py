@@ -22,7 +22,9 @@ def test_any_text_comes_back(text: str) -> None:
     assert TOKENIZER.decode(TOKENIZER.encode(text).ids, skip_special_tokens=False) == text
 
 
-@pytest.mark.parametrize("text", ["😀 漢字 ñ", "a\x00\x07\t\r\n b", "  two  spaces  ", "12.55.5 1.2.3", "<think>x</think><|im_end|>"])
+@pytest.mark.parametrize(
+    "text", ["😀 漢字 ñ", "a\x00\x07\t\r\n b", "  two  spaces  ", "12.55.5 1.2.3", "<think>x</think><|im_end|>"]
+)
 def test_hard_texts_come_back(text: str) -> None:
     assert TOKENIZER.decode(TOKENIZER.encode(text).ids, skip_special_tokens=False) == text
 
@@ -53,7 +55,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
 def test_the_chat_template_places_video_and_text(saved: PreTrainedTokenizerBase) -> None:
     messages = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What?"}]}]
     text = saved.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    assert text == "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>What?<|im_end|>\n<|im_start|>assistant\n"
+    assert (
+        text == "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>What?<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 def test_reasoning_marks_survive_the_removal_of_special_tokens(saved: PreTrainedTokenizerBase) -> None:

@@ -29,8 +29,16 @@ def run(tokenizer: PreTrainedTokenizerFast, folder: Path, stops: list[int]) -> d
     for stop in stops:
         model = build_model(tokenizer, MICRO, seed=3)
         train_language(
-            model, tokenizer.backend_tokenizer.to_str(), num_steps=4, batch_tokens=300, learning_rate=1e-3, stop_at=stop,
-            checkpoint=folder / "language.pt", log=folder / "log.jsonl", folder=str(folder), in_process=True,
+            model,
+            tokenizer.backend_tokenizer.to_str(),
+            num_steps=4,
+            batch_tokens=300,
+            learning_rate=1e-3,
+            stop_at=stop,
+            checkpoint=folder / "language.pt",
+            log=folder / "log.jsonl",
+            folder=str(folder),
+            in_process=True,
         )
     return model.state_dict()
 
@@ -68,15 +76,23 @@ def test_mirrored_pairs_keep_their_labels() -> None:
 
 
 def test_exporting_before_training_says_how_to_train(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="tiny.train --phase language"):
+    with pytest.raises(ConfigError, match=r"tiny\.train --phase language"):
         train.main(["--run", str(tmp_path), "--phase", "export", "--threads", "1", "--out", str(tmp_path / "out")])
 
 
 def test_the_log_reports_losses(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     model = build_model(tokenizer, MICRO)
     train_language(
-        model, tokenizer.backend_tokenizer.to_str(), num_steps=20, batch_tokens=150, learning_rate=1e-3, use_muon=False,
-        checkpoint=tmp_path / "language.pt", log=tmp_path / "log.jsonl", folder=str(tmp_path), in_process=True,
+        model,
+        tokenizer.backend_tokenizer.to_str(),
+        num_steps=20,
+        batch_tokens=150,
+        learning_rate=1e-3,
+        use_muon=False,
+        checkpoint=tmp_path / "language.pt",
+        log=tmp_path / "log.jsonl",
+        folder=str(tmp_path),
+        in_process=True,
     )
     row = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert row["step"] == 20

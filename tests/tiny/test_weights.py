@@ -12,7 +12,12 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 from vreason_agent.tiny.build import FAMILY, TOKENS_PER_PAIR, WEIGHTS
 
 FILES = {
-    "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
     "preprocessor_config.json",
 }
 pytestmark = pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights yet: python -m vreason_agent.tiny.train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_a_blink_period_lasts_two_slots_and_a_half(clips: list[Clip]) -> None:
             seconds = [time for name, time in question.event_seconds if name == f"{question.subject['asked']} flashes"]
             slots = [time * NUM_SLOTS / clip.scene.duration_seconds for time in seconds]
             assert len(slots) == int(question.answer)
-            assert all(b - a >= 2 * MIN_EVENT - 0.01 for a, b in zip(slots, slots[1:], strict=False))
+            assert all(b - a >= 2 * MIN_EVENT - 0.01 for a, b in pairwise(slots))
 
 
 def test_objects_never_share_a_cell(clips: list[Clip]) -> None:
@@ -99,7 +100,9 @@ def test_4_frames_miss_most(clips: list[Clip]) -> None:
 def test_dense_events_last_under_half_a_second_and_escape_32_frames() -> None:
     dense = [make_clip(seed, "test", scene_set="dense", kind="blink") for seed in range(60)]
     for clip in dense:
-        flashing = next(s for s in clip.scene.sprites if f"{s.segments[0].color} {s.shape}" == clip.questions[0].subject["asked"])
+        flashing = next(
+            s for s in clip.scene.sprites if f"{s.segments[0].color} {s.shape}" == clip.questions[0].subject["asked"]
+        )
         lengths = [clip.scene.seconds(s.stop - s.start) for s in flashing.segments]
         assert lengths == pytest.approx([DENSE_EVENT_SECONDS] * len(lengths))
     assert share_known(dense, 32) < 0.5
@@ -116,7 +119,7 @@ def test_kinds_and_answers_are_balanced_by_construction(clips: list[Clip]) -> No
 
 
 def test_the_true_option_stands_everywhere_alike(clips: list[Clip]) -> None:
-    """Positions are dealt in turn; which questions have options is drawn, so a fair deal is beyond ±0.08 of 1/4 with p < 0.005."""
+    """Places are dealt in turn to questions drawn at random: false-alarm probability below 0.005."""
     places = Counter(c.questions[0].options.index(c.questions[0].answer) for c in clips if c.questions[0].options)
     assert all(abs(places[i] / places.total() - 0.25) < 0.08 for i in range(4))
 
@@ -131,7 +134,7 @@ def test_options_are_four_distinct_ones_with_the_truth_among_them(clips: list[Cl
 
 
 def test_not_shown_is_no_giveaway() -> None:
-    """Among option lists that hold it, it is right in about a quarter: 0.25 ± 0.06 has a false-alarm probability below 0.001."""
+    """Where offered it is right in about a quarter of cases; 0.25 ± 0.06 has a false-alarm probability below 0.001."""
     offered = [q for q in (make_clip(seed, "dev").questions[0] for seed in range(1800)) if NOT_SHOWN in q.options]
     share = sum(q.answer == NOT_SHOWN for q in offered) / len(offered)
     assert 0.19 < share < 0.31

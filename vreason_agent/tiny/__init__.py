@@ -1,1 +1,1 @@
-
+"""The bundled tiny model: its world, tokenizer, training and weights. Imports nothing by itself."""

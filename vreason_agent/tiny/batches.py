@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from .lessons import Lesson
+from vreason_agent.tiny.lessons import Lesson
 
 ANSWER_WEIGHT = 4.0
 GRID = 3
@@ -31,7 +31,10 @@ class TokenRow:
 
 @dataclass(frozen=True)
 class Batch:
-    """Right-padded rows: ids `(b, s)`, positions `(3, b, s)`, weights `(b, s)`; frames uint8 `(num_pairs, 2, side, side, 3)` or None."""
+    """Right-padded rows: ids `(b, s)`, positions `(3, b, s)`, weights and answers `(b, s)`.
+
+    Frames are uint8 `(num_pairs, 2, side, side, 3)`, or None in a blind batch.
+    """
 
     ids: NDArray[np.int64]
     positions: NDArray[np.int64]
@@ -50,6 +53,7 @@ def prompt_text(labels: Sequence[str], question: str, tokens_per_pair: int = TOK
 
 def token_row(tokenizer: Tokenizer, lesson: Lesson, *, is_blind: bool) -> TokenRow:
     """Tokens of a lesson; a blind one has no video, and its transcript is given rather than learned."""
+
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text).ids)
 
@@ -62,11 +66,13 @@ def token_row(tokenizer: Tokenizer, lesson: Lesson, *, is_blind: bool) -> TokenR
     weights = [0.0] * len(prompt) + [0.0 if is_blind else 1.0] * len(transcript) + [1.0] * len(derivation)
     weights += [answer_weight] * len(answer) + [0.3] * len(end)
     stop = len(ids) - len(end)
-    return TokenRow(ids, rope_positions(ids, tokenizer.token_to_id("<|video_pad|>")), weights, slice(stop - len(answer), stop))
+    return TokenRow(
+        ids, rope_positions(ids, tokenizer.token_to_id("<|video_pad|>")), weights, slice(stop - len(answer), stop)
+    )
 
 
 def rope_positions(ids: Sequence[int], video_pad: int) -> NDArray[np.int64]:
-    """Time, row and column positions `(3, length)` as Qwen2.5-VL counts them, each run of pads being one pair of 3 x 3 tokens."""
+    """Time, row and column positions `(3, length)` as Qwen2.5-VL counts them, a pair being 3 x 3 pads."""
     positions = np.zeros((3, len(ids)), np.int64)
     at = i = 0
     cells = np.arange(TOKENS_PER_PAIR)

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from ..model.preprocess import VisionSettings
-from .tokenizer import save_tokenizer
+from vreason_agent.model.preprocess import VisionSettings
+from vreason_agent.tiny.tokenizer import save_tokenizer
 
 WEIGHTS = Path(__file__).parent / "weights"
 FAMILY = "qwen2_5_vl_timestamps"
@@ -50,21 +50,43 @@ def make_config(tokenizer: PreTrainedTokenizerFast, size: Size = TINY) -> Qwen2_
     """The transformers config of the model for this tokenizer."""
     ids = tokenizer.convert_tokens_to_ids
     text: dict[str, Any] = {
-        "vocab_size": len(tokenizer), "hidden_size": size.hidden, "intermediate_size": size.intermediate,
-        "num_hidden_layers": size.layers, "num_attention_heads": size.heads, "num_key_value_heads": size.kv_heads,
-        "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "tie_word_embeddings": True, "initializer_range": 0.03,
+        "vocab_size": len(tokenizer),
+        "hidden_size": size.hidden,
+        "intermediate_size": size.intermediate,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "num_key_value_heads": size.kv_heads,
+        "max_position_embeddings": 4096,
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.03,
         "rope_parameters": {"rope_type": "default", "rope_theta": 500.0, "mrope_section": [4, 6, 6]},
-        "bos_token_id": ids("<|endoftext|>"), "eos_token_id": ids("<|im_end|>"), "pad_token_id": ids("<|endoftext|>"),
+        "bos_token_id": ids("<|endoftext|>"),
+        "eos_token_id": ids("<|im_end|>"),
+        "pad_token_id": ids("<|endoftext|>"),
     }
     vision: dict[str, Any] = {
-        "depth": size.vision_layers, "hidden_size": size.vision_hidden, "intermediate_size": size.vision_intermediate,
-        "num_heads": size.vision_heads, "patch_size": PATCH_PX, "spatial_merge_size": MERGE, "temporal_patch_size": TEMPORAL_PATCH,
-        "tokens_per_second": 8, "window_size": 4 * PATCH_PX * MERGE, "out_hidden_size": size.hidden,
-        "fullatt_block_indexes": list(range(size.vision_layers)), "initializer_range": 0.03,
+        "depth": size.vision_layers,
+        "hidden_size": size.vision_hidden,
+        "intermediate_size": size.vision_intermediate,
+        "num_heads": size.vision_heads,
+        "patch_size": PATCH_PX,
+        "spatial_merge_size": MERGE,
+        "temporal_patch_size": TEMPORAL_PATCH,
+        "tokens_per_second": 8,
+        "window_size": 4 * PATCH_PX * MERGE,
+        "out_hidden_size": size.hidden,
+        "fullatt_block_indexes": list(range(size.vision_layers)),
+        "initializer_range": 0.03,
     }
     config = Qwen2_5_VLConfig(
-        text_config=text, vision_config=vision, tie_word_embeddings=True, image_token_id=ids("<|image_pad|>"),
-        video_token_id=ids("<|video_pad|>"), vision_start_token_id=ids("<|vision_start|>"), vision_end_token_id=ids("<|vision_end|>"),
+        text_config=text,
+        vision_config=vision,
+        tie_word_embeddings=True,
+        image_token_id=ids("<|image_pad|>"),
+        video_token_id=ids("<|video_pad|>"),
+        vision_start_token_id=ids("<|vision_start|>"),
+        vision_end_token_id=ids("<|vision_end|>"),
     )
     config.vreason_family = FAMILY
     return config
@@ -75,14 +97,16 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, size: Size = TINY, *, seed: int = 0) -> Qwen2_5_VLForConditionalGeneration:
+def build_model(
+    tokenizer: PreTrainedTokenizerFast, size: Size = TINY, *, seed: int = 0
+) -> Qwen2_5_VLForConditionalGeneration:
     """A model with fresh float32 weights."""
     torch.manual_seed(seed)
     return Qwen2_5_VLForConditionalGeneration(make_config(tokenizer, size)).float()
 
 
 def save_folder(model: Qwen2_5_VLForConditionalGeneration, folder: Path) -> None:
-    """Write model, tokenizer and preprocessor as bfloat16 in the published layout; an existing folder is replaced in one go."""
+    """Write model (bfloat16), tokenizer and preprocessor in the published layout, replacing what is there."""
     fresh = folder.with_name(folder.name + f".new{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -91,12 +115,17 @@ def save_folder(model: Qwen2_5_VLForConditionalGeneration, folder: Path) -> None
     copy = Qwen2_5_VLForConditionalGeneration(config).to(torch.bfloat16)
     copy.load_state_dict(state)
     copy.generation_config = GenerationConfig(
-        do_sample=False, max_new_tokens=640, bos_token_id=config.text_config.bos_token_id,
-        eos_token_id=config.text_config.eos_token_id, pad_token_id=config.text_config.pad_token_id,
+        do_sample=False,
+        max_new_tokens=640,
+        bos_token_id=config.text_config.bos_token_id,
+        eos_token_id=config.text_config.eos_token_id,
+        pad_token_id=config.text_config.pad_token_id,
     )
     copy.save_pretrained(fresh)
     save_tokenizer(fresh)
-    (fresh / "preprocessor_config.json").write_text(json.dumps(preprocessor_config(), indent=2) + "\n", encoding="utf-8")
+    (fresh / "preprocessor_config.json").write_text(
+        json.dumps(preprocessor_config(), indent=2) + "\n", encoding="utf-8"
+    )
     for file in fresh.iterdir():  # file by file, so that the folder never vanishes under a reader
         folder.mkdir(exist_ok=True)
         os.replace(file, folder / file.name)
@@ -107,8 +136,19 @@ def preprocessor_config() -> dict[str, Any]:
     """What preprocessor_config.json holds."""
     settings = VisionSettings()
     return {
-        "image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2_5_VLProcessor",
-        "min_pixels": 56 * 56, "max_pixels": 7200, "patch_size": PATCH_PX, "merge_size": MERGE, "temporal_patch_size": TEMPORAL_PATCH,
-        "image_mean": list(settings.image_mean), "image_std": list(settings.image_std), "rescale_factor": 1 / 255, "resample": 3,
-        "do_resize": True, "do_rescale": True, "do_normalize": True, "do_convert_rgb": True,
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "processor_class": "Qwen2_5_VLProcessor",
+        "min_pixels": 56 * 56,
+        "max_pixels": 7200,
+        "patch_size": PATCH_PX,
+        "merge_size": MERGE,
+        "temporal_patch_size": TEMPORAL_PATCH,
+        "image_mean": list(settings.image_mean),
+        "image_std": list(settings.image_std),
+        "rescale_factor": 1 / 255,
+        "resample": 3,
+        "do_resize": True,
+        "do_rescale": True,
+        "do_normalize": True,
+        "do_convert_rgb": True,
     }

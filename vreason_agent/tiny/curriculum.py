@@ -15,20 +15,20 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from .batches import Batch, collate, token_row
-from .lessons import Lesson, lesson_images, make_lesson
-from .pairs import FAST_CODECS
-from .pixels import shrink
-from .questions import KINDS
-from .render import recode
-from .world import make_clip
+from vreason_agent.tiny.batches import Batch, collate, token_row
+from vreason_agent.tiny.lessons import Lesson, lesson_images, make_lesson
+from vreason_agent.tiny.pairs import FAST_CODECS
+from vreason_agent.tiny.pixels import shrink
+from vreason_agent.tiny.questions import KINDS
+from vreason_agent.tiny.render import recode
+from vreason_agent.tiny.world import make_clip
 
 SLOW_CODEC_SHARE = 0.03  # VP8 takes twenty times as long to write
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Mix of batches up to a share of the run: chance of a blind (text-only) batch, of each number of pairs, of telling the truth."""
+    """Mix of batches up to a share of the run: chance of a blind one, of each number of pairs, of telling the truth."""
 
     until: float
     blind: float
@@ -39,10 +39,19 @@ class Stage:
 STAGES = (
     Stage(0.08, 0.35, {2: 0.7, 4: 0.3}, 0.0),
     Stage(0.25, 0.3, {2: 0.3, 4: 0.4, 8: 0.3}, 0.0),
-    Stage(0.7, 0.2, {2: 0.1, 4: 0.2, 8: 0.35, 16: 0.35}, 0.0),
-    Stage(1.01, 0.1, {2: 0.1, 4: 0.2, 8: 0.3, 16: 0.4}, 0.5),
+    Stage(0.7, 0.2, {2: 0.08, 4: 0.17, 8: 0.3, 16: 0.45}, 0.0),
+    Stage(1.01, 0.1, {2: 0.1, 4: 0.15, 8: 0.3, 16: 0.45}, 0.5),
 )
-KIND_WEIGHTS = {"blink": 1.6, "count": 1.4, "last": 1.2, "after": 1.2}
+KIND_WEIGHTS = {
+    "blink": 1.6,
+    "direction": 1.5,
+    "first": 1.5,
+    "color": 1.2,
+    "shape": 1.1,
+    "last": 1.1,
+    "after": 0.7,
+    "unanswerable": 0.6,
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,9 @@ def plan_batch(number: int, progress: float, *, seed: int, batch_tokens: int) ->
     stage = next(stage for stage in STAGES if progress < stage.until)
     is_blind = bool(rng.random() < stage.blind)
     sizes, chances = zip(*stage.pairs.items(), strict=True)
-    num_pairs = int(rng.choice((4, 8, 16, 16) if is_blind else sizes, p=None if is_blind else np.array(chances) / sum(chances)))
+    num_pairs = int(
+        rng.choice((4, 8, 16, 16) if is_blind else sizes, p=None if is_blind else np.array(chances) / sum(chances))
+    )
     length = 60 + num_pairs * (8 if is_blind else 20)
     return Plan(number, seed, is_blind, num_pairs, max(2, batch_tokens // length), stage.truth)
 
@@ -75,9 +86,14 @@ def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") ->
     lessons = []
     for kind in rng.choice(KINDS, plan.rows, p=weights / weights.sum()):
         clip = make_clip(int(rng.integers(1 << 40)), "train", kind=str(kind))
-        lessons.append(make_lesson(
-            clip, plan.num_pairs, is_uniform=bool(rng.random() < 0.2), tells_truth=bool(rng.random() < plan.truth),
-        ))
+        lessons.append(
+            make_lesson(
+                clip,
+                plan.num_pairs,
+                is_uniform=bool(rng.random() < 0.2),
+                tells_truth=bool(rng.random() < plan.truth),
+            )
+        )
     rows = [token_row(tokenizer, lesson, is_blind=plan.is_blind) for lesson in lessons]
     frames = None if plan.is_blind else np.concatenate([_frames(lesson, rng, folder) for lesson in lessons])
     return collate(rows, [lesson.question.kind for lesson in lessons], frames, tokenizer.token_to_id("<|endoftext|>"))
@@ -92,10 +108,16 @@ def _frames(lesson: Lesson, rng: np.random.Generator, folder: str) -> NDArray[np
     return small.reshape(-1, 2, *small.shape[1:])
 
 
-def feed(queue: mp.Queue, tokenizer_json: str, *, start: int, num_steps: int, seed: int, batch_tokens: int, folder: str) -> None:
+def feed(
+    queue: mp.Queue, tokenizer_json: str, *, start: int, num_steps: int, seed: int, batch_tokens: int, folder: str
+) -> None:
     """Body of the worker process: put every batch from `start` on into the queue, in order."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     tokenizer = Tokenizer.from_str(tokenizer_json)
     for number in range(start, num_steps):
-        queue.put(make_batch(plan_batch(number, number / num_steps, seed=seed, batch_tokens=batch_tokens), tokenizer, folder=folder))
+        queue.put(
+            make_batch(
+                plan_batch(number, number / num_steps, seed=seed, batch_tokens=batch_tokens), tokenizer, folder=folder
+            )
+        )

@@ -1,4 +1,6 @@
-"""Second training phase: the language model learns to transcribe pairs, to conclude and to answer; the vision tower is frozen.
+"""Second training phase: the language model learns to transcribe pairs, to conclude and to answer.
+
+The vision tower is frozen.
 
 Knows no world: batches come from a queue.
 """
@@ -19,9 +21,9 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from .batches import Batch
-from .curriculum import feed
-from .pixels import patchify, see_pairs
+from vreason_agent.tiny.batches import Batch
+from vreason_agent.tiny.curriculum import feed
+from vreason_agent.tiny.pixels import patchify, see_pairs
 
 
 def embed_batch(model: Qwen2_5_VLForConditionalGeneration, batch: Batch) -> Tensor:
@@ -37,7 +39,7 @@ def embed_batch(model: Qwen2_5_VLForConditionalGeneration, batch: Batch) -> Tens
 
 
 def batch_loss(model: Qwen2_5_VLForConditionalGeneration, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Weighted mean cross-entropy, and per target its own loss and whether the most likely token is right, both `(b, s - 1)`."""
+    """Weighted mean cross-entropy; and per target its own, and whether the likeliest token is right: `(b, s - 1)`."""
     embeds = embed_batch(model, batch)
     hidden = model.model.language_model(
         inputs_embeds=embeds, position_ids=torch.from_numpy(batch.positions), use_cache=False
@@ -69,11 +71,25 @@ def schedule(step: int, num_steps: int, *, warmup: int, decay_share: float) -> f
     return max(0.02, min(1.0, (step + 1) / warmup, (num_steps - step) / (decay_share * num_steps)))
 
 
-def train_language(model: Qwen2_5_VLForConditionalGeneration, tokenizer_json: str, *, num_steps: int, batch_tokens: int,
-                   learning_rate: float, checkpoint: Path, log: Path, seed: int = 0, folder: str = "/dev/shm", use_muon: bool = True,
-                   stop_at: int | None = None, save_every: int = 100, in_process: bool = False, is_compiled: bool = False) -> None:
-    """Train the language model in place up to `num_steps` (or pause at `stop_at`); resumes from `checkpoint` where it exists."""
-    from .curriculum import make_batch, plan_batch
+def train_language(
+    model: Qwen2_5_VLForConditionalGeneration,
+    tokenizer_json: str,
+    *,
+    num_steps: int,
+    batch_tokens: int,
+    learning_rate: float,
+    checkpoint: Path,
+    log: Path,
+    seed: int = 0,
+    folder: str = "/dev/shm",
+    use_muon: bool = True,
+    stop_at: int | None = None,
+    save_every: int = 100,
+    in_process: bool = False,
+    is_compiled: bool = False,
+) -> None:
+    """Train the language model in place, pausing at `stop_at`; resumes from `checkpoint` where it exists."""
+    from vreason_agent.tiny.curriculum import make_batch, plan_batch
 
     language = model.model.language_model
     model.model.visual.requires_grad_(False)
@@ -89,19 +105,26 @@ def train_language(model: Qwen2_5_VLForConditionalGeneration, tokenizer_json: st
         for layer in language.layers:
             layer.forward = torch.compile(layer.forward, dynamic=True)
     queue: mp.Queue = mp.Queue(8)
-    worker = mp.Process(target=feed, args=(queue, tokenizer_json), daemon=True, kwargs={
-        "start": start, "num_steps": num_steps, "seed": seed, "batch_tokens": batch_tokens, "folder": folder})
+    worker = mp.Process(
+        target=feed,
+        args=(queue, tokenizer_json),
+        daemon=True,
+        kwargs={"start": start, "num_steps": num_steps, "seed": seed, "batch_tokens": batch_tokens, "folder": folder},
+    )
     if not in_process:
         worker.start()
     else:
         from tokenizers import Tokenizer
+
         inline = Tokenizer.from_str(tokenizer_json)
     meter, began, tokens = Meter(), time.time(), 0
     last = num_steps if stop_at is None else stop_at
     bar = tqdm(range(start, last), initial=start, total=num_steps, mininterval=10)
     for step in bar:
         if in_process:
-            batch = make_batch(plan_batch(step, step / num_steps, seed=seed, batch_tokens=batch_tokens), inline, folder=folder)
+            batch = make_batch(
+                plan_batch(step, step / num_steps, seed=seed, batch_tokens=batch_tokens), inline, folder=folder
+            )
         else:
             batch = queue.get()
         for optimizer in optimizers:
@@ -117,13 +140,22 @@ def train_language(model: Qwen2_5_VLForConditionalGeneration, tokenizer_json: st
         tokens += batch.ids.size
         meter.add(batch, each, right)
         if step % 20 == 19:
-            row = {"phase": "language", "step": step + 1, "seconds": round(time.time() - began), "tokens": tokens, **meter.flush()}
+            row = {
+                "phase": "language",
+                "step": step + 1,
+                "seconds": round(time.time() - began),
+                "tokens": tokens,
+                **meter.flush(),
+            }
             bar.set_postfix(loss=row.get("video_loss"), answer=row.get("video_answer"))
             with log.open("a") as file:
                 file.write(json.dumps(row) + "\n")
         if (step + 1) % save_every == 0 or step + 1 == last:
             fresh = checkpoint.with_suffix(".new")
-            torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step + 1}, fresh)
+            torch.save(
+                {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step + 1},
+                fresh,
+            )
             fresh.replace(checkpoint)
     if not in_process:
         worker.terminate()

@@ -1,7 +1,7 @@
 """Training samples of the language phase: what the sampled pairs of a clip show, put in words, and the answer.
 
-A lesson is a prompt of temporal pairs and a question, and a target that first transcribes every pair, then draws the conclusion,
-then answers. The reasoning states only what the sampled frames show. Knows no torch model.
+A lesson is a prompt of temporal pairs and a question, and a target that first transcribes every pair, then draws the
+conclusion, then answers. The reasoning states only what the sampled frames show. Knows no torch model.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .questions import NOT_SHOWN, Conclusion, Question, conclude
-from .scene import NUM_SLOTS, Scene, View, views_at
-from .world import Clip
+from vreason_agent.tiny.questions import NOT_SHOWN, Conclusion, Question, conclude
+from vreason_agent.tiny.scene import NUM_SLOTS, Scene, View, views_at
+from vreason_agent.tiny.world import Clip
 
 LADDER_TOP = 32  # frames on the ladder's last rung: the distance within a pair is duration / 32
 
@@ -41,7 +41,10 @@ def pair_frames(scene: Scene, num_pairs: int, *, is_uniform: bool = False) -> tu
 
 
 def transcribe(pairs: Sequence[tuple[tuple[View, ...], tuple[View, ...]]], labels: Sequence[str]) -> str:
-    """One line per pair: time, then each object with its cell, a second cell if it moved, `on` or `off` if only one frame has it."""
+    """One line per pair: its time, then each object with its cell.
+
+    A second cell follows if the object moved within the pair, `on` or `off` if only one of the two frames has it.
+    """
     return "".join(f"{label}{_pair_words(*pair)}\n" for label, pair in zip(labels, pairs, strict=True))
 
 
@@ -63,8 +66,8 @@ def make_lesson(clip: Clip, num_pairs: int, *, is_uniform: bool = False, tells_t
         clip: the clip.
         num_pairs: temporal pairs sampled.
         is_uniform: spread frames evenly rather than as the ladder does.
-        tells_truth: the target is the true answer even where the frames point elsewhere, so that the answer's probability learns
-            how often frames this sparse mislead; otherwise it is what these frames say.
+        tells_truth: the target is the true answer even where the frames point elsewhere, so that the answer's
+            probability learns how often frames this sparse mislead; otherwise it is what these frames say.
     """
     scene, question = clip.scene, clip.questions[0]
     indices = pair_frames(scene, num_pairs, is_uniform=is_uniform)
@@ -83,6 +86,6 @@ def _is_open_guess(question: Question, said: Conclusion) -> bool:
 
 def lesson_images(lesson: Lesson) -> list[NDArray[np.uint8]]:
     """The lesson's frames as drawn."""
-    from .render import draw_frame
+    from vreason_agent.tiny.render import draw_frame
 
     return [draw_frame(lesson.clip.scene, i) for i in lesson.frame_indices]

@@ -1,4 +1,4 @@
-"""Frame pairs for the first training phase: crowded random pictures with the content of every cell, and a replay buffer.
+"""Frame pairs for the first training phase: crowded pictures labeled cell by cell, and a replay buffer.
 
 Knows no question and no language model.
 """
@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .pixels import shrink
-from .render import draw_frame, recode
-from .scene import COLORS, NUM_SLOTS, SHAPES, Scene, Segment, Sprite, views_at
-from .scene import CELLS as CELL_NAMES
+from vreason_agent.tiny.pixels import shrink
+from vreason_agent.tiny.render import draw_frame, recode
+from vreason_agent.tiny.scene import CELLS as CELL_NAMES
+from vreason_agent.tiny.scene import COLORS, NUM_SLOTS, SHAPES, Scene, Segment, Sprite, views_at
 
 FAST_CODECS = ((".mp4", "mp4v"), (".avi", "MJPG"), (".avi", "XVID"))
 PAIRS_PER_FILE = 12
@@ -24,7 +24,7 @@ CELL_IDS = {name: i for i, name in enumerate(CELL_NAMES)}
 
 
 class Pairs(NamedTuple):
-    """Pairs of small frames, uint8 `(n, 2, side, side, 3)`, and labels int8 `(n, 2, 9, 2)`: color and shape per frame and cell."""
+    """Small frames uint8 `(n, 2, side, side, 3)` and labels int8 `(n, 2, 9, 2)`: color and shape per frame and cell."""
 
     frames: NDArray[np.uint8]
     labels: NDArray[np.int8]
@@ -42,7 +42,11 @@ def random_pairs(rng: np.random.Generator, folder: str) -> Pairs:
     """`PAIRS_PER_FILE` unrelated pairs that went through one video file in `folder`."""
     ending, codec = FAST_CODECS[int(rng.integers(len(FAST_CODECS)))]
     scene = _crowd(rng)
-    images = recode([draw_frame(scene, i) for i in range(scene.num_frames)], os.path.join(folder, f"pairs{os.getpid()}{ending}"), codec=codec)
+    images = recode(
+        [draw_frame(scene, i) for i in range(scene.num_frames)],
+        os.path.join(folder, f"pairs{os.getpid()}{ending}"),
+        codec=codec,
+    )
     small = shrink(np.stack(images))
     labels = np.stack([label_frame(scene, i) for i in range(scene.num_frames)])
     return Pairs(small.reshape(-1, 2, *small.shape[1:]), labels.reshape(-1, 2, 9, 2))
@@ -55,7 +59,14 @@ def _crowd(rng: np.random.Generator) -> Scene:
     sprites = [sprite for k in range(PAIRS_PER_FILE) for sprite in _pair_sprites(rng, 2 * k * step, step)]
     background = np.clip(rng.integers(10, 115) + rng.integers(-12, 13, 3), 0, 130)
     noise = float(rng.uniform(4, 20)) if rng.random() < 0.5 else 0.0
-    return Scene(tuple(sprites), (int(background[0]), int(background[1]), int(background[2])), noise, 10.0, num_frames, int(rng.integers(1 << 31)))
+    return Scene(
+        tuple(sprites),
+        (int(background[0]), int(background[1]), int(background[2])),
+        noise,
+        10.0,
+        num_frames,
+        int(rng.integers(1 << 31)),
+    )
 
 
 def _pair_sprites(rng: np.random.Generator, start: float, step: float) -> list[Sprite]:
@@ -68,7 +79,10 @@ def _pair_sprites(rng: np.random.Generator, start: float, step: float) -> list[S
         first = Segment(start, start + step, color, x, y, x, y)
         to_x, to_y, to_color, fate = x, y, color, rng.random()
         if fate < 0.15:  # moved
-            to_x, to_y = float(np.clip(x + rng.uniform(-1.2, 1.2), 0.3, 2.7)), float(np.clip(y + rng.uniform(-1.2, 1.2), 0.3, 2.7))
+            to_x, to_y = (
+                float(np.clip(x + rng.uniform(-1.2, 1.2), 0.3, 2.7)),
+                float(np.clip(y + rng.uniform(-1.2, 1.2), 0.3, 2.7)),
+            )
             if rng.random() < 0.7:
                 to_x, to_y = (x, to_y) if rng.random() < 0.5 else (to_x, y)
         elif fate < 0.22:
@@ -106,5 +120,8 @@ class Replay:
         frames, labels = self.frames[chosen], self.labels[chosen].reshape(num, 2, 3, 3, 2)
         half, third = num // 2, num // 3
         frames[:half], labels[:half] = frames[:half, :, :, ::-1], labels[:half, :, :, ::-1]
-        frames[third : 2 * third], labels[third : 2 * third] = frames[third : 2 * third, ::-1].copy(), labels[third : 2 * third, ::-1].copy()
+        frames[third : 2 * third], labels[third : 2 * third] = (
+            frames[third : 2 * third, ::-1].copy(),
+            labels[third : 2 * third, ::-1].copy(),
+        )
         return Pairs(frames, labels.reshape(num, 2, 9, 2))

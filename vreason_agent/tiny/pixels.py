@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..model import preprocess
-from ..model.preprocess import VisionSettings, normalize, resize_frames
-from .build import MERGE, PATCH_PX, SIDE_PX, TEMPORAL_PATCH
-
+from vreason_agent.model import preprocess
+from vreason_agent.model.preprocess import VisionSettings, normalize, resize_frames
+from vreason_agent.tiny.build import MERGE, PATCH_PX, SIDE_PX, TEMPORAL_PATCH
 
 SETTINGS = VisionSettings(PATCH_PX, MERGE, TEMPORAL_PATCH)
 
@@ -27,13 +26,13 @@ def shrink(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def patchify(frames: Tensor) -> Tensor:
-    """Frames uint8 `(num_pairs, 2, SIDE_PX, SIDE_PX, 3)` to float patches `(num_pairs, num_patches, 3 * 2 * PATCH_PX ** 2)`."""
+    """Frames uint8 `(num_pairs, 2, SIDE_PX, SIDE_PX, 3)` to float patches `(num_pairs, num_patches, patch_dim)`."""
     patches, _ = preprocess.patchify(normalize(frames.flatten(0, 1).permute(0, 3, 1, 2), SETTINGS), SETTINGS)
     return patches.view(len(frames), -1, SETTINGS.patch_dim)
 
 
 def see_pairs(visual: nn.Module, patches: Tensor) -> Tensor:
-    """Run the vision tower on every pair at once: `(num_pairs, num_patches, patch_size)` to `(num_pairs, num_tokens, hidden)`.
+    """Run the vision tower on all pairs: `(num_pairs, num_patches, patch_dim)` to `(num_pairs, num_tokens, hidden)`.
 
     Equal to the tower's own forward, which loops over the pairs; all its blocks attend in full.
     """
@@ -45,10 +44,14 @@ def see_pairs(visual: nn.Module, patches: Tensor) -> Tensor:
     cos, sin = visual.rotary_pos_emb(hidden, _patch_positions())
     for block in visual.blocks:
         attention = block.attn
-        qkv = attention.qkv(block.norm1(hidden)).view(num_pairs, num_patches, 3, attention.num_heads, attention.head_dim)
+        qkv = attention.qkv(block.norm1(hidden)).view(
+            num_pairs, num_patches, 3, attention.num_heads, attention.head_dim
+        )
         query, key, value = qkv.unbind(2)
         query, key = apply_rotary_pos_emb_vision(query, key, cos, sin)
-        mixed = functional.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+        mixed = functional.scaled_dot_product_attention(
+            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        )
         hidden = hidden + attention.proj(mixed.transpose(1, 2).reshape(num_pairs, num_patches, -1))
         hidden = hidden + block.mlp(block.norm2(hidden))
     merged = visual.merger(hidden)

@@ -1,7 +1,7 @@
 """Questions of the toy world: wording, options, and what can be concluded from frames alone.
 
-`conclude` is the one place that turns frames into a reasoning and an answer: training targets and the oracle both come from it.
-Knows no picture, no file and no model.
+`conclude` is the one place that turns frames into a reasoning and an answer: training targets and the oracle both
+come from it. Knows no picture, no file and no model.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .scene import CELLS, COLORS, SHAPES, View
-from .scripts import DIRECTIONS, MAX_COUNT, MAX_FLASHES, OUTCOMES
+from vreason_agent.tiny.scene import CELLS, COLORS, SHAPES, View
+from vreason_agent.tiny.scripts import DIRECTIONS, MAX_COUNT, MAX_FLASHES, OUTCOMES
 
 KINDS = ("color", "shape", "direction", "first", "last", "count", "blink", "after", "unanswerable")
 NOT_SHOWN = "not shown"
 NUM_OPTIONS = 4
 ABSENT_KINDS = ("color", "shape", "direction", "blink")
-NOT_SHOWN_SHARE = 0.375  # of answerable questions: then "not shown" is right in a quarter of the option lists that hold it
+NOT_SHOWN_SHARE = (
+    0.375  # of answerable questions: then "not shown" is right in a quarter of the option lists that hold it
+)
 WORDINGS = {
     "color": ("What color is the {asked}?", "Which color does the {asked} have?"),
     "shape": ("What shape is the {asked} object?", "Which shape does the {asked} object have?"),
@@ -45,7 +47,10 @@ ANSWERS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Question:
-    """One question with its true answer; `options` is empty for an open one; `topic` is the kind whose wording it uses."""
+    """One question with its true answer.
+
+    `options` is empty for an open one; `topic` is the kind whose wording it uses.
+    """
 
     question: str
     options: tuple[str, ...]
@@ -69,8 +74,16 @@ class Conclusion(NamedTuple):
     is_guess: bool
 
 
-def ask(rng: np.random.Generator, topic: str, subject: Mapping[str, str], answer: str, *, position: int, is_open: bool,
-        near: Sequence[str] = ()) -> Question:
+def ask(
+    rng: np.random.Generator,
+    topic: str,
+    subject: Mapping[str, str],
+    answer: str,
+    *,
+    position: int,
+    is_open: bool,
+    near: Sequence[str] = (),
+) -> Question:
     """Word a question; the true answer takes `position` among the options; `near` are wrong answers to prefer."""
     wording = WORDINGS[topic][int(rng.integers(2))].format(**subject)
     kind = "unanswerable" if answer == NOT_SHOWN else topic
@@ -98,8 +111,8 @@ def conclude(question: Question, frames: Sequence[tuple[View, ...]], labels: Seq
         labels: time of each frame as text.
 
     Returns:
-        The reasoning lines and the best answer. Where the frames lack the evidence, that is ``not shown`` if it may be said,
-        else the first option, and `is_guess` is true.
+        The reasoning lines and the best answer. Where the frames lack the evidence, that is ``not shown`` if it may
+        be said, else the first option, and `is_guess` is true.
     """
     lines, answer = _RULES[question.topic](question, frames, labels)
     if answer is not None and (not question.options or answer in question.options):
@@ -116,7 +129,9 @@ def _onsets(frames: Sequence[tuple[View, ...]], labels: Sequence[str]) -> list[t
     return [(label, name) for name, label in seen.items()]
 
 
-def _look(question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]) -> tuple[list[str], str | None]:
+def _look(
+    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
+) -> tuple[list[str], str | None]:
     asked = question.subject["asked"]
     for views in frames:
         for view in views:
@@ -125,7 +140,9 @@ def _look(question: Question, frames: Sequence[tuple[View, ...]], labels: Sequen
     return [f"no {asked}"], None
 
 
-def _direction(question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]) -> tuple[list[str], str | None]:
+def _direction(
+    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
+) -> tuple[list[str], str | None]:
     asked = question.subject["asked"]
     cells = [view.cell for views in frames for view in views if view.name == asked]
     if not cells:
@@ -139,7 +156,9 @@ def _direction(question: Question, frames: Sequence[tuple[View, ...]], labels: S
     return [line], "up" if to_row < row else "down"
 
 
-def _order(question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]) -> tuple[list[str], str | None]:
+def _order(
+    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
+) -> tuple[list[str], str | None]:
     onsets = _onsets(frames, labels)
     lines = [f"{label} {name}" for label, name in onsets]
     names = [name for _, name in onsets if not question.options or name in question.options]
@@ -148,13 +167,17 @@ def _order(question: Question, frames: Sequence[tuple[View, ...]], labels: Seque
     return lines, names[0] if question.topic == "first" else names[-1]
 
 
-def _count(question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]) -> tuple[list[str], str | None]:
+def _count(
+    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
+) -> tuple[list[str], str | None]:
     onsets = _onsets(frames, labels)
     lines = [f"{label} {name} {i}" for i, (label, name) in enumerate(onsets, 1)]
     return lines or ["nothing"], str(len(onsets)) if onsets else None
 
 
-def _blink(question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]) -> tuple[list[str], str | None]:
+def _blink(
+    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
+) -> tuple[list[str], str | None]:
     asked, was_on, lines = question.subject["asked"], False, []
     for views, label in zip(frames, labels, strict=True):
         is_on = any(view.name == asked for view in views)
@@ -164,7 +187,9 @@ def _blink(question: Question, frames: Sequence[tuple[View, ...]], labels: Seque
     return (lines, str(len(lines))) if lines else ([f"no {asked}"], None)
 
 
-def _after(question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]) -> tuple[list[str], str | None]:
+def _after(
+    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
+) -> tuple[list[str], str | None]:
     asked = question.subject["asked"]
     color, shape = asked.split()
     before: View | None = None
@@ -182,6 +207,12 @@ def _after(question: Question, frames: Sequence[tuple[View, ...]], labels: Seque
 
 
 _RULES = {
-    "color": _look, "shape": _look, "direction": _direction, "first": _order, "last": _order, "count": _count,
-    "blink": _blink, "after": _after,
+    "color": _look,
+    "shape": _look,
+    "direction": _direction,
+    "first": _order,
+    "last": _order,
+    "count": _count,
+    "blink": _blink,
+    "after": _after,
 }

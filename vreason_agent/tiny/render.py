@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ..errors import ConfigError, VideoDecodeError
-from .scene import COLORS, Scene
+from vreason_agent.errors import ConfigError, VideoDecodeError
+from vreason_agent.tiny.scene import COLORS, Scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .world import Clip
+    from vreason_agent.tiny.world import Clip
 
 CANVAS_PX = 112
 CODECS = {".mp4": ("mp4v",), ".avi": ("MJPG", "XVID"), ".mkv": ("mp4v", "VP80"), ".webm": ("VP80",)}
@@ -65,7 +65,9 @@ def _noise_tile(scene: Scene) -> NDArray[np.int16]:
     return _TILES[key]
 
 
-def _draw_shape(image: NDArray[np.uint8], shape: str, color: tuple[int, int, int], x: float, y: float, radius: float) -> None:
+def _draw_shape(
+    image: NDArray[np.uint8], shape: str, color: tuple[int, int, int], x: float, y: float, radius: float
+) -> None:
     scale = 1 << _SHIFT
     if shape == "circle":
         center = (round((x - 0.5) * scale), round((y - 0.5) * scale))
@@ -80,8 +82,18 @@ _OUTLINES = {
     "square": [(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)],
     "triangle": [(0.0, -1.05), (1.08, 0.9), (-1.08, 0.9)],
     "cross": [
-        (-_ARM, -1), (_ARM, -1), (_ARM, -_ARM), (1, -_ARM), (1, _ARM), (_ARM, _ARM),
-        (_ARM, 1), (-_ARM, 1), (-_ARM, _ARM), (-1, _ARM), (-1, -_ARM), (-_ARM, -_ARM),
+        (-_ARM, -1),
+        (_ARM, -1),
+        (_ARM, -_ARM),
+        (1, -_ARM),
+        (1, _ARM),
+        (_ARM, _ARM),
+        (_ARM, 1),
+        (-_ARM, 1),
+        (-_ARM, _ARM),
+        (-1, _ARM),
+        (-1, -_ARM),
+        (-_ARM, -_ARM),
     ],
 }
 
@@ -90,7 +102,9 @@ def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *,
     """Write RGB frames of the world's size into a video file."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), video_fps, (CANVAS_PX, CANVAS_PX))  # type: ignore[attr-defined]
     if not writer.isOpened():
-        raise VideoDecodeError(f"OpenCV cannot write {str(path)!r} with codec {codec!r}; choose another ending, such as .mp4")
+        raise VideoDecodeError(
+            f"OpenCV cannot write {str(path)!r} with codec {codec!r}; choose another ending, such as .mp4"
+        )
     for image in images:
         writer.write(np.ascontiguousarray(image[:, :, ::-1]))
     writer.release()
@@ -132,7 +146,12 @@ def write_clip(path: str | os.PathLike[str], clip: Clip, *, codec: str | None = 
         Path of the JSON file: `path` with the ending ``.json``.
     """
     codec = codec or codec_for(path, clip.seed)
-    encode(path, (draw_frame(clip.scene, i) for i in range(clip.scene.num_frames)), codec=codec, video_fps=clip.scene.video_fps)
+    encode(
+        path,
+        (draw_frame(clip.scene, i) for i in range(clip.scene.num_frames)),
+        codec=codec,
+        video_fps=clip.scene.video_fps,
+    )
     facts = Path(path).with_suffix(".json")
     facts.write_text(json.dumps(describe_clip(clip, codec), indent=1) + "\n", encoding="utf-8")
     return facts
@@ -142,8 +161,14 @@ def describe_clip(clip: Clip, codec: str) -> dict[str, object]:
     """The plain data that stands beside a clip."""
     scene = clip.scene
     return {
-        "seed": clip.seed, "split": clip.split, "scene_set": clip.scene_set, "signature": clip.signature, "codec": codec,
-        "video_fps": scene.video_fps, "num_frames": scene.num_frames, "duration_seconds": scene.duration_seconds,
+        "seed": clip.seed,
+        "split": clip.split,
+        "scene_set": clip.scene_set,
+        "signature": clip.signature,
+        "codec": codec,
+        "video_fps": scene.video_fps,
+        "num_frames": scene.num_frames,
+        "duration_seconds": scene.duration_seconds,
         "questions": [asdict(question) | {"options": list(question.options)} for question in clip.questions],
     }
 

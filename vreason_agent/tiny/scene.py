@@ -1,7 +1,7 @@
 """The data of a toy clip: sprites on a 3 x 3 grid and what a frame of them shows.
 
-Times are in slots, one slot being duration/32, so that clips of 5 s and of 60 s are laid out alike. Knows no question, no
-picture and no file.
+Times are in slots, one slot being duration/32, so that clips of 5 s and of 60 s are laid out alike. Knows no
+question, no picture and no file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a sprite's visible life: half-open `[start, stop)` in slots, on a straight line in cell units (0 to 3)."""
+    """A stretch of a sprite's visible life: `[start, stop)` in slots, on a straight line in cell units (0 to 3)."""
 
     start: float
     stop: float
@@ -119,5 +119,8 @@ def scene_signature(scene: Scene) -> str:
     parts = [f"{scene.background}{scene.noise_px:.2f}{scene.video_fps}{scene.num_frames}"]
     for sprite in scene.sprites:
         parts.append(f"{sprite.shape}{sprite.radius:.4f}")
-        parts += [f"{s.start:.4f},{s.stop:.4f},{s.color},{s.x:.4f},{s.y:.4f},{s.to_x:.4f},{s.to_y:.4f}" for s in sprite.segments]
+        parts += [
+            f"{s.start:.4f},{s.stop:.4f},{s.color},{s.x:.4f},{s.y:.4f},{s.to_x:.4f},{s.to_y:.4f}"
+            for s in sprite.segments
+        ]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]

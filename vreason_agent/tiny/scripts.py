@@ -1,7 +1,7 @@
 """Scripts of the toy world: for each kind of question a scene in which its answer is true.
 
-Every script draws from one generator and one `Pace`; it returns sprites, the subject a question will ask about and the events
-that decide the answer. Knows no wording, no picture and no file.
+Every script draws from one generator and one `Pace`; it returns sprites, the subject a question will ask about and
+the events that decide the answer. Knows no wording, no picture and no file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .scene import CELLS, COLORS, NUM_SLOTS, SHAPES, Segment, Sprite
+from vreason_agent.tiny.scene import CELLS, COLORS, NUM_SLOTS, SHAPES, Segment, Sprite
 
 MIN_EVENT = 1.25
 DIRECTIONS = ("left", "right", "up", "down")
@@ -57,7 +57,9 @@ class Stage:
         self.free.remove(cell)
         return cell
 
-    def take_look(self, *, color: str | None = None, shape: str | None = None, avoid: Sequence[str] = ()) -> tuple[str, str]:
+    def take_look(
+        self, *, color: str | None = None, shape: str | None = None, avoid: Sequence[str] = ()
+    ) -> tuple[str, str]:
         """Reserve an unused (color, shape) that holds none of the words in `avoid`."""
         choices = [
             (c, s)
@@ -113,7 +115,12 @@ def look_script(stage: Stage, kind: str, answer: str) -> Script:
     span = stage.span()
     sprites = [stage.still((color, shape), [span]), *stage.extra(0.8, avoid=avoid), *stage.extra(0.3, avoid=avoid)]
     asked = shape if kind == "color" else color
-    return Script(sprites, {"asked": asked}, answer, [(f"{color} {shape} appears", span[0]), (f"{color} {shape} disappears", span[1])])
+    return Script(
+        sprites,
+        {"asked": asked},
+        answer,
+        [(f"{color} {shape} appears", span[0]), (f"{color} {shape} disappears", span[1])],
+    )
 
 
 def direction_script(stage: Stage, answer: str) -> Script:
@@ -131,10 +138,15 @@ def direction_script(stage: Stage, answer: str) -> Script:
     begin = spread(rng, [sum(rests) + moving], 0.0, start=0.0, stop=NUM_SLOTS)[0]
     leave = begin + rests[0]
     arrive, end = leave + moving, leave + moving + rests[1]
-    sprite = Sprite(shape, radius, (
-        Segment(begin, leave, color, x, y, x, y), Segment(leave, arrive, color, x, y, to_x, to_y),
-        Segment(arrive, end, color, to_x, to_y, to_x, to_y),
-    ))
+    sprite = Sprite(
+        shape,
+        radius,
+        (
+            Segment(begin, leave, color, x, y, x, y),
+            Segment(leave, arrive, color, x, y, to_x, to_y),
+            Segment(arrive, end, color, to_x, to_y, to_x, to_y),
+        ),
+    )
     events = [(f"{color} {shape} starts to move", leave), (f"{color} {shape} arrives", arrive)]
     return Script([sprite, *stage.extra(0.5)], {"asked": f"{color} {shape}"}, answer, events)
 
@@ -193,10 +205,15 @@ def after_script(stage: Stage, answer: str) -> Script:
     contact = (bx - np.sign(bx - ax) * reach, by) if across else (bx, by - np.sign(by - ay) * reach)
     cx, cy = float(contact[0]), float(contact[1])
     end = NUM_SLOTS + 1.0
-    first = Sprite(hitter[1], radius, (
-        Segment(0.0, hit - moving, hitter[0], ax, ay, ax, ay), Segment(hit - moving, hit, hitter[0], ax, ay, cx, cy),
-        Segment(hit, end, hitter[0], cx, cy, cx, cy),
-    ))
+    first = Sprite(
+        hitter[1],
+        radius,
+        (
+            Segment(0.0, hit - moving, hitter[0], ax, ay, ax, ay),
+            Segment(hit - moving, hit, hitter[0], ax, ay, cx, cy),
+            Segment(hit, end, hitter[0], cx, cy, cx, cy),
+        ),
+    )
     before = Segment(0.0, hit, struck[0], bx, by, bx, by)
     later = [Segment(hit + away, end, struck[0], bx, by, bx, by)] if hit + away < NUM_SLOTS - 0.01 else []
     stop = hit + away if later else end
@@ -211,7 +228,11 @@ def after_script(stage: Stage, answer: str) -> Script:
         to_x, to_y = (bx, side + 0.5) if across else (side + 0.5, by)
         stage.take_cell(CELLS[3 * int(to_y) + int(to_x)])
         gone = hit + 0.4
-        rest = [Segment(hit, gone, struck[0], bx, by, to_x, to_y), Segment(gone, stop, struck[0], to_x, to_y, to_x, to_y), *later]
+        rest = [
+            Segment(hit, gone, struck[0], bx, by, to_x, to_y),
+            Segment(gone, stop, struck[0], to_x, to_y, to_x, to_y),
+            *later,
+        ]
         if later:
             rest = [rest[0], Segment(gone, gone + away, struck[0], to_x, to_y, to_x, to_y)]
             rest.append(Segment(gone + away, end, struck[0], bx, by, bx, by))
@@ -227,4 +248,6 @@ def build_script(stage: Stage, kind: str, answer: str) -> Script:
         return look_script(stage, kind, answer)
     if kind in ("first", "last"):
         return order_script(stage, kind, answer)
-    return {"direction": direction_script, "count": count_script, "blink": blink_script, "after": after_script}[kind](stage, answer)
+    return {"direction": direction_script, "count": count_script, "blink": blink_script, "after": after_script}[kind](
+        stage, answer
+    )

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
 
-from ..errors import ConfigError
-from .build import TINY, WEIGHTS, build_model, load_tokenizer, save_folder
-from .language_phase import train_language
-from .pairs import random_pairs
-from .pixels import patchify, see_pairs
-from .tokenizer import save_tokenizer
-from .vision_phase import train_vision
+from vreason_agent.errors import ConfigError
+from vreason_agent.tiny.build import TINY, WEIGHTS, build_model, load_tokenizer, save_folder
+from vreason_agent.tiny.language_phase import train_language
+from vreason_agent.tiny.pairs import random_pairs
+from vreason_agent.tiny.pixels import patchify, see_pairs
+from vreason_agent.tiny.tokenizer import save_tokenizer
+from vreason_agent.tiny.vision_phase import train_vision
 
 PHASES = ("vision", "language", "export")
 VISION_RMS = 0.5  # of what the tower hands to the language model; text embeddings start near 0.03
@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vreason_agent.tiny.train", description=__doc__.splitlines()[0])
-    parser.add_argument("--run", default="runs/tiny", help="folder of checkpoints and log; a run found there is resumed")
+    parser.add_argument(
+        "--run", default="runs/tiny", help="folder of checkpoints and log; a run found there is resumed"
+    )
     parser.add_argument("--phase", action="append", choices=PHASES, help="run this phase only; may be repeated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -51,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-tokens", type=int, default=6000)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--out", default=str(WEIGHTS), help="folder that export writes")
-    parser.add_argument("--no-compile", action="store_true", help="skip torch.compile, which needs a C++ compiler and doubles the speed")
+    parser.add_argument(
+        "--no-compile", action="store_true", help="skip torch.compile, which needs a C++ compiler and doubles the speed"
+    )
     return parser
 
 
@@ -76,8 +80,14 @@ def even_out(model: Qwen2_5_VLForConditionalGeneration, *, seed: int) -> None:
 def _vision(args: argparse.Namespace, run: Path) -> None:
     model = build_model(fresh_tokenizer(), TINY, seed=args.seed)
     train_vision(
-        model.model.visual, TINY.hidden, num_steps=args.vision_steps, batch=192, learning_rate=1.5e-3, seed=args.seed,
-        checkpoint=run / "vision.pt", log=run / "log.jsonl",
+        model.model.visual,
+        TINY.hidden,
+        num_steps=args.vision_steps,
+        batch=192,
+        learning_rate=1.5e-3,
+        seed=args.seed,
+        checkpoint=run / "vision.pt",
+        log=run / "log.jsonl",
     )
 
 
@@ -87,8 +97,14 @@ def _language(args: argparse.Namespace, run: Path) -> None:
     model.model.visual.load_state_dict(_state(run / "vision.pt", "vision")["visual"])
     even_out(model, seed=args.seed)
     train_language(
-        model, tokenizer.backend_tokenizer.to_str(), num_steps=args.language_steps, batch_tokens=args.batch_tokens,
-        learning_rate=args.learning_rate, seed=args.seed, checkpoint=run / "language.pt", log=run / "log.jsonl",
+        model,
+        tokenizer.backend_tokenizer.to_str(),
+        num_steps=args.language_steps,
+        batch_tokens=args.batch_tokens,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        checkpoint=run / "language.pt",
+        log=run / "log.jsonl",
         is_compiled=not args.no_compile,
     )
 
@@ -101,7 +117,9 @@ def _export(args: argparse.Namespace, run: Path) -> None:
 
 def _state(checkpoint: Path, phase: str) -> dict[str, dict[str, torch.Tensor]]:
     if not checkpoint.exists():
-        raise ConfigError(f"no checkpoint at {str(checkpoint)!r}; make it with: python -m vreason_agent.tiny.train --phase {phase}")
+        raise ConfigError(
+            f"no checkpoint at {str(checkpoint)!r}; make it with: python -m vreason_agent.tiny.train --phase {phase}"
+        )
     state: dict[str, dict[str, torch.Tensor]] = torch.load(checkpoint, weights_only=True)
     return state
 

@@ -1,7 +1,7 @@
 """First training phase: the vision tower alone learns what lies in each cell of both frames of a pair.
 
-Linear heads on the merged tokens, thrown away afterwards, supervise color and shape per frame and the token's own cell. Knows
-no question and no language model.
+Linear heads on the merged tokens, thrown away afterwards, supervise color and shape per frame and the token's own
+cell. Knows no question and no language model.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from .pairs import COLOR_IDS, SHAPE_IDS, Pairs, Replay, random_pairs
-from .pixels import patchify, see_pairs
+from vreason_agent.tiny.pairs import COLOR_IDS, SHAPE_IDS, Replay, random_pairs
+from vreason_agent.tiny.pixels import patchify, see_pairs
 
 NUM_COLORS, NUM_SHAPES = len(COLOR_IDS) + 1, len(SHAPE_IDS) + 1
 PER_FRAME = NUM_COLORS + NUM_SHAPES
 
 
 def cell_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and share of cells that are right in everything, from `(n, 9, 2 * PER_FRAME + 9)` and `(n, 2, 9, 2)`."""
+    """Cross-entropy and share of cells all right, from logits `(n, 9, 2 * PER_FRAME + 9)`, labels `(n, 2, 9, 2)`."""
     loss, right = torch.zeros(()), torch.ones(labels.shape[0], 9, dtype=torch.bool)
     for frame in range(2):
         part = logits[..., frame * PER_FRAME : (frame + 1) * PER_FRAME]
-        for head, target in ((part[..., :NUM_COLORS], labels[:, frame, :, 0]), (part[..., NUM_COLORS:], labels[:, frame, :, 1])):
+        for head, target in (
+            (part[..., :NUM_COLORS], labels[:, frame, :, 0]),
+            (part[..., NUM_COLORS:], labels[:, frame, :, 1]),
+        ):
             loss = loss + functional.cross_entropy(head.flatten(0, 1), target.flatten())
             right &= head.argmax(-1) == target
     own = logits[..., 2 * PER_FRAME :]
@@ -46,8 +49,19 @@ def _feed(queue: mp.Queue, seed: int, folder: str) -> None:
         queue.put(random_pairs(rng, folder))
 
 
-def train_vision(visual: nn.Module, hidden: int, *, num_steps: int, batch: int, learning_rate: float, checkpoint: Path, log: Path,
-                 seed: int = 0, folder: str = "/dev/shm", capacity: int = 24000) -> None:
+def train_vision(
+    visual: nn.Module,
+    hidden: int,
+    *,
+    num_steps: int,
+    batch: int,
+    learning_rate: float,
+    checkpoint: Path,
+    log: Path,
+    seed: int = 0,
+    folder: str = "/dev/shm",
+    capacity: int = 24000,
+) -> None:
     """Train the tower in place; resumes from `checkpoint` where it exists."""
     torch.manual_seed(seed)
     heads = nn.Linear(hidden, 2 * PER_FRAME + 9)
@@ -86,9 +100,24 @@ def train_vision(visual: nn.Module, hidden: int, *, num_steps: int, batch: int, 
         if step % 25 == 0:
             bar.set_postfix(loss=f"{loss.item():.4f}", right=f"{right.item():.4f}")
             with log.open("a") as file:
-                row = {"phase": "vision", "step": step, "loss": round(loss.item(), 4), "cells_right": round(right.item(), 4),
-                       "busy": round(float(((labels > 0).any(-1).any(1)).float().mean()), 3), "files": fresh, "seconds": round(time.time() - began)}
+                row = {
+                    "phase": "vision",
+                    "step": step,
+                    "loss": round(loss.item(), 4),
+                    "cells_right": round(right.item(), 4),
+                    "busy": round(float(((labels > 0).any(-1).any(1)).float().mean()), 3),
+                    "files": fresh,
+                    "seconds": round(time.time() - began),
+                }
                 file.write(json.dumps(row) + "\n")
         if step % 200 == 199 or step == num_steps - 1:
-            torch.save({"visual": visual.state_dict(), "heads": heads.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, checkpoint)
+            torch.save(
+                {
+                    "visual": visual.state_dict(),
+                    "heads": heads.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step + 1,
+                },
+                checkpoint,
+            )
     worker.terminate()

@@ -1,8 +1,8 @@
-"""The toy world: seeded clips of moving, appearing, blinking and colliding shapes, each with a question and its true answer.
+"""The toy world: seeded clips of moving, appearing, blinking and colliding shapes, each with a question.
 
-In the standard set every event lasts at least 1.25 slots (a slot is duration/32) and a blink period at least 2.5 slots, so that
-32 frames suffice by construction. Train, dev, test and demo draw from different random streams whatever the seed.
-``python -m vreason_agent.tiny.world OUT --seed N`` writes a clip. Knows no model.
+In the standard set every event lasts at least 1.25 slots (a slot is duration/32) and a blink period at least 2.5
+slots, so that 32 frames suffice by construction. Train, dev, test and demo draw from different random streams
+whatever the seed. ``python -m vreason_agent.tiny.world OUT --seed N`` writes a clip. Knows no model.
 """
 
 from __future__ import annotations
@@ -14,10 +14,20 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import ConfigError
-from .questions import ABSENT_KINDS, ANSWERS, EVERY_OBJECT, KINDS, NOT_SHOWN, Conclusion, Question, ask, conclude
-from .scene import COLORS, NUM_SLOTS, SHAPES, Scene, View, scene_signature, views_at
-from .scripts import Pace, Script, Stage, build_script
+from vreason_agent.errors import ConfigError
+from vreason_agent.tiny.questions import (
+    ABSENT_KINDS,
+    ANSWERS,
+    EVERY_OBJECT,
+    KINDS,
+    NOT_SHOWN,
+    Conclusion,
+    Question,
+    ask,
+    conclude,
+)
+from vreason_agent.tiny.scene import COLORS, NUM_SLOTS, SHAPES, Scene, View, scene_signature, views_at
+from vreason_agent.tiny.scripts import Pace, Script, Stage, build_script
 
 Split = Literal["train", "dev", "test", "demo"]
 SceneSet = Literal["standard", "dense"]
@@ -27,8 +37,15 @@ DENSE_EVENT_SECONDS = 0.3
 OPEN_SHARE = 0.4
 MIN_SECONDS, MAX_SECONDS = 5.0, 60.0
 # A frame count divisible by 32 puts every slot on a frame.
-CLOCKS = tuple((fps, n) for n in (96, 128, 160, 192, 224, 256, 288) for fps in (4, 5, 6, 8, 10, 12, 15, 20, 25, 30) if 5 <= n / fps <= 60)
-DENSE_CLOCKS = tuple((fps, n) for n in (160, 192, 224, 256, 288, 320, 352) for fps in (10, 12, 15, 20) if 15 <= n / fps <= 60)
+CLOCKS = tuple(
+    (fps, n)
+    for n in (96, 128, 160, 192, 224, 256, 288)
+    for fps in (4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
+    if 5 <= n / fps <= 60
+)
+DENSE_CLOCKS = tuple(
+    (fps, n) for n in (160, 192, 224, 256, 288, 320, 352) for fps in (10, 12, 15, 20) if 15 <= n / fps <= 60
+)
 
 
 @dataclass(frozen=True)
@@ -50,8 +67,8 @@ class Clip:
 def make_clip(seed: int, split: Split = "demo", *, scene_set: SceneSet = "standard", kind: str | None = None) -> Clip:
     """One clip with one question, the same for the same arguments.
 
-    Consecutive seeds run through the kinds, and within a kind through the answers and the places of the true option, so that any
-    long run of seeds is balanced by construction.
+    Consecutive seeds run through the kinds, and within a kind through the answers and the places of the true option,
+    so that any long run of seeds is balanced by construction.
 
     Args:
         seed: 0 or more.
@@ -76,8 +93,13 @@ def make_clip(seed: int, split: Split = "demo", *, scene_set: SceneSet = "standa
     subject = _absent(rng, stage, topic) if kind == "unanswerable" else script.subject
     scene = _scene(rng, script, fps, num_frames)
     question = ask(
-        rng, topic, subject, NOT_SHOWN if kind == "unanswerable" else answer, position=(turn + turn // len(answers)) % 4,
-        is_open=bool(rng.random() < OPEN_SHARE), near=[f"{c} {s}" for c, s in stage.looks] if topic in ("first", "last") else (),
+        rng,
+        topic,
+        subject,
+        NOT_SHOWN if kind == "unanswerable" else answer,
+        position=(turn + turn // len(answers)) % 4,
+        is_open=bool(rng.random() < OPEN_SHARE),
+        near=[f"{c} {s}" for c, s in stage.looks] if topic in ("first", "last") else (),
     )
     events = tuple((name, round(scene.seconds(slot), 3)) for name, slot in scene.events)
     return Clip(scene, (replace(question, event_seconds=events),), seed, split, scene_set)
@@ -96,7 +118,11 @@ def oracle(clip: Clip, question: Question, times: Sequence[float]) -> Conclusion
 def _check(seed: int, split: str, scene_set: str, kind: str | None) -> None:
     if seed < 0:
         raise ConfigError(f"seed {seed!r} is negative; give a seed of 0 or more, such as --seed 0")
-    for name, value, allowed in (("split", split, SPLITS), ("scene_set", scene_set, SETS), ("kind", kind, (*KINDS, None))):
+    for name, value, allowed in (
+        ("split", split, SPLITS),
+        ("scene_set", scene_set, SETS),
+        ("kind", kind, (*KINDS, None)),
+    ):
         if value not in allowed:
             raise ConfigError(f"{name} {value!r} is unknown; choose one of {', '.join(str(a) for a in allowed if a)}")
 
@@ -116,16 +142,23 @@ def _scene(rng: np.random.Generator, script: Script, fps: int, num_frames: int) 
     background = tuple(int(v) for v in np.clip(rng.integers(low, high) + rng.integers(-12, 13, 3), 0, 130))
     noise = float(rng.uniform(4, 18)) if rng.random() < 0.5 else 0.0
     return Scene(
-        tuple(sprites), (background[0], background[1], background[2]), round(noise, 2), float(fps), num_frames,
-        int(rng.integers(1 << 31)), tuple(script.events),
+        tuple(sprites),
+        (background[0], background[1], background[2]),
+        round(noise, 2),
+        float(fps),
+        num_frames,
+        int(rng.integers(1 << 31)),
+        tuple(script.events),
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write one clip and the JSON beside it; print its question."""
-    from .render import write_clip
+    from vreason_agent.tiny.render import write_clip
 
-    parser = argparse.ArgumentParser(prog="python -m vreason_agent.tiny.world", description="Write a clip of the toy world.")
+    parser = argparse.ArgumentParser(
+        prog="python -m vreason_agent.tiny.world", description="Write a clip of the toy world."
+    )
     parser.add_argument("out", help="file to write, ending in .mp4, .avi, .mkv or .webm")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split", choices=sorted(SPLITS), default="demo")
