@@ -5,8 +5,8 @@ They need torchvision, which does not load beside a CPU build of torch, so this 
     python -m venv /tmp/reference && /tmp/reference/bin/pip install torch torchvision transformers==5.23.0 safetensors
     /tmp/reference/bin/python -m tests.model.make_reference
 
-It writes tests/model/data/reference.json: of every case the grid, a digest of the patches and 64 of their values, and of
-every conversation the tokens. The tests compare the built-in path with the record.
+It writes tests/model/data/reference.json: of every case the grid, a digest of the patches and 64 of their values, and
+of every conversation the tokens. The tests compare the built-in path with the record.
 """
 
 from __future__ import annotations
