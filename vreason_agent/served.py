@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def video_qa() -> CompiledStateGraph[Any, Any, Any, Any]:
-    """Return the graph over `VREASON_MODEL`, else the bundled model, without a checkpointer: a server brings its own."""
+    """Return the graph over `VREASON_MODEL`, else the bundled model; a server brings its own checkpointer."""
     from vreason_agent.chat_model import ChatVReason
     from vreason_agent.graphs import build_video_qa_graph
 
