@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from langchain_core.messages.ai import OutputTokenDetails, UsageMetadata
@@ -61,8 +62,7 @@ class Reply:
 
     def confidence(self) -> Confidence:
         """Return the confidence record of this one pass."""
-        parsed = self.engine.answer_parser(self.generation.text, self.options)
-        span = token_span(self.generation.token_texts, parsed.answer_span)
+        parsed, span = self._parsed, self._answer_span
         signals = read_signals(self.generation.trace, span)
         times = [float(second) for look in self.looks for second in look.timestamps_seconds]
         evidence = {"num_frames": sum(look.num_frames for look in self.looks), "timestamps_seconds": times}
@@ -71,8 +71,16 @@ class Reply:
             signals=signals,
             steering=self._steering(signals["unsteered_final_entropy"]),
             evidence={**evidence, "rungs": []},
-            warnings=tuple(self._warnings(parsed, has_span=span is not None)),
+            warnings=tuple(self._warnings()),
         )
+
+    @cached_property
+    def _parsed(self) -> ParsedAnswer:
+        return self.engine.answer_parser(self.generation.text, self.options)
+
+    @cached_property
+    def _answer_span(self) -> tuple[int, int] | None:
+        return token_span(self.generation.token_texts, self._parsed.answer_span)
 
     def _steering(self, unsteered: float | None) -> dict[str, Any]:
         is_steered = self.generation.trace.steered
@@ -83,25 +91,27 @@ class Reply:
             "unsteered_final_entropy": unsteered,
         }
 
-    def _warnings(self, parsed: ParsedAnswer, *, has_span: bool) -> list[str]:
+    def _warnings(self) -> list[str]:
+        is_read = self._parsed.answer is not None
         found = {
             "truncated": self.generation.finish_reason == "length",
-            "unparsed": parsed.answer is None,
-            "answer_not_located": parsed.answer is not None and not has_span,
+            "unparsed": not is_read,
+            "answer_not_located": is_read and self._answer_span is None,
             "steered": self.generation.trace.steered,
             "toy_model": self.engine.name == BUNDLED_NAME,
         }
         return [*(code for code, is_found in found.items() if is_found), *self.generation.notes]
 
     def _vreason(self) -> dict[str, Any]:
-        trace = self.generation.trace
+        trace, span = self.generation.trace, self._answer_span
         stride = max(1, -(-len(trace.entropy) // MAX_TRACE_POINTS))
         series = {
             "stride": stride,
             "entropy": [round(float(value), 4) for value in trace.entropy[::stride]],
             "phase": [phase.value for phase in trace.phase[::stride]],
         }
-        return {"config": self.vreason.to_dict(), "steered": trace.steered, **trace.summary(), **series}
+        summary = trace.summary(span[1] if span else None)
+        return {"config": self.vreason.to_dict(), "steered": trace.steered, **summary, **series}
 
     def _num_reasoning_tokens(self, reasoning: str) -> int:
         if not reasoning:
