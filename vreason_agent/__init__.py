@@ -21,7 +21,18 @@ _PUBLIC = {
     "read_frames": "vreason_agent.video",
     "vreason_generate": "vreason_agent.decoding",
 }
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = [
+    "ChatVReason",
+    "DecodingTrace",
+    "VReasonConfig",
+    "VReasonError",
+    "__version__",
+    "build_video_qa_graph",
+    "load_model",
+    "probe",
+    "read_frames",
+    "vreason_generate",
+]
 
 if TYPE_CHECKING:
     from vreason_agent.chat_model import ChatVReason

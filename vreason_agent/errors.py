@@ -27,7 +27,7 @@ class ConfigError(VReasonError, ValueError):
 
 
 class DependencyError(VReasonError, ImportError):
-    """A library that the call needs is missing or cannot be loaded; the message ends in the command that installs it."""
+    """A library that the call needs is missing or cannot be loaded; the message ends in the install command."""
 
 
 class VideoError(VReasonError):

@@ -73,6 +73,10 @@ def test_every_public_name_can_be_imported(name: str) -> None:
     assert getattr(vreason_agent, name) is not None
 
 
+def test_the_public_list_names_what_can_be_loaded_and_nothing_else() -> None:
+    assert set(vreason_agent.__all__) == {"__version__", *vreason_agent._PUBLIC}
+
+
 def test_an_unknown_public_name_lists_the_known_ones() -> None:
     with pytest.raises(AttributeError, match="ChatVReason"):
         _ = vreason_agent.no_such_name
