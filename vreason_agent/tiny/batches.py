@@ -67,8 +67,13 @@ def token_row(tokenizer: Tokenizer, lesson: Lesson, *, is_blind: bool) -> TokenR
     weights += [answer_weight] * len(answer) + [0.3] * len(end)
     stop = len(ids) - len(end)
     return TokenRow(
-        ids, rope_positions(ids, tokenizer.token_to_id("<|video_pad|>")), weights, slice(stop - len(answer), stop)
+        ids, rope_positions(ids, token_id(tokenizer, "<|video_pad|>")), weights, slice(stop - len(answer), stop)
     )
+
+
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """Number of a token that the vocabulary must hold."""
+    return int(tokenizer.get_vocab()[token])
 
 
 def rope_positions(ids: Sequence[int], video_pad: int) -> NDArray[np.int64]:

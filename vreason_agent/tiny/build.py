@@ -48,7 +48,7 @@ MICRO = Size(32, 1, 1, 1, 32, 32, 1, 1, 32)  # for tests of the training loop
 
 def make_config(tokenizer: PreTrainedTokenizerFast, size: Size = TINY) -> Qwen2_5_VLConfig:
     """The transformers config of the model for this tokenizer."""
-    ids = tokenizer.convert_tokens_to_ids
+    ids: Any = tokenizer.convert_tokens_to_ids
     text: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": size.hidden,
@@ -94,7 +94,8 @@ def make_config(tokenizer: PreTrainedTokenizerFast, size: Size = TINY) -> Qwen2_
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer stored in a folder."""
-    return PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder)
+    return tokenizer
 
 
 def build_model(
@@ -102,7 +103,9 @@ def build_model(
 ) -> Qwen2_5_VLForConditionalGeneration:
     """A model with fresh float32 weights."""
     torch.manual_seed(seed)
-    return Qwen2_5_VLForConditionalGeneration(make_config(tokenizer, size)).float()
+    model: Any = Qwen2_5_VLForConditionalGeneration(make_config(tokenizer, size))
+    fresh: Qwen2_5_VLForConditionalGeneration = model.float()
+    return fresh
 
 
 def save_folder(model: Qwen2_5_VLForConditionalGeneration, folder: Path) -> None:
@@ -110,11 +113,11 @@ def save_folder(model: Qwen2_5_VLForConditionalGeneration, folder: Path) -> None
     fresh = folder.with_name(folder.name + f".new{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    config = model.config
+    config: Any = model.config
     state = {k: v.detach().to(torch.bfloat16) for k, v in model.state_dict().items()}
-    copy = Qwen2_5_VLForConditionalGeneration(config).to(torch.bfloat16)
-    copy.load_state_dict(state)
-    copy.generation_config = GenerationConfig(
+    copy: Any = Qwen2_5_VLForConditionalGeneration(config)
+    copy.to(torch.bfloat16).load_state_dict(state)
+    copy.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False,
         max_new_tokens=640,
         bos_token_id=config.text_config.bos_token_id,

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from vreason_agent.tiny.batches import Batch, collate, token_row
+from vreason_agent.tiny.batches import Batch, collate, token_id, token_row
 from vreason_agent.tiny.lessons import Lesson, lesson_images, make_lesson
 from vreason_agent.tiny.pairs import FAST_CODECS
 from vreason_agent.tiny.pixels import shrink
@@ -96,7 +96,7 @@ def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") ->
         )
     rows = [token_row(tokenizer, lesson, is_blind=plan.is_blind) for lesson in lessons]
     frames = None if plan.is_blind else np.concatenate([_frames(lesson, rng, folder) for lesson in lessons])
-    return collate(rows, [lesson.question.kind for lesson in lessons], frames, tokenizer.token_to_id("<|endoftext|>"))
+    return collate(rows, [lesson.question.kind for lesson in lessons], frames, token_id(tokenizer, "<|endoftext|>"))
 
 
 def _frames(lesson: Lesson, rng: np.random.Generator, folder: str) -> NDArray[np.uint8]:
@@ -109,7 +109,14 @@ def _frames(lesson: Lesson, rng: np.random.Generator, folder: str) -> NDArray[np
 
 
 def feed(
-    queue: mp.Queue, tokenizer_json: str, *, start: int, num_steps: int, seed: int, batch_tokens: int, folder: str
+    queue: mp.Queue[Batch],
+    tokenizer_json: str,
+    *,
+    start: int,
+    num_steps: int,
+    seed: int,
+    batch_tokens: int,
+    folder: str,
 ) -> None:
     """Body of the worker process: put every batch from `start` on into the queue, in order."""
     cv2.setNumThreads(0)

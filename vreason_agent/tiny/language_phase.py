@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
+from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from vreason_agent.tiny.batches import Batch
@@ -29,7 +29,7 @@ from vreason_agent.tiny.pixels import patchify, see_pairs
 def embed_batch(model: Qwen2_5_VLForConditionalGeneration, batch: Batch) -> Tensor:
     """Input embeddings `(b, s, hidden)`, the video pads filled with what the frozen tower sees."""
     ids = torch.from_numpy(batch.ids)
-    embeds = model.model.language_model.embed_tokens(ids)
+    embeds: Tensor = model.model.language_model.embed_tokens(ids)
     if batch.frames is None:
         return embeds
     with torch.no_grad():
@@ -104,7 +104,7 @@ def train_language(
     if is_compiled:
         for layer in language.layers:
             layer.forward = torch.compile(layer.forward, dynamic=True)
-    queue: mp.Queue = mp.Queue(8)
+    queue: mp.Queue[Any] = mp.Queue(8)
     worker = mp.Process(
         target=feed,
         args=(queue, tokenizer_json),
@@ -132,7 +132,7 @@ def train_language(
                 group["lr"] = learning_rate * schedule(step, num_steps, warmup=60, decay_share=0.35)
         with torch.autocast("cpu", torch.bfloat16):
             loss, each, right = batch_loss(model, batch)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(language.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()

@@ -5,10 +5,12 @@ The steps are those of `vreason_agent.model.preprocess`. Knows no question and n
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from vreason_agent.model import preprocess
@@ -31,7 +33,7 @@ def patchify(frames: Tensor) -> Tensor:
     return patches.view(len(frames), -1, SETTINGS.patch_dim)
 
 
-def see_pairs(visual: nn.Module, patches: Tensor) -> Tensor:
+def see_pairs(visual: Any, patches: Tensor) -> Tensor:
     """Run the vision tower on all pairs: `(num_pairs, num_patches, patch_dim)` to `(num_pairs, num_tokens, hidden)`.
 
     Equal to the tower's own forward, which loops over the pairs; all its blocks attend in full.
@@ -39,7 +41,7 @@ def see_pairs(visual: nn.Module, patches: Tensor) -> Tensor:
     from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 
     num_pairs, num_patches, _ = patches.shape
-    embed: nn.Conv3d = visual.patch_embed.proj
+    embed = visual.patch_embed.proj
     hidden = functional.linear(patches.to(embed.weight.dtype), embed.weight.flatten(1))
     cos, sin = visual.rotary_pos_emb(hidden, _patch_positions())
     for block in visual.blocks:
@@ -54,7 +56,7 @@ def see_pairs(visual: nn.Module, patches: Tensor) -> Tensor:
         )
         hidden = hidden + attention.proj(mixed.transpose(1, 2).reshape(num_pairs, num_patches, -1))
         hidden = hidden + block.mlp(block.norm2(hidden))
-    merged = visual.merger(hidden)
+    merged: Tensor = visual.merger(hidden)
     return merged.view(num_pairs, num_patches // MERGE**2, -1)
 
 

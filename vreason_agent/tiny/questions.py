@@ -178,7 +178,8 @@ def _count(
 def _blink(
     question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
 ) -> tuple[list[str], str | None]:
-    asked, was_on, lines = question.subject["asked"], False, []
+    asked, was_on = question.subject["asked"], False
+    lines: list[str] = []
     for views, label in zip(frames, labels, strict=True):
         is_on = any(view.name == asked for view in views)
         if is_on and not was_on:

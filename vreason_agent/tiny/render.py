@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,24 +46,19 @@ def _background(scene: Scene, frame_index: int) -> NDArray[np.uint8]:
     image[:] = scene.background
     if not scene.noise_px:
         return image
-    tile = _noise_tile(scene)
+    tile = _noise_tile(scene.noise_seed, scene.noise_px)
     rng = np.random.default_rng([scene.noise_seed, frame_index])
     top, left = rng.integers(0, CANVAS_PX // 2, 2)
     noise = tile[top : top + CANVAS_PX, left : left + CANVAS_PX]
-    return np.clip(image.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    noisy: NDArray[np.uint8] = np.clip(image.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    return noisy
 
 
-_TILES: dict[tuple[int, float], NDArray[np.int16]] = {}
-
-
-def _noise_tile(scene: Scene) -> NDArray[np.int16]:
-    key = (scene.noise_seed, scene.noise_px)
-    if key not in _TILES:
-        _TILES.clear()  # one scene is drawn at a time
-        size = CANVAS_PX + CANVAS_PX // 2
-        normal = np.random.default_rng(scene.noise_seed).standard_normal((size, size, 3), np.float32)
-        _TILES[key] = (normal * scene.noise_px).astype(np.int16)
-    return _TILES[key]
+@lru_cache(maxsize=2)  # a clip is drawn frame by frame
+def _noise_tile(noise_seed: int, noise_px: float) -> NDArray[np.int16]:
+    size = CANVAS_PX + CANVAS_PX // 2
+    normal = np.random.default_rng(noise_seed).standard_normal((size, size, 3), np.float32)
+    return (normal * noise_px).astype(np.int16)
 
 
 def _draw_shape(
@@ -112,12 +108,13 @@ def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *,
 
 def decode_all(path: str | os.PathLike[str]) -> list[NDArray[np.uint8]]:
     """Every frame of a file in RGB."""
-    capture, images = cv2.VideoCapture(str(path)), []
+    capture = cv2.VideoCapture(str(path))
+    images: list[NDArray[np.uint8]] = []
     while True:
         is_read, image = capture.read()
         if not is_read:
             break
-        images.append(np.ascontiguousarray(image[:, :, ::-1]))
+        images.append(np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8))
     capture.release()
     return images
 

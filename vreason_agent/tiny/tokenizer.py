@@ -100,7 +100,7 @@ def save_tokenizer(folder: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and chat_template.jinja as a published Qwen folder has them."""
     from transformers import PreTrainedTokenizerFast
 
-    fast = PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=build_tokenizer(),
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",

@@ -10,13 +10,14 @@ import json
 import multiprocessing as mp
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from vreason_agent.tiny.pairs import COLOR_IDS, SHAPE_IDS, Replay, random_pairs
 from vreason_agent.tiny.pixels import patchify, see_pairs
@@ -41,7 +42,7 @@ def cell_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return loss + 0.3 * functional.cross_entropy(own.flatten(0, 1), cells.flatten()), right.float().mean()
 
 
-def _feed(queue: mp.Queue, seed: int, folder: str) -> None:
+def _feed(queue: mp.Queue[Any], seed: int, folder: str) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     rng = np.random.default_rng([1, 77, seed])
@@ -74,7 +75,7 @@ def train_vision(
         heads.load_state_dict(state["heads"])
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
-    queue: mp.Queue = mp.Queue(64)
+    queue: mp.Queue[Any] = mp.Queue(64)
     worker = mp.Process(target=_feed, args=(queue, seed + start, folder), daemon=True)
     worker.start()
     replay, rng, fresh = Replay(capacity), np.random.default_rng([seed, start]), 0
@@ -93,7 +94,7 @@ def train_vision(
         with torch.autocast("cpu", torch.bfloat16):
             logits = heads(see_pairs(visual, patchify(torch.from_numpy(pairs.frames))))
         loss, right = cell_loss(logits.float(), labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
