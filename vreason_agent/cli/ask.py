@@ -150,7 +150,7 @@ def follow(
 
     ladder = Ladder(num_frames=rungs[0], max_frames=rungs[1])
     graph = build_video_qa_graph(chat_model, ladder=ladder, policy=policy(arguments.seed))
-    question: Any = {
+    question = {
         "video": arguments.video,
         "question": arguments.question,
         "options": arguments.option or [],
@@ -158,8 +158,9 @@ def follow(
         "stop_seconds": arguments.stop,
     }
     result: dict[str, Any] = {}
-    modes: Any = ["custom", "messages", "values"]
-    for mode, data in graph.stream(question, {"callbacks": [stop_at_next_token(stopped)]}, stream_mode=modes):
+    listener = {"callbacks": [stop_at_next_token(stopped)]}
+    stream: Any = graph.stream
+    for mode, data in stream(question, listener, stream_mode=["custom", "messages", "values"]):
         if mode == "values":
             result = data
         elif mode == "messages":
