@@ -33,8 +33,9 @@ def load_named_model(name: str) -> PreTrainedModel:
         pytest.skip(
             "the bundled weights are not in vreason_agent/tiny/weights: train them with vreason_agent.tiny.train"
         )
-    model: PreTrainedModel = Qwen2_5_VLForConditionalGeneration.from_pretrained(BUNDLED, dtype=torch.float32)
-    return model.eval()
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(BUNDLED, dtype=torch.float32)
+    model.eval()
+    return model
 
 
 @pytest.fixture(params=[*MODELS, "bundled"])

@@ -89,7 +89,8 @@ def _sign(config: VReasonConfig, entropies: list[float], signs: list[int | None]
 
 
 def _entropy(logits: torch.Tensor) -> torch.Tensor:
-    return torch.distributions.Categorical(logits=logits).entropy()
+    entropy: torch.Tensor = torch.distributions.Categorical(logits=logits).entropy()  # type: ignore[no-untyped-call]
+    return entropy
 
 
 def _extended(ids: torch.Tensor, inputs: dict[str, Any], token: int) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -117,7 +118,8 @@ def _heads(model: Any, name: str, hidden: torch.Tensor) -> torch.Tensor:
         projected = getattr(attention, f"{name}_proj")(layer.input_layernorm(hidden))
         heads = projected.unflatten(-1, (-1, attention.head_dim))
         norm = getattr(attention, f"{name}_norm", None)
-        return (heads if norm is None else norm(heads)).transpose(1, 2)
+        normed: torch.Tensor = heads if norm is None else norm(heads)
+        return normed.transpose(1, 2)
 
 
 def _rotated(heads: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:

@@ -136,9 +136,7 @@ def test_tokens_are_reported_as_they_come_and_a_row_can_be_stopped(
         return event.step == 12
 
     prompt = make_prompt(sharp_model)
-    result = decode(
-        sharp_model, **prompt.arguments, generation_config=greedy, on_token=watch, num_top_logprobs=3
-    )  # fmt: skip
+    result = decode(sharp_model, **prompt.arguments, generation_config=greedy, on_token=watch, num_top_logprobs=3)
     trace = result.traces[0]
     assert result.finish_reasons == ["cancelled"]
     assert [event.token_id for event in events] == result.sequences[0] == list(trace.token_ids)
@@ -146,6 +144,8 @@ def test_tokens_are_reported_as_they_come_and_a_row_can_be_stopped(
     assert [event.entropy for event in events] == list(trace.entropy)
     for event in events:
         assert len(event.top_logprobs) == 3
-        assert event.top_logprobs[0] == (event.token_id, pytest.approx(event.logprob))
+        best_id, best_logprob = event.top_logprobs[0]
+        assert best_id == event.token_id
+        assert best_logprob == pytest.approx(event.logprob)
         assert event.phase in ("exploration", "exploitation")
     assert result.top_logprobs[0] == [event.top_logprobs for event in events]

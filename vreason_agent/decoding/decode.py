@@ -82,6 +82,11 @@ def decode(
         prompt = _prompt(hf_model, input_ids, attention_mask, video_mask, position_ids)
         prepared = prepare_generation_config(hf_model, generation_config, prompt.input_ids)
         check_generation_config(prepared)
+        if prepared.prefill_chunk_size is not None:
+            raise ConfigError(
+                f"prefill_chunk_size={prepared.prefill_chunk_size!r} is not supported by decode; leave it out, or use "
+                "hf_model.generate(..., custom_generate=vreason_generate)"
+            )
         cache = check_cache(
             DynamicCache(config=hf_model.config.get_text_config(decoder=True))
             if past_key_values is None

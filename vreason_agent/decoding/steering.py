@@ -21,6 +21,7 @@ from vreason_agent.decoding.controller import ValueCacheController
 from vreason_agent.decoding.entropy import distribution
 from vreason_agent.decoding.last_layer import LastLayer
 from vreason_agent.decoding.switch import Switch
+from vreason_agent.errors import GenerationError
 
 
 class Unsteered:
@@ -156,6 +157,11 @@ class Steering(Unsteered):
 
     def _descend(self, switches: Mapping[int, Switch], entropy: torch.Tensor) -> None:
         """Take one optimizer step down each row's loss, sign times entropy."""
+        if not entropy.requires_grad:
+            raise GenerationError(
+                "the model's forward pass dropped the gradient between its last cache layer and its logits; load it "
+                "without compilation and without offloading, or decode with VReasonConfig(schedule='off')"
+            )
         signs = [switches[row].loss_sign if row in switches else 0.0 for row in range(len(self.controllers))]
         leaves = [leaf for row in switches if (leaf := self._layer.leaves[row]) is not None]
         gradients = torch.autograd.grad(entropy, leaves, grad_outputs=entropy.new_tensor(signs))
