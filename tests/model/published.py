@@ -223,6 +223,8 @@ def random_weights(config: dict[str, Any], seed: int) -> dict[str, torch.Tensor]
     state = hf_model.state_dict()
     if config["tie_word_embeddings"]:
         state.pop("lm_head.weight", None)
+    for token in ("<|im_end|>", "<|endoftext|>"):  # a tied row of zeros has logit 0: greedy answers go on
+        state["model.language_model.embed_tokens.weight"][IDS[token]] = 0
     published = {_published_name(name, config["model_type"]): tensor.contiguous() for name, tensor in state.items()}
     return published
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.reference_frames import CASES, Case, make_frames, sample_indices, settings_of
@@ -101,7 +101,9 @@ def test_a_resized_frame_has_whole_tokens_within_the_budget(
     assert new_height % factor == new_width % factor == 0
     is_shrunk = round(height / factor) * round(width / factor) * factor**2 > high_px
     is_one_token_wide = factor in (new_height, new_width)
-    assert new_height * new_width >= low_px or is_shrunk  # shrinking rounds down, below a smallest size near the largest
+    assert (
+        new_height * new_width >= low_px or is_shrunk
+    )  # shrinking rounds down, below a smallest size near the largest
     assert new_height * new_width <= high_px or is_one_token_wide or not is_shrunk
 
 

@@ -12,7 +12,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
+
+from vreason_agent.errors import ConfigError
 
 __all__ = ["AnswerParser", "ParsedAnswer", "QuestionPrompt", "parse_answer", "plain_prompt", "reasoning_prompt"]
 
@@ -50,14 +52,23 @@ class ParsedAnswer:
     answer_span: tuple[int, int] | None
 
 
+class _Found(NamedTuple):
+    """Where an answer stands: `mark` is where what announces it begins."""
+
+    mark: int
+    start: int
+    stop: int
+
+
 def reasoning_prompt(question: str, options: Sequence[str] = ()) -> str:
-    """The default for published models: think first, then answer; options under letters."""
-    lines = [question]
-    if options:
-        lines += [
-            "Options:",
-            *(f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False)),
-        ]
+    """The default for published models: think first, then answer; options under letters.
+
+    Raises:
+        ConfigError: more options than letters.
+    """
+    _check_options(options)
+    lines = [question, *(["Options:"] if options else [])]
+    lines += [f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False)]
     form = "the letter of the one best option" if options else "a short answer, a word or a number where that suffices"
     lines += [
         "",
@@ -81,88 +92,105 @@ def parse_answer(text: str, options: Sequence[str] = ()) -> ParsedAnswer:
 
     Args:
         text: what the model wrote, special tokens removed.
-        options: the texts to choose from; empty for an open question.
+        options: the texts to choose from, at most 26; empty for an open question.
+
+    Raises:
+        ConfigError: more options than letters.
     """
-    think_stop = text.rfind("</think>")
-    after = think_stop + len("</think>") if think_stop >= 0 else 0
-    is_thinking = think_stop < 0 and "<think>" in text
-    found = _tagged(text, after) or (None if is_thinking else _marked(text, after) or _bare(text, after))
-    reasoning = _reasoning(text, think_stop, found)
+    _check_options(options)
+    found = _find_answer(text)
+    reasoning = _reasoning(text, found)
     if found is None:
         return ParsedAnswer(reasoning, None, None, None)
-    answer = text[slice(*found)]
+    span = (found.start, found.stop)
+    answer = text[slice(*span)]
     if not options:
-        return ParsedAnswer(reasoning, answer, None, found)
+        return ParsedAnswer(reasoning, answer, None, span)
     index = _option_index(answer, options)
     if index is None:
         return ParsedAnswer(reasoning, None, None, None)
-    return ParsedAnswer(reasoning, options[index], ascii_uppercase[index], found)
+    return ParsedAnswer(reasoning, options[index], ascii_uppercase[index], span)
 
 
-def _reasoning(text: str, think_stop: int, found: tuple[int, int] | None) -> str:
+def _check_options(options: Sequence[str]) -> None:
+    if len(options) > len(ascii_uppercase):
+        raise ConfigError(f"{len(options)} options: there are letters for 26 only; give at most 26 options")
+
+
+def _find_answer(text: str) -> _Found | None:
+    think_stop = text.rfind("</think>")
+    after = think_stop + len("</think>") if think_stop >= 0 else 0
+    is_thinking = think_stop < 0 and "<think>" in text
+    tagged = _tagged(text, after)
+    if tagged is not None or is_thinking or "<answer>" in text[after:]:
+        return tagged
+    return _boxed(text, after) or _said(text, after) or _bare(text, after)
+
+
+def _reasoning(text: str, found: _Found | None) -> str:
+    think_stop = text.rfind("</think>")
     if think_stop >= 0:
-        return text[:think_stop].rpartition("<think>")[2].strip()
-    before = text if found is None else text[: found[0]]
-    before = before.partition("<think>")[2] if "<think>" in before else before if found else ""
-    return re.sub(r"<answer>\s*\Z", "", before).strip()
+        return text[:think_stop].partition("<think>")[2 if "<think>" in text[:think_stop] else 0].strip()
+    before = text if found is None else text[: found.mark]
+    if "<think>" in before:
+        return before.partition("<think>")[2].strip()
+    return before.strip() if found else ""
 
 
-def _tagged(text: str, start: int) -> tuple[int, int] | None:
+def _tagged(text: str, start: int) -> _Found | None:
     matches = [*_ANSWER.finditer(text, start)]
-    return _trimmed(text, *matches[-1].span(1)) if matches else None
+    return _trimmed(text, matches[-1].start(), *matches[-1].span(1)) if matches else None
 
 
-def _marked(text: str, start: int) -> tuple[int, int] | None:
-    at = text.rfind("\\boxed{", start)
-    if at >= 0:
-        begin = at + len("\\boxed{")
-        depth = 1
-        for position in range(begin, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[position], 0)
-            if depth == 0:
-                return _trimmed(text, begin, position)
-    said = [*_SAID.finditer(text, start)]
-    return _trimmed(text, *said[-1].span(1)) if said else None
+def _boxed(text: str, start: int) -> _Found | None:
+    mark = text.rfind("\\boxed{", start)
+    begin = mark + len("\\boxed{")
+    depth = 1
+    for stop in range(begin, len(text) if mark >= 0 else begin):
+        depth += {"{": 1, "}": -1}.get(text[stop], 0)
+        if depth == 0:
+            return _trimmed(text, mark, begin, stop)
+    return None
 
 
-def _bare(text: str, start: int) -> tuple[int, int] | None:
-    span = _trimmed(text, start, len(text))
-    if span is None or "\n" in text[slice(*span)] or span[1] - span[0] > MAX_BARE_ANSWER_CHARS:
+def _said(text: str, start: int) -> _Found | None:
+    matches = [*_SAID.finditer(text, start)]
+    return _trimmed(text, matches[-1].start(), *matches[-1].span(1)) if matches else None
+
+
+def _bare(text: str, start: int) -> _Found | None:
+    found = _trimmed(text, start, start, len(text))
+    if found is None or "\n" in text[found.start : found.stop] or found.stop - found.start > MAX_BARE_ANSWER_CHARS:
         return None
-    return span
+    return found
 
 
-def _trimmed(text: str, start: int, stop: int) -> tuple[int, int] | None:
+def _trimmed(text: str, mark: int, start: int, stop: int) -> _Found | None:
     """Leave white space and emphasis out; `None` if nothing is left."""
     inner = text[start:stop]
     left = len(inner) - len(inner.lstrip(" \t\r\n*"))
     right = len(inner.rstrip(" \t\r\n*"))
-    return (start + left, start + right) if left < right else None
+    return _Found(mark, start + left, start + right) if left < right else None
 
 
 def _option_index(answer: str, options: Sequence[str]) -> int | None:
     wanted, texts = _normal(answer), [_normal(option) for option in options]
     if wanted in texts:
         return texts.index(wanted)
-    letter = _letter_index(answer.strip(), texts)
-    if letter is not None:
-        return letter
+    match = _LETTER.fullmatch(answer) or _LETTER_AND_TEXT.fullmatch(answer)
+    if match and (match.re is _LETTER or _normal(match[2]) in texts):
+        return _lettered(match[1], _normal(match[2]), texts)
     named = [text for text in texts if text and re.search(rf"(?<!\w){re.escape(text)}(?!\w)", wanted)]
     longest = {text for text in named if not any(text != other and text in other for other in named)}
     return texts.index(longest.pop()) if len(longest) == 1 else None
 
 
-def _letter_index(answer: str, texts: Sequence[str]) -> int | None:
-    match = _LETTER.fullmatch(answer)
-    if match is None:
-        match = _LETTER_AND_TEXT.fullmatch(answer)
-        if match is None or _normal(match[2]) not in texts:
-            return None
-    index = ascii_uppercase.index(match[1].upper())
-    if index >= len(texts):
+def _lettered(letter: str, rest: str, texts: Sequence[str]) -> int | None:
+    """The option of a letter, unless the words beside it are another option's."""
+    index = ascii_uppercase.index(letter.upper())
+    if index >= len(texts) or (rest in texts and rest != texts[index]):
         return None
-    rest = _normal(match[2])
-    return None if rest in texts and texts.index(rest) != index else index
+    return index
 
 
 def _normal(text: str) -> str:
