@@ -13,7 +13,7 @@ from pathlib import Path
 from vreason_agent.cli.parser import text, whole_number
 from vreason_agent.errors import ConfigError
 
-DEFAULT_SEED = 0
+DEFAULT_SEED = 1
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,7 +25,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "the true answer. The last line printed is the command that asks the question.",
     )
     parser.add_argument("out", metavar="OUT", type=text, help="file to write, such as demo.mp4; replaced if it exists")
-    parser.add_argument("--seed", type=whole_number, default=DEFAULT_SEED, metavar="N", help="which clip (default: 0)")
+    parser.add_argument("--seed", type=whole_number, default=DEFAULT_SEED, metavar="N", help="which clip (default: 1)")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object: path, seed, question, options, answer, kind"
     )
