@@ -26,15 +26,12 @@ from vreason_agent.langchain_errors import as_langchain_errors
 from vreason_agent.looking import FrameDefaults
 from vreason_agent.messages import Conversation, read_messages
 from vreason_agent.model import (
-    Generation,
     GenerationRequest,
     SamplingParams,
-    TextPart,
-    Turn,
     VideoLanguageModel,
     load_model,
 )
-from vreason_agent.reply import PROVIDER, Reply
+from vreason_agent.reply import PROVIDER
 from vreason_agent.streaming import Stopper, aiterate, arun, iterate
 
 _FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}
@@ -240,14 +237,8 @@ class ChatVReason(BaseChatModel):
     def _job(self, messages: Sequence[BaseMessage]) -> Job:
         engine, conversation = self.engine, self._conversation(messages)
         request = GenerationRequest(conversation.turns, self._sampling(), self.vreason_config)
-
-        def make_reply(generation: Generation) -> Reply:
-            has_logprobs = bool(self.logprobs or self.top_logprobs)
-            return Reply(
-                engine, generation, conversation.looks, conversation.options, self.vreason_config, has_logprobs
-            )
-
-        return Job(engine, request, Stopper(self.timeout), make_reply, starts_in_reasoning=_starts_in_reasoning(engine))
+        has_logprobs = bool(self.logprobs or self.top_logprobs)
+        return Job(engine, request, conversation, Stopper(self.timeout), has_logprobs=has_logprobs)
 
     def _conversation(self, messages: Sequence[BaseMessage]) -> Conversation:
         defaults = FrameDefaults(self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds)
@@ -272,12 +263,6 @@ class ChatVReason(BaseChatModel):
 
 def _own_fields() -> list[str]:
     return [name for name in ChatVReason.model_fields if name not in BaseChatModel.model_fields]
-
-
-def _starts_in_reasoning(engine: VideoLanguageModel) -> bool:
-    """Tell whether the model's template itself opens `<think>`, as those of thinking-only models do."""
-    prompt = engine.encoder.encode([Turn("user", (TextPart("?"),))])
-    return str(engine.tokenizer.decode(prompt.input_ids[-8:])).rstrip().endswith("<think>")
 
 
 def _first_error(exc: ValidationError) -> str:

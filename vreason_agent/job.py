@@ -6,8 +6,8 @@ adding chunks adds numbers and joins texts. This module knows no thread and no m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -15,7 +15,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 
 from vreason_agent.errors import GenerationError
 from vreason_agent.langchain_errors import GenerationTimeoutError, PromptTooLongError
-from vreason_agent.model import Generation, GenerationRequest, StreamEvent, VideoLanguageModel
+from vreason_agent.messages import Conversation
+from vreason_agent.model import Generation, GenerationRequest, StreamEvent, TextPart, Turn, VideoLanguageModel
 from vreason_agent.reply import Reply
 from vreason_agent.splitting import OutputSplitter, Piece, split_output
 from vreason_agent.streaming import Item, OnToken, Stopper
@@ -28,20 +29,20 @@ class Job:
     Attributes:
         engine: Generates.
         request: What it continues.
+        conversation: Where the request came from: what was looked at, which options there were.
         stopper: Ends it early.
-        make_reply: Puts a finished generation together with what was asked.
-        starts_in_reasoning: Whether the prompt ends inside `<think>`.
+        has_logprobs: Whether log-probabilities are to be reported.
     """
 
     engine: VideoLanguageModel
     request: GenerationRequest
+    conversation: Conversation
     stopper: Stopper
-    make_reply: Callable[[Generation], Reply]
-    starts_in_reasoning: bool = False
-    _splitter: OutputSplitter = field(init=False)
+    has_logprobs: bool = False
 
     def __post_init__(self) -> None:
-        self._splitter = OutputSplitter(starts_in_reasoning=self.starts_in_reasoning)
+        self._starts_in_reasoning = _starts_in_reasoning(self.engine)
+        self._splitter = OutputSplitter(starts_in_reasoning=self._starts_in_reasoning)
 
     def run(self, on_token: OnToken) -> Generation:
         """Generate; `on_token` sees every token and may end it.
@@ -64,7 +65,7 @@ class Job:
             GenerationTimeoutError: If time ran out.
         """
         self._check_time(generation)
-        reasoning, content = split_output(generation.text, starts_in_reasoning=self.starts_in_reasoning)
+        reasoning, content = split_output(generation.text, starts_in_reasoning=self._starts_in_reasoning)
         extra = {"additional_kwargs": {"reasoning_content": reasoning}} if reasoning else {}
         message = AIMessage(content=content, **extra, **self._metadata(generation))
         return ChatResult(generations=[ChatGeneration(message=message)])
@@ -84,8 +85,9 @@ class Job:
         yield ChatGenerationChunk(message=last)
 
     def _metadata(self, generation: Generation) -> dict[str, Any]:
-        reply = self.make_reply(generation)
-        reasoning, _ = split_output(generation.text, starts_in_reasoning=self.starts_in_reasoning)
+        looks, options = self.conversation.looks, self.conversation.options
+        reply = Reply(self.engine, generation, looks, options, self.request.vreason, self.has_logprobs)
+        reasoning, _ = split_output(generation.text, starts_in_reasoning=self._starts_in_reasoning)
         return {"response_metadata": reply.response_metadata(), "usage_metadata": reply.usage_metadata(reasoning)}
 
     def _check_time(self, generation: Generation) -> None:
@@ -93,6 +95,12 @@ class Job:
             num_tokens, limit = len(generation.token_ids), self.stopper.timeout_seconds
             msg = f"timeout={limit:g} s passed after {num_tokens} tokens; raise timeout or lower max_tokens, num_frames"
             raise GenerationTimeoutError(msg)
+
+
+def _starts_in_reasoning(engine: VideoLanguageModel) -> bool:
+    """Tell whether the model's template itself opens `<think>`, as those of thinking-only models do."""
+    prompt = engine.encoder.encode([Turn("user", (TextPart("?"),))])
+    return str(engine.tokenizer.decode(prompt.input_ids[-8:])).rstrip().endswith("<think>")
 
 
 def _chunk(piece: Piece) -> ChatGenerationChunk:

