@@ -22,11 +22,21 @@ def test_every_schedule_changes_tokens(
     assert steered.sequences[0][:9] == off.sequences[0][:9]  # the first update, at step 8, acts from step 9 on
 
 
-def test_steering_changes_tokens_on_every_model(hf_model: PreTrainedModel, greedy: GenerationConfig) -> None:
+def test_steering_changes_entropies_on_every_model(hf_model: PreTrainedModel, greedy: GenerationConfig) -> None:
+    config = VReasonConfig(record_unsteered_entropy=True)
+    trace = decode(hf_model, **make_prompt(hf_model).arguments, config=config, generation_config=greedy).traces[0]
+    assert trace.unsteered_entropy is not None
+    assert trace.unsteered_entropy[:9] == trace.entropy[:9]
+    changes = [abs(base - own) for base, own in zip(trace.unsteered_entropy[9:], trace.entropy[9:], strict=True)]
+    assert max(changes) > 1e-3
+
+
+def test_strong_steering_changes_tokens_on_every_model(hf_model: PreTrainedModel, greedy: GenerationConfig) -> None:
+    strong = VReasonConfig(schedule="maximize", learning_rate=1.0, update_interval=1)
     arguments = [make_prompt(hf_model, seed=seed).arguments for seed in range(3)]
     off, steered = (
         [decode(hf_model, **inputs, config=config, generation_config=greedy).sequences for inputs in arguments]
-        for config in (VReasonConfig(schedule="off"), VReasonConfig())
+        for config in (VReasonConfig(schedule="off"), strong)
     )
     assert steered != off
 

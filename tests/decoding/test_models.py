@@ -164,7 +164,10 @@ def test_a_dropped_graph_is_refused(greedy: GenerationConfig) -> None:
         ({"position_ids": None}, "needs position_ids; compute them with hf_model.model.get_rope_index"),
         ({"position_ids": torch.zeros(3, 1, 2)}, r"its last two axes must be those of input_ids"),
         ({"generation_config": GenerationConfig()}, r"set GenerationConfig\(max_new_tokens=...\) to at least 1"),
-        ({"generation_config": GenerationConfig(max_new_tokens=0)}, "to at least 1"),
+        (
+            {"generation_config": GenerationConfig(max_length=5)},
+            "max_length=5 leave no token to generate after a prompt",
+        ),
         ({"generators": []}, "0 generators for 1 rows; give one torch.Generator per row"),
         (
             {"past_key_values": StaticCache(make_model().config, max_cache_len=64)},

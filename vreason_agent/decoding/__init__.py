@@ -8,8 +8,8 @@ from vreason_agent.decoding.config import Schedule, VReasonConfig
 from vreason_agent.decoding.decode import decode
 from vreason_agent.decoding.entropy import distribution, normalized_entropy
 from vreason_agent.decoding.generate import vreason_generate
-from vreason_agent.decoding.loop import DecodeResult, TokenEvent
 from vreason_agent.decoding.phase import Phase
+from vreason_agent.decoding.result import DecodeResult, TokenEvent
 from vreason_agent.decoding.switch import Switch
 from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
 

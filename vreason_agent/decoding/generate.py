@@ -15,8 +15,10 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.config import VReasonConfig
-from vreason_agent.decoding.decode import check_generation_config, pad_token_id
-from vreason_agent.decoding.loop import DecodeLoop, DecodeResult, LoopRules, OnToken, Prompt
+from vreason_agent.decoding.loop import DecodeLoop
+from vreason_agent.decoding.prompt import Prompt
+from vreason_agent.decoding.result import DecodeResult, OnToken
+from vreason_agent.decoding.rules import LoopRules, check_generation_config, pad_token_id
 from vreason_agent.decoding.sampling import TokenSampler
 from vreason_agent.decoding.stopping import StopRules
 from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace

@@ -7,7 +7,6 @@ model class: of the model only `hf_model(**inputs)`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -17,103 +16,13 @@ from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.entropy import Distribution, distribution
 from vreason_agent.decoding.lite import drop_video_tokens
 from vreason_agent.decoding.positions import NextPositions
+from vreason_agent.decoding.prompt import Prompt
+from vreason_agent.decoding.result import DecodeResult, TokenEvent
 from vreason_agent.decoding.row import Drawn, Row, TopLogprobs, Update, check_finite
-from vreason_agent.decoding.sampling import ProcessedScores, TokenSampler
+from vreason_agent.decoding.rules import LoopRules
+from vreason_agent.decoding.sampling import ProcessedScores
 from vreason_agent.decoding.steering import steer
-from vreason_agent.decoding.stopping import FinishReason, StopRules
 from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
-
-
-@dataclass(frozen=True)
-class TokenEvent:
-    """One generated token, as `on_token` sees it while the loop runs.
-
-    Attributes:
-        row: Row of the batch.
-        step: Number of the token in its row, from 0.
-        token_id: The token.
-        logprob: Natural logarithm of its raw probability.
-        entropy: Entropy of the raw distribution it was drawn from, nats.
-        phase: `exploration` or `exploitation`.
-        top_logprobs: The most likely tokens with their raw log-probabilities, best first; empty unless asked for.
-    """
-
-    row: int
-    step: int
-    token_id: int
-    logprob: float
-    entropy: float
-    phase: str
-    top_logprobs: TopLogprobs = ()
-
-
-OnToken = Callable[[TokenEvent], bool | None]
-
-
-@dataclass
-class DecodeResult:
-    """What a batch generated.
-
-    Attributes:
-        sequences: Per row, the new token ids without padding, end token included.
-        finish_reasons: Per row, `stop` (end token, stop string, a caller's criterion), `length` (token or time limit)
-            or `cancelled` (`on_token` returned True).
-        traces: Per row.
-        top_logprobs: Per row and token, the most likely tokens and their raw log-probabilities; empty unless asked for.
-        input_ids: `(batch, length)`, prompt and generated tokens, finished rows padded.
-        cache: The key-value cache with base values only, of the prompt and all generated tokens but the last.
-        scores: Per step, processed scores `(batch, vocab_size)`; `None` unless asked for.
-        logits: Per step, raw logits `(batch, vocab_size)`; `None` unless asked for.
-    """
-
-    sequences: list[list[int]]
-    finish_reasons: list[FinishReason]
-    traces: list[DecodingTrace]
-    top_logprobs: list[list[TopLogprobs]]
-    input_ids: torch.Tensor
-    cache: DynamicCache
-    scores: tuple[torch.Tensor, ...] | None = None
-    logits: tuple[torch.Tensor, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """The prompt of a batch, on the model's device.
-
-    Attributes:
-        input_ids: `(batch, length)`, left padded.
-        attention_mask: `(batch, length)` with 0 at padding; `None` without padding.
-        position_ids: `(batch, length)` or `(axes, batch, length)`, rope positions.
-        video_mask: `(batch, length)`, bool: video tokens.
-    """
-
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor | None
-    position_ids: torch.Tensor
-    video_mask: torch.Tensor
-
-
-@dataclass(frozen=True)
-class LoopRules:
-    """How tokens are chosen, watched and ended.
-
-    Attributes:
-        sampler: From logits to tokens.
-        stop: When a row ends.
-        pad_token_id: Fed and stored for rows that have ended.
-        on_token: Called with every token of every row; returning True ends the row with that token.
-        num_top_logprobs: Most likely tokens to report per token, at least 0.
-        keep_scores: Collect processed scores of every step; needs `vocab_size` floats per token.
-        keep_logits: Collect raw logits of every step.
-    """
-
-    sampler: TokenSampler
-    stop: StopRules
-    pad_token_id: int = 0
-    on_token: OnToken | None = None
-    num_top_logprobs: int = 0
-    keep_scores: bool = False
-    keep_logits: bool = False
 
 
 @dataclass
