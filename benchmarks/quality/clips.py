@@ -6,6 +6,7 @@ This module knows no model.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,8 +50,8 @@ def _ensure_clip(folder: Path, seed: int, split: Split, scene_set: SceneSet) -> 
     place = folder / f"{seed:06d}"
     facts = place / "clip.json"
     if not facts.is_file() or json.loads(facts.read_text(encoding="utf-8")).get("signature") != clip.signature:
-        place.mkdir(exist_ok=True)
-        facts.unlink(missing_ok=True)  # the JSON is written last: where it is, the clip is whole
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()  # the JSON is written last: where it is, the clip is whole
         write_clip(place / f"clip{ENDINGS[seed % len(ENDINGS)]}", clip)
     return [
         replace(

@@ -1,0 +1,70 @@
+"""The engine behind the figures gives what `ChatVReason` and the graph give, on the bundled model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.quality.bench import Bench
+from benchmarks.quality.engine import Engine, Setting
+from benchmarks.quality.verify import verify
+from vreason_agent.chat_model import ChatVReason
+from vreason_agent.decoding import VReasonConfig
+from vreason_agent.evaluation import hash_tokens
+from vreason_agent.graphs.policy import AcceptPolicy, Ladder
+from vreason_agent.messages import video_question
+
+pytestmark = pytest.mark.slow
+SHORT = Setting(num_frames=4, vreason=VReasonConfig(), max_new_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory) -> Bench:
+    return Bench(
+        data=tmp_path_factory.mktemp("clips"), out=tmp_path_factory.mktemp("out"), split="dev", num_questions=2
+    )
+
+
+def test_a_batch_gives_what_the_chat_model_gives_one_by_one(bench):
+    answers = bench.engine.answering(SHORT)(bench.questions)
+    chat_model = ChatVReason(model="tiny", vreason=SHORT.vreason, max_tokens=SHORT.max_new_tokens)
+    for question, answer in zip(bench.questions, answers, strict=True):
+        ask = video_question(question.video, question.question, options=question.options, num_frames=4, max_frames=4)
+        metadata = chat_model.invoke([ask]).response_metadata
+        confidence = metadata["confidence"]
+        assert answer.answer == confidence["answer"]["text"]
+        assert dict(answer.signals) == pytest.approx(confidence["signals"], abs=1e-4)
+        assert answer.details["timestamps_seconds"] == confidence["evidence"]["timestamps_seconds"]
+        assert answer.num_frames == 4
+
+
+def test_batched_ladder_equals_the_graph_on_the_model(bench):
+    text = verify(bench, AcceptPolicy(max_retries=0), Ladder(num_frames=4, max_frames=8), VReasonConfig())
+    assert text == "2 questions, graph against batched ladder: equal"
+
+
+def test_without_video_no_frame_is_read(bench):
+    blind = replace(SHORT, num_frames=0)
+    gone = [replace(question, video="/nowhere.mp4") for question in bench.questions]
+    answers = bench.engine.answering(blind)(gone)
+    assert [answer.num_frames for answer in answers] == [0, 0]
+    assert all(answer.details["num_updates"] == 0 for answer in answers)
+
+
+def test_fingerprint_follows_the_weights(bench):
+    before = bench.engine.fingerprint
+    assert Engine.load("tiny").fingerprint == before
+    weight = next(bench.engine.model.hf_model.parameters())
+    kept = weight.detach().clone()
+    try:
+        weight.data.flatten()[0] += 1.0
+        assert Engine.load("tiny").fingerprint != before
+    finally:
+        weight.data.copy_(kept)
+
+
+def test_token_hash_is_that_of_the_generated_tokens(bench):
+    (answer,) = bench.engine.answering(SHORT)(bench.questions[:1])
+    assert answer.token_hash != hash_tokens([])
+    assert answer.num_tokens <= 24
