@@ -104,14 +104,14 @@ def test_uneven_frames_are_pointed_out_in_the_prompt(qwen: VideoLanguageModel) -
 
 def test_a_template_that_refuses_the_turns_says_so(qwen: VideoLanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qwen.encoder, "_template", "{{ raise_exception('no tools') }}")
-    with pytest.raises(GenerationError, match="no tools.*Start with system or user and alternate"):
+    with pytest.raises(GenerationError, match=r"no tools.*Start with system or user and alternate"):
         qwen.encoder.encode((Turn("tool", (TextPart("x"),)),))
 
 
 def test_a_template_that_drops_a_part_is_found_out(qwen: VideoLanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qwen.encoder, "_template", "{{ messages[0]['content'] }}")
     turns = (Turn("user", (TextPart("a"),)), Turn("user", (TextPart("b"),)))
-    with pytest.raises(GenerationError, match="kept 1 of 2 parts .* check the roles"):
+    with pytest.raises(GenerationError, match=r"kept 1 of 2 parts .* check the roles"):
         qwen.encoder.encode(turns)
 
 
@@ -119,12 +119,12 @@ def test_a_template_with_too_many_places_is_found_out(
     qwen: VideoLanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qwen.encoder, "_template", "<|video_pad|>{{ messages[0]['content'] }}")
-    with pytest.raises(GenerationError, match="more places than there are parts .* pass the turns without pictures"):
+    with pytest.raises(GenerationError, match=r"more places than there are parts .* pass the turns without pictures"):
         qwen.encoder.encode((Turn("user", (TextPart("a"),)),))
 
 
 def test_no_turn_is_refused(qwen: VideoLanguageModel) -> None:
-    with pytest.raises(ConfigError, match="the last turn is missing: .* add the question as a user turn"):
+    with pytest.raises(ConfigError, match=r"the last turn is missing: .* add the question as a user turn"):
         qwen.encoder.encode(())
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import threading
+import warnings
 from collections import Counter
 from dataclasses import replace
 
@@ -21,9 +23,10 @@ from vreason_agent.model import (
     TextPart,
     Turn,
     VideoLanguageModel,
+    describe_model,
     load_model,
 )
-from vreason_agent.model.engine import generation_config
+from vreason_agent.model.engine import VideoTimeWarning, generation_config
 from vreason_agent.model.vision import preprocess_prompt, vision_inputs
 
 REQUESTS = [
@@ -32,6 +35,10 @@ REQUESTS = [
     ask("Which?", make_video(2, seed=3), seed=5, temperature=1.0),
     ask("Which?", make_video(2, seed=3), seed=6, temperature=1.0),
 ]
+
+
+ROUTES = {"qwen2_vl": "none", "qwen2_5_vl": "temporal positions", "qwen3_vl": "text"}
+pytestmark = pytest.mark.filterwarnings("ignore::vreason_agent.model.engine.VideoTimeWarning")
 
 
 def entropies(generation: Generation) -> np.ndarray:
@@ -147,15 +154,14 @@ def test_the_folders_sampling_rules_do_not_take_over(models: dict[str, VideoLang
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "processor"),
-    [("top_k", 1, 1), ("top_p", 1e-9, 1), ("min_p", 1.0, 1)],
+    ("field", "value"),
+    [("top_k", 1), ("top_p", 1e-9), ("min_p", 1.0)],
 )
-def test_each_limit_reaches_the_sampler(
-    field: str, value: float, processor: int, models: dict[str, VideoLanguageModel]
-) -> None:
+def test_each_limit_reaches_the_sampler(field: str, value: float, models: dict[str, VideoLanguageModel]) -> None:
     model = models["qwen2_5_vl"]
     greedy = model.generate([ask(max_new_tokens=10)])[0].token_ids
-    limited = model.generate([ask(max_new_tokens=10, temperature=1.0, seed=0, **{field: value})])[0].token_ids
+    sampling = SamplingParams(**{"max_new_tokens": 10, "temperature": 1.0, "seed": 0, field: value})  # type: ignore[arg-type]
+    limited = model.generate([replace(ask(), sampling=sampling)])[0].token_ids
     assert limited == greedy
 
 
@@ -298,7 +304,26 @@ def test_steering_reaches_the_video_tokens(model: VideoLanguageModel) -> None:
     [plain], [steered] = (model.generate([r]) for r in (request, replace(request, vreason=config)))
     assert steered.trace.steered
     assert steered.trace.num_updates > 0
-    assert not np.allclose(entropies(plain), entropies(steered)) or plain.token_ids != steered.token_ids
+    assert plain.token_ids != steered.token_ids or not np.allclose(entropies(plain), entropies(steered))
+
+
+def test_a_user_is_warned_where_time_is_lost(models: dict[str, VideoLanguageModel]) -> None:
+    dense = ask(video=make_video(16, step=0.1), max_new_tokens=1)
+    with pytest.warns(VideoTimeWarning, match="8 frame pairs share 3 temporal positions. Sample fewer frames"):
+        [answer] = models["qwen2_5_vl"].generate([dense])
+    assert "share 3 temporal positions" in answer.notes[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert models["qwen3_vl"].generate([ask(max_new_tokens=1)])[0].notes == ()
+
+
+def test_a_model_describes_itself_in_plain_data(model: VideoLanguageModel) -> None:
+    described = json.loads(json.dumps(describe_model(model)))
+    assert described["family"] == model.family.name
+    assert described["context_tokens"] == 1024
+    assert described["num_layers"] == 2
+    assert (described["video"]["min_tokens"], described["video"]["max_tokens"]) == (4, 8)
+    assert described["time_route"].startswith(ROUTES[model.family.name])
 
 
 def test_a_callers_pixel_budget_is_kept(models: dict[str, VideoLanguageModel]) -> None:
@@ -310,7 +335,8 @@ def test_a_callers_pixel_budget_is_kept(models: dict[str, VideoLanguageModel]) -
 
 
 def test_the_bundled_model_answers(bundled: VideoLanguageModel) -> None:
-    request = ask(bundled.question_prompt("What color is it?", ("red", "blue")), make_video(8), max_new_tokens=40)
+    question = bundled.question_prompt("What color is it?", ("red", "blue"))
+    request = ask(question, make_video(8, side=96), max_new_tokens=40)
     [answer] = bundled.generate([replace(request, vreason=ask(schedule="switching").vreason)])
     assert answer.token_ids
     assert answer.video_tokens == 4 * 9

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,9 +21,8 @@ def pairs(*starts: float, gap: float = 0.0) -> list[tuple[float, float]]:
 
 
 @pytest.fixture
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(family, "_families", {})
-    yield
 
 
 def test_qwen2_vl_shows_one_block_and_says_that_it_knows_no_time() -> None:
@@ -128,7 +126,7 @@ def test_a_new_architecture_can_be_registered(own_registry: None) -> None:
 
 def test_registering_something_else_says_what_a_family_needs(own_registry: None) -> None:
     with pytest.raises(ConfigError, match=r"subclass vreason_agent\.model\.families\.QwenVLFamily"):
-        register_family(SimpleNamespace(name="x"))  # type: ignore[arg-type]
+        register_family(SimpleNamespace(name="x"))
 
 
 def test_a_text_model_is_refused_as_such() -> None:

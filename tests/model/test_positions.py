@@ -17,6 +17,7 @@ from vreason_agent.model import ImagePart, PixelBudget, TextPart, Turn, VideoLan
 from vreason_agent.model.encoding import EncodedPrompt, PromptEncoder, VisionSpec
 from vreason_agent.model.positions import Span, mrope_positions, pad_left, temporal_steps
 
+pytestmark = pytest.mark.filterwarnings("ignore::vreason_agent.model.engine.VideoTimeWarning")
 RECORD = json.loads((Path(__file__).parent / "data" / "reference.json").read_text())
 IMAGE = ImagePart(make_frames(1, 70, 100)[0])
 CONTENTS: dict[str, tuple[Any, ...]] = {

@@ -101,9 +101,8 @@ def test_a_resized_frame_has_whole_tokens_within_the_budget(
     assert new_height % factor == new_width % factor == 0
     is_shrunk = round(height / factor) * round(width / factor) * factor**2 > high_px
     is_one_token_wide = factor in (new_height, new_width)
-    assert (
-        new_height * new_width >= low_px or is_shrunk
-    )  # shrinking rounds down, below a smallest size near the largest
+    # Shrinking rounds down, below a smallest size that lies close to the largest.
+    assert new_height * new_width >= low_px or is_shrunk
     assert new_height * new_width <= high_px or is_one_token_wide or not is_shrunk
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "VisionInput",
     "VisionSettings",
     "VisionUse",
+    "describe_model",
     "family_for",
     "load_model",
     "loaded_models",
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "doctor": "describe_model",
     "engine": "VideoLanguageModel",
     "family": "ModelFamily Segment VideoLayout family_for register_family registered_families",
     "parts": "Generation GenerationRequest ImagePart Part Role SamplingParams StreamEvent TextPart Turn VideoPart "
@@ -50,6 +52,7 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:
+    from vreason_agent.model.doctor import describe_model
     from vreason_agent.model.engine import VideoLanguageModel
     from vreason_agent.model.family import (
         ModelFamily,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -28,10 +29,14 @@ from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, parse_answ
 from vreason_agent.model.stream import TextStream
 from vreason_agent.model.vision import preprocess_prompt, vision_inputs
 
-__all__ = ["OnToken", "VideoLanguageModel"]
+__all__ = ["OnToken", "VideoLanguageModel", "VideoTimeWarning"]
 
 OnToken: TypeAlias = Callable[[StreamEvent], bool | None]
 """Called with every event of a stream; returning True ends that row."""
+
+
+class VideoTimeWarning(UserWarning):
+    """The model cannot tell some frames apart in time; the text is also in `Generation.notes`."""
 
 
 @dataclass(eq=False)
@@ -83,8 +88,13 @@ class VideoLanguageModel:
         Raises:
             GenerationError: a prompt leaves no room in the context, or decoding failed.
             ConfigError: a request is malformed.
+
+        Warns:
+            VideoTimeWarning: the model's family cannot tell some of the frames apart in time.
         """
         prompts = [self.encoder.encode(request.turns) for request in requests]
+        for note in dict.fromkeys(note for prompt in prompts for note in prompt.notes):
+            warnings.warn(note, VideoTimeWarning, stacklevel=2)
         limits = [
             self._max_new_tokens(prompt, request.sampling) for prompt, request in zip(prompts, requests, strict=True)
         ]

@@ -67,6 +67,7 @@ class ModelFamily(Protocol):
     Attributes:
         name: key in the registry: a `vreason_family` or `model_type` of `config.json`.
         architecture: class in `transformers` that loads the weights.
+        time_route: how the model learns when a frame was shown, in a few words.
         prompt_style: `reasoning` for models that must be told to think first, `plain` for those trained to.
     """
 
@@ -77,6 +78,10 @@ class ModelFamily(Protocol):
     @property
     def architecture(self) -> str:
         """Name of the class in `transformers`."""
+
+    @property
+    def time_route(self) -> str:
+        """How the model learns when a frame was shown."""
 
     @property
     def prompt_style(self) -> Literal["reasoning", "plain"]:
@@ -110,8 +115,9 @@ def register_family(family: ModelFamily, *, replace: bool = False) -> None:
     """
     if not isinstance(family, ModelFamily):
         raise ConfigError(
-            f"{family!r} is no ModelFamily: it needs name, architecture, prompt_style, vision_settings, video_budget, "
-            "image_budget and lay_out_video; subclass vreason_agent.model.families.QwenVLFamily to inherit most of them"
+            f"{family!r} is no ModelFamily: it needs name, architecture, time_route, prompt_style, vision_settings, "
+            "video_budget, image_budget and lay_out_video; to inherit most of them subclass "
+            "vreason_agent.model.families.QwenVLFamily"
         )
     if family.name in registered_families() and not replace:
         raise ConfigError(

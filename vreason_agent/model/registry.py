@@ -64,29 +64,19 @@ def load_model(
     name = default_model() if model is None else str(model)
     place = choose_device(device)
     folder = locate_model(name, revision=revision)
-    key = (
-        folder.resolve(),
-        revision,
-        place,
-        str(dtype),
-        attn_implementation or "sdpa",
-        pixel_budget,
-        question_prompt,
-        answer_parser,
-    )
+    settings: dict[str, Any] = {
+        "revision": revision,
+        "device": place,
+        "dtype": dtype,
+        "attn_implementation": attn_implementation,
+        "pixel_budget": pixel_budget,
+        "question_prompt": question_prompt,
+        "answer_parser": answer_parser,
+    }
+    key = (folder.resolve(), *settings.values())
     with _lock:
         if key not in _models:
-            _models[key] = build_model(
-                folder,
-                name=name,
-                revision=revision,
-                device=place,
-                dtype=dtype,
-                attn_implementation=attn_implementation,
-                pixel_budget=pixel_budget,
-                question_prompt=question_prompt,
-                answer_parser=answer_parser,
-            )
+            _models[key] = build_model(folder, name=name, **settings)
         return _models[key]
 
 

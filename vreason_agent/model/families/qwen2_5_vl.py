@@ -23,6 +23,7 @@ class Qwen25VL(QwenVLFamily):
 
     name = "qwen2_5_vl"
     architecture = "Qwen2_5_VLForConditionalGeneration"
+    time_route = "temporal positions, truncated to whole units of tokens_per_second, within evenly spaced segments"
 
     def lay_out_video(self, pairs: Sequence[PairTimes], config: Any) -> VideoLayout:
         """One segment per evenly spaced run of pairs, with a note where pairs share a temporal position."""

@@ -21,6 +21,7 @@ class Qwen25VLTimestamps(QwenVLFamily):
 
     name = "qwen2_5_vl_timestamps"
     architecture = "Qwen2_5_VLForConditionalGeneration"
+    time_route = "text: the time of each frame pair before its own vision block"
     prompt_style: Literal["reasoning", "plain"] = "plain"
 
     def video_budget(self, settings: VisionSettings, processor: Mapping[str, Any]) -> PixelBudget:

@@ -20,6 +20,7 @@ class Qwen2VL(QwenVLFamily):
 
     name = "qwen2_vl"
     architecture = "Qwen2VLForConditionalGeneration"
+    time_route = "none: the order of the frames only"
 
     def lay_out_video(self, pairs: Sequence[PairTimes], config: Any) -> VideoLayout:
         """One segment; a note where there is more than one pair."""

@@ -2,6 +2,10 @@
 
 The time of a pair, `<3.4 seconds>`, is the mean of its two frames' times. The video tokens are therefore no single
 span, and positions carry no time. Uneven spacing needs nothing special.
+
+The blocks follow each other without one around them, as in the processor that Qwen3-VL was released with. That of
+transformers 5.23 leaves the `<|vision_start|>` and `<|vision_end|>` of the chat template around them all: two tokens
+more.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ class Qwen3VL(QwenVLFamily):
 
     name = "qwen3_vl"
     architecture = "Qwen3VLForConditionalGeneration"
+    time_route = "text: the mean time of each frame pair before its own vision block"
 
     def lay_out_video(self, pairs: Sequence[PairTimes], config: Any) -> VideoLayout:
         """Alternate `<t seconds>` and single-pair segments."""

@@ -28,6 +28,7 @@ class QwenVLFamily:
 
     name: str = ""
     architecture: str = ""
+    time_route: str = "none: the order of the frames only"
     prompt_style: Literal["reasoning", "plain"] = "reasoning"
 
     def vision_settings(self, config: Any, processor: Mapping[str, Any]) -> VisionSettings:
