@@ -89,7 +89,7 @@ def _sign(config: VReasonConfig, entropies: list[float], signs: list[int | None]
 
 
 def _entropy(logits: torch.Tensor) -> torch.Tensor:
-    entropy: torch.Tensor = torch.distributions.Categorical(logits=logits).entropy()  # type: ignore[no-untyped-call]
+    entropy: torch.Tensor = torch.distributions.Categorical(logits=logits).entropy()
     return entropy
 
 

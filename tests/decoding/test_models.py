@@ -54,7 +54,7 @@ class Int8Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self.scale = float(linear.weight.abs().max()) / 127
+        self.scale = float(linear.weight.detach().abs().max()) / 127
         self.register_buffer("codes", (linear.weight.detach() / self.scale).round().to(torch.int8))
         self.bias = linear.bias
 
