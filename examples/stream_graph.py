@@ -38,7 +38,8 @@ def follow(video: str, question: str, options: list[str]) -> None:
     )
     asked: Any = {"video": video, "question": question, "options": options}
     result: dict[str, Any] = {}
-    for mode, data in graph.stream(asked, stream_mode=["custom", "messages", "values"]):
+    parts: Any = graph.stream(asked, stream_mode=["custom", "messages", "values"])
+    for mode, data in parts:
         if mode == "custom":
             tell(data)
         elif mode == "messages":
