@@ -79,7 +79,7 @@ def test_the_public_list_names_what_can_be_loaded_and_nothing_else() -> None:
 
 def test_an_unknown_public_name_lists_the_known_ones() -> None:
     with pytest.raises(AttributeError, match="ChatVReason"):
-        vreason_agent.__getattr__("no_such_name")  # type: ignore[attr-defined]
+        vreason_agent.__getattr__("no_such_name")
 
 
 def test_public_names_are_shown_by_dir() -> None:
