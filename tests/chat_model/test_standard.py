@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
@@ -63,9 +64,5 @@ class TestIntegration(Flags, ChatModelIntegrationTests):
 
     @pytest.fixture(autouse=True)
     def _pictures_from_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        import numpy as np
-        from PIL import Image
-
-        buffer = io.BytesIO()
-        Image.fromarray(np.full((84, 84, 3), 128, dtype=np.uint8)).save(buffer, "JPEG")
-        monkeypatch.setattr("httpx.get", lambda *_, **__: SimpleNamespace(content=buffer.getvalue()))
+        _, data = cv2.imencode(".jpg", np.full((84, 84, 3), 128, dtype=np.uint8))
+        monkeypatch.setattr("httpx.get", lambda *_, **__: SimpleNamespace(content=data.tobytes()))
