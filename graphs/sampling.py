@@ -32,6 +32,7 @@ def open_clip(path: str, *, start_seconds: float | None, stop_seconds: float | N
         length = "an unknown time" if duration is None else f"{duration:.2f} s"
         msg = f"start={start:g} s, stop={stop:g} s: not a part of {path!r}, which lasts {length}; use 0 <= start < stop"
         raise ConfigError(msg)
+    info.check_readable(stop)
     return Clip(
         path=path, kind=info.kind, start_seconds=start, stop_seconds=stop, num_frames=_frames_in(info, start, stop)
     )

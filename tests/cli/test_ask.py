@@ -259,22 +259,25 @@ def test_frames_that_the_clip_does_not_have_are_not_held_against_the_context(cli
     check_context(SimpleNamespace(engine=FiftyTokensPerFrame()), arguments, (4, 1024))
 
 
+BAD_FILES = ("empty.mp4", "text.mp4", "truncated.avi", "cut.avi", "no frames", "audio.mp4", "missing.mp4")
+
+
 def bad_files(folder: Path, clip: str) -> dict[str, str]:
     """Make one file or folder of each kind that cannot be asked about."""
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("this is no video\n" * 100)
     content = Path(clip).read_bytes()
     (folder / "truncated.avi").write_bytes(content[:300])
+    (folder / "cut.avi").write_bytes(content[: len(content) // 2])
     (folder / "no frames").mkdir()
     (folder / "no frames" / "notes.txt").write_text("nothing")
     wave = b"RIFF" + (36 + 8000).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
     wave += b"\1\0\1\0" + (8000).to_bytes(4, "little") + (8000).to_bytes(4, "little") + b"\1\0\x08\0"
     (folder / "audio.mp4").write_bytes(wave + b"data" + (8000).to_bytes(4, "little") + bytes(8000))
-    names = ("empty.mp4", "text.mp4", "truncated.avi", "no frames", "audio.mp4", "missing.mp4")
-    return {name: str(folder / name) for name in names}
+    return {name: str(folder / name) for name in BAD_FILES}
 
 
-@pytest.mark.parametrize("name", ["empty.mp4", "text.mp4", "truncated.avi", "no frames", "audio.mp4", "missing.mp4"])
+@pytest.mark.parametrize("name", BAD_FILES)
 def test_a_bad_file_is_one_line_that_names_it_and_exit_code_1(
     command: Command, clip: str, tmp_path: Path, name: str
 ) -> None:

@@ -128,6 +128,7 @@ def check_video(arguments: argparse.Namespace, progress: Progress) -> None:
 
     info = probe(arguments.video)
     progress.line(f"video: {describe(info)}")
+    info.check_readable(arguments.stop)
     duration = info.duration_seconds
     if duration is None and info.kind != "image" and arguments.stop is None:
         msg = f"{info.path!r} does not say how long it is; give the end of the part to look at, such as --stop 60"

@@ -46,6 +46,6 @@ def describe(info: VideoInfo) -> str:
         None if info.num_frames is None else f"{info.num_frames} frame{'s' * (info.num_frames != 1)}",
         None if info.video_fps is None else f"{info.video_fps:g} frames per second",
         info.codec,
-        None if info.is_constant_rate is not False else "rate not provably constant",
+        info.note,
     ]
     return f"{info.path}: {', '.join(fact for fact in facts if fact)}"
