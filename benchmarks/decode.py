@@ -3,8 +3,9 @@
 Run: python benchmarks/decode.py [--models bundled random] [--tokens 64] [--repeats 5] [--json PATH]
 Every mode decodes the same prompt in turn, `--repeats` times over; a mode's figure is its median, and ratios are taken
 within one run, because times on a shared machine are not comparable between runs. Time per token is the difference
-between a run of `--tokens` tokens and a run of one, so that reading the prompt is left out. Peak memory is that of the
-device (CUDA) or the resident set of this process (Linux), weights included.
+between a run of `--tokens` tokens and a run of one, so that reading the prompt is left out. Besides wall time there is
+this process's CPU time, which other processes disturb far less. Peak memory is that of the device (CUDA) or the
+resident set of this process (Linux), weights included.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -37,6 +38,14 @@ MODES: dict[str, VReasonConfig | None] = {
     "switching, lite": VReasonConfig(lite=True),
 }
 VISION_START, VISION_END, VIDEO = 3, 4, 7  # of the bundled model; the random one takes the same
+
+
+class Cost(NamedTuple):
+    """What one run took."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
 
 
 def main() -> None:
@@ -70,39 +79,38 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     model = model.eval().to(arguments.device)
     prompt = make_prompt(model, arguments.pairs)
     runs = {mode: runner(model, prompt, config) for mode, config in MODES.items()}
-    times: dict[str, list[float]] = {mode: [] for mode in MODES}
-    peaks: dict[str, list[int]] = {mode: [] for mode in MODES}
+    costs: dict[str, list[Cost]] = {mode: [] for mode in MODES}
     for repeat in range(arguments.repeats + 1):
         for mode, run in runs.items():
-            seconds, peak = timed(run, arguments.tokens, arguments.device)
+            cost = cost_per_token(run, arguments.tokens, arguments.device)
             if repeat > 0:  # the first round warms up
-                times[mode].append((seconds - timed(run, 1, arguments.device)[0]) / (arguments.tokens - 1))
-                peaks[mode].append(peak)
+                costs[mode].append(cost)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     num_video = int((prompt["input_ids"] == VIDEO).sum())
-    rows = [row(mode, times, peaks) for mode in MODES]
+    rows = [row(mode, costs) for mode in MODES]
     print(f"\n{name}: {num_parameters / 1e6:.1f} M parameters, {num_video} video tokens, {arguments.tokens} new tokens")
-    print(f"{'mode':24} {'ms/token':>9} {'min..max':>15} {'x generate':>11} {'peak MiB':>9} {'x generate':>11}")
+    heads = ("ms/token", "x generate", "CPU ms/token", "x generate", "peak MiB", "x generate")
+    print(f"{'mode':24}" + "".join(f"{head:>14}" for head in heads))
     for line in rows:
-        spread = f"{line['ms_per_token_min']:.2f}..{line['ms_per_token_max']:.2f}"
-        print(
-            f"{line['mode']:24} {line['ms_per_token']:9.2f} {spread:>15} {line['time_ratio']:11.3f} "
-            f"{line['peak_bytes'] / 2**20:9.0f} {line['memory_ratio']:11.3f}"
-        )
+        figures = [line["wall_ms_per_token"], line["wall_ratio"], line["cpu_ms_per_token"], line["cpu_ratio"]]
+        figures += [line["peak_bytes"] / 2**20, line["memory_ratio"]]
+        print(f"{line['mode']:24}" + "".join(f"{figure:14.3f}" for figure in figures))
     return {"model": name, "parameters": num_parameters, "video_tokens": num_video, "modes": rows}
 
 
-def row(mode: str, times: dict[str, list[float]], peaks: dict[str, list[int]]) -> dict[str, Any]:
-    # Each repeat is compared with the `generate` of the same round: load on the machine changes slowly.
-    ratios = [own / base for own, base in zip(times[mode], times["generate"], strict=True)]
+def row(mode: str, costs: dict[str, list[Cost]]) -> dict[str, Any]:
+    """Summarize a mode; each round is compared with the `generate` of the same round, as load changes slowly."""
+    own, base = costs[mode], costs["generate"]
+    peak = max(cost.peak_bytes for cost in own)
     return {
         "mode": mode,
-        "ms_per_token": 1e3 * statistics.median(times[mode]),
-        "ms_per_token_min": 1e3 * min(times[mode]),
-        "ms_per_token_max": 1e3 * max(times[mode]),
-        "time_ratio": statistics.median(ratios),
-        "peak_bytes": max(peaks[mode]),
-        "memory_ratio": max(peaks[mode]) / max(peaks["generate"]),
+        "wall_ms_per_token": 1e3 * statistics.median(cost.wall_seconds for cost in own),
+        "wall_ms_per_token_all": [1e3 * cost.wall_seconds for cost in own],
+        "wall_ratio": statistics.median(a.wall_seconds / b.wall_seconds for a, b in zip(own, base, strict=True)),
+        "cpu_ms_per_token": 1e3 * statistics.median(cost.cpu_seconds for cost in own),
+        "cpu_ratio": statistics.median(a.cpu_seconds / b.cpu_seconds for a, b in zip(own, base, strict=True)),
+        "peak_bytes": peak,
+        "memory_ratio": peak / max(cost.peak_bytes for cost in base),
     }
 
 
@@ -130,15 +138,23 @@ def runner(model: Any, prompt: dict[str, torch.Tensor], config: VReasonConfig | 
     return generate if config is None else ours
 
 
-def timed(run: Callable[[int], None], num_tokens: int, device: str) -> tuple[float, int]:
-    """Return wall seconds and peak bytes of one run."""
+def cost_per_token(run: Callable[[int], None], num_tokens: int, device: str) -> Cost:
+    """Return seconds per token, without the first, and the peak of the longer run."""
+    one, all_tokens = timed(run, 1, device), timed(run, num_tokens, device)
+    steps = num_tokens - 1
+    wall = (all_tokens.wall_seconds - one.wall_seconds) / steps
+    return Cost(wall, (all_tokens.cpu_seconds - one.cpu_seconds) / steps, all_tokens.peak_bytes)
+
+
+def timed(run: Callable[[int], None], num_tokens: int, device: str) -> Cost:
+    """Return what one run takes in total."""
     gc.collect()
     reset_peak(device)
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     run(num_tokens)
     if device.startswith("cuda"):
         torch.cuda.synchronize()
-    return time.perf_counter() - started, peak_bytes(device)
+    return Cost(time.perf_counter() - started, time.process_time() - cpu_started, peak_bytes(device))
 
 
 def reset_peak(device: str) -> None:

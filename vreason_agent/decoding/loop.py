@@ -176,8 +176,9 @@ class DecodeLoop:
     def _finish_step(self, step: int, current: _Step) -> None:
         """Draw the tokens, record them and end the rows that are done."""
         tokens = self._rules.sampler.draw(current.processed.scores)
-        running = torch.tensor([row.is_running for row in self._rows], device=tokens.device)
-        tokens = torch.where(running, tokens, self._rules.pad_token_id)
+        if not all(row.is_running for row in self._rows):
+            running = torch.tensor([row.is_running for row in self._rows], device=tokens.device)
+            tokens = torch.where(running, tokens, self._rules.pad_token_id)
         self._input_ids = torch.cat([self._input_ids, tokens.unsqueeze(1)], dim=1)
         if self._rules.keep_scores:
             self._scores.append(current.processed.scores)

@@ -61,8 +61,8 @@ class TokenSampler:
         self.has_grammar = any(is_grammar(processor) for processor in processors)
 
     def process(self, input_ids: torch.Tensor, logits: torch.Tensor) -> ProcessedScores:
-        """Run the processors on a copy of raw `logits` `(batch, vocab_size)` after `input_ids` `(batch, length)`."""
-        scores: Any = logits.detach().to(torch.float32, copy=True)
+        """Run the processors on a copy of raw `logits` `(batch, vocab_size)`, given `input_ids` `(batch, length)`."""
+        scores: Any = logits.detach().to(torch.float32, copy=bool(self._processors))
         if not self.has_grammar:
             ids: Any = input_ids
             return ProcessedScores(self._processors(ids, scores), [False] * len(logits))
