@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +15,9 @@ from vreason_agent.model import (
     VideoLanguageModel,
     VideoPart,
     load_model,
-    unload,
 )
 from vreason_agent.model.source import bundled_folder
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 
 
@@ -48,14 +44,6 @@ def bundled() -> VideoLanguageModel:
     if not (bundled_folder() / "model.safetensors").is_file():
         pytest.skip("the bundled weights are not in this checkout: python -m vreason_agent.tiny.train makes them")
     return load_model("tiny", device="cpu")
-
-
-@pytest.fixture
-def fresh_registry() -> Iterator[None]:
-    """Nothing loaded before, and nothing left behind."""
-    unload()
-    yield
-    unload()
 
 
 def make_video(num_frames: int = 4, *, side: int = 64, step: float = 0.5, seed: int = 0) -> VideoPart:

@@ -14,7 +14,8 @@ from tests.model.published import CHAT_TEMPLATE
 from tests.model.reference_conversations import CONVERSATIONS, FRAME_PIXELS
 from tests.model.reference_frames import make_frames
 from vreason_agent.model import ImagePart, PixelBudget, TextPart, Turn, VideoLanguageModel, VideoPart
-from vreason_agent.model.encoding import EncodedPrompt, PromptEncoder, VisionSpec
+from vreason_agent.model.draft import EncodedPrompt
+from vreason_agent.model.encoding import PromptEncoder, VisionSpec
 from vreason_agent.model.positions import Span, mrope_positions, pad_left, temporal_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore::vreason_agent.model.engine.VideoTimeWarning")

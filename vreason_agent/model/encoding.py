@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jinja2 import TemplateError
 
 from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError
+from vreason_agent.model.draft import EncodedPrompt, PromptDraft
 from vreason_agent.model.family import ModelFamily, PairTimes, Segment
 from vreason_agent.model.parts import ImagePart, Part, TextPart, Turn, VideoPart, VisionUse
-from vreason_agent.model.positions import Span, mrope_positions
+from vreason_agent.model.positions import Span
 from vreason_agent.model.preprocess import FrameFit, PixelBudget, VisionSettings, fit_frames
 
-__all__ = ["EncodedPrompt", "PromptEncoder", "VisionSpec"]
+__all__ = ["PromptEncoder", "VisionSpec"]
 
 _MARK = "\ue000{}\ue001"
 _MARKED = re.compile("\ue000(\\d+)\ue001")
@@ -35,38 +35,6 @@ class VisionSpec:
 
     settings: VisionSettings
     budget: PixelBudget
-
-
-@dataclass(frozen=True)
-class EncodedPrompt:
-    """A prompt as the model takes it, pixels not computed yet.
-
-    Attributes:
-        input_ids: int64 `(num_tokens,)`.
-        position_ids: int64 `(3, num_tokens)`: time, height, width.
-        video_mask: bool `(num_tokens,)`, true at video tokens.
-        videos: the video parts in the order of the prompt.
-        video_grids: grid (pairs, patch rows, patch columns) of every video segment, in the order of the prompt.
-        images: the image parts in the order of the prompt.
-        image_grids: the same for images.
-        uses: what each picture costs, in the order of the prompt.
-        notes: what the families' layouts say about time.
-    """
-
-    input_ids: torch.Tensor
-    position_ids: torch.Tensor
-    video_mask: torch.Tensor
-    videos: tuple[VideoPart, ...] = ()
-    video_grids: tuple[tuple[int, int, int], ...] = ()
-    images: tuple[ImagePart, ...] = ()
-    image_grids: tuple[tuple[int, int, int], ...] = ()
-    uses: tuple[VisionUse, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def num_tokens(self) -> int:
-        """Length of the prompt."""
-        return len(self.input_ids)
 
 
 class PromptEncoder:
@@ -116,7 +84,7 @@ class PromptEncoder:
         if not turns or turns[-1].role == "assistant":
             last = repr(turns[-1].role) if turns else "missing"
             raise ConfigError(f"the last turn is {last}: it must be user or tool; add the question as a user turn")
-        draft = _Draft(self._tokenizer)
+        draft = PromptDraft(self._tokenizer)
         for piece in self._pieces(turns):
             if isinstance(piece, VideoPart):
                 self._add_video(draft, piece)
@@ -185,7 +153,7 @@ class PromptEncoder:
                 "whose chat_template accepts video, for example Qwen/Qwen2.5-VL-3B-Instruct"
             )
 
-    def _add_video(self, draft: _Draft, part: VideoPart) -> None:
+    def _add_video(self, draft: PromptDraft, part: VideoPart) -> None:
         num_frames, height, width = part.images.shape[:3]
         fit = fit_frames(num_frames, height, width, self.video.settings, self.video.budget)
         pairs = _pair_times(part.timestamps_seconds, self.video.settings.temporal_patch_size)
@@ -200,7 +168,7 @@ class PromptEncoder:
         draft.uses.append(VisionUse("video", len(part.images), fit.height_px, fit.width_px, fit.num_tokens))
         draft.notes.extend(note for note in layout.notes if note not in draft.notes)
 
-    def _add_image(self, draft: _Draft, part: ImagePart) -> None:
+    def _add_image(self, draft: PromptDraft, part: ImagePart) -> None:
         height, width = part.image.shape[:2]
         fit = fit_frames(1, height, width, self.image.settings, self.image.budget)
         self._add_segment(draft, Segment(1), fit, self._image_id)
@@ -208,65 +176,12 @@ class PromptEncoder:
         draft.images.append(part)
         draft.uses.append(VisionUse("image", 1, fit.height_px, fit.width_px, fit.num_tokens))
 
-    def _add_segment(self, draft: _Draft, segment: Segment, fit: FrameFit, token_id: int) -> None:
+    def _add_segment(self, draft: PromptDraft, segment: Segment, fit: FrameFit, token_id: int) -> None:
         merge = self.video.settings.merge_size
         grid = (segment.num_pairs, fit.grid_thw[1] // merge, fit.grid_thw[2] // merge)
         draft.add_text(self._start)
         draft.add_vision(token_id, Span(grid[0] * grid[1] * grid[2], grid, segment.positions_per_pair))
         draft.add_text(self._end)
-
-
-@dataclass
-class _Draft:
-    """A prompt in the making: text is gathered and tokenized in one go up to the next picture."""
-
-    tokenizer: Any
-    ids: list[int] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
-    videos: list[VideoPart] = field(default_factory=list)
-    video_grids: list[tuple[int, int, int]] = field(default_factory=list)
-    images: list[ImagePart] = field(default_factory=list)
-    image_grids: list[tuple[int, int, int]] = field(default_factory=list)
-    uses: list[VisionUse] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    _text: str = ""
-
-    def add_text(self, text: str, *, is_plain: bool = False) -> None:
-        """Add text; plain text is tokenized by itself, names of special tokens in it staying text."""
-        if not is_plain:
-            self._text += text
-            return
-        self._flush()
-        self._extend(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
-
-    def add_vision(self, token_id: int, span: Span) -> None:
-        self._flush()
-        self.ids.extend([token_id] * span.num_tokens)
-        self.spans.append(span)
-
-    def finish(self, video_id: int) -> EncodedPrompt:
-        self._flush()
-        input_ids = torch.tensor(self.ids, dtype=torch.long)
-        return EncodedPrompt(
-            input_ids=input_ids,
-            position_ids=mrope_positions(self.spans),
-            video_mask=input_ids == video_id,
-            videos=tuple(self.videos),
-            video_grids=tuple(self.video_grids),
-            images=tuple(self.images),
-            image_grids=tuple(self.image_grids),
-            uses=tuple(self.uses),
-            notes=tuple(self.notes),
-        )
-
-    def _flush(self) -> None:
-        if self._text:
-            self._extend(self.tokenizer(self._text, add_special_tokens=False)["input_ids"])
-            self._text = ""
-
-    def _extend(self, ids: list[int]) -> None:
-        self.ids.extend(ids)
-        self.spans.append(Span(len(ids)))
 
 
 def _content(turn: Turn, texts: list[TextPart]) -> str | list[dict[str, str]]:

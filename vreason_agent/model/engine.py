@@ -21,7 +21,8 @@ from transformers import GenerationConfig
 
 from vreason_agent.decoding import DecodeResult, TokenEvent, VReasonConfig, decode
 from vreason_agent.errors import GenerationError
-from vreason_agent.model.encoding import EncodedPrompt, PromptEncoder
+from vreason_agent.model.draft import EncodedPrompt
+from vreason_agent.model.encoding import PromptEncoder
 from vreason_agent.model.family import ModelFamily
 from vreason_agent.model.parts import Generation, GenerationRequest, SamplingParams, StreamEvent, Turn
 from vreason_agent.model.positions import pad_left

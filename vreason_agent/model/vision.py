@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from vreason_agent.model.encoding import EncodedPrompt, PromptEncoder
+from vreason_agent.model.draft import EncodedPrompt
+from vreason_agent.model.encoding import PromptEncoder
 from vreason_agent.model.preprocess import preprocess_frames
 
 __all__ = ["Pixels", "VisionFeatures", "preprocess_prompt", "vision_inputs"]
