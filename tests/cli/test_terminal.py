@@ -17,6 +17,14 @@ def test_running_text_is_indented_and_ended_before_the_next_line(capsys: pytest.
     assert capsys.readouterr().err == "  0.0 red square\n  3.1 blue\nnext\n"
 
 
+def test_the_answer_begins_a_line_after_the_reasoning(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(quiet=False)
+    for channel, piece in (("reasoning", "red"), ("reasoning", " circle"), ("text", "cir"), ("text", "cle")):
+        progress.token(piece, channel=channel)
+    progress.end_tokens()
+    assert capsys.readouterr().err == "  red circle\n  circle\n"
+
+
 def test_control_characters_of_a_model_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     Progress(quiet=False).token("red\x1b[2J\x07 square\n")
     assert capsys.readouterr().err == "  red\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER} square\n  "

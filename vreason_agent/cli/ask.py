@@ -165,7 +165,8 @@ def follow(
         if mode == "values":
             result = data
         elif mode == "messages":
-            progress.token(spoken(data[0]))
+            for channel, piece in spoken(data[0]):
+                progress.token(piece, channel=channel)
         else:
             progress.line(told(data))
     return result
@@ -196,9 +197,10 @@ def stop_at_next_token(stopped: Event) -> BaseCallbackHandler:
     return StopAtNextToken()
 
 
-def spoken(message: Any) -> str:
-    """Return what a streamed piece of a message adds to the model's text, reasoning included."""
-    return "".join(block.get("text") or block.get("reasoning") or "" for block in message.content_blocks)
+def spoken(message: Any) -> list[tuple[str, str]]:
+    """Return what a streamed piece of a message adds to the model's reasoning and to its answer."""
+    blocks = [(block["type"], block) for block in message.content_blocks]
+    return [(kind, block[kind]) for kind, block in blocks if kind in ("reasoning", "text") and block.get(kind)]
 
 
 def told(event: dict[str, Any]) -> str:

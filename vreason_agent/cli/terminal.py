@@ -39,6 +39,7 @@ class Progress:
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
         self._in_tokens = False
+        self._channel = ""
 
     def line(self, text: str) -> None:
         """Print one line, after the running text if there is some."""
@@ -46,8 +47,11 @@ class Progress:
         if not self.quiet:
             print(printable(text), file=sys.stderr, flush=True)
 
-    def token(self, text: str) -> None:
-        """Append a piece of the model's text as it comes."""
+    def token(self, text: str, *, channel: str = "text") -> None:
+        """Append a piece of the model's text as it comes; another channel, such as reasoning, begins a line."""
+        if channel != self._channel:
+            self.end_tokens()
+            self._channel = channel
         if text and not self.quiet:
             indented = printable(text).replace("\n", "\n  ")
             print(indented if self._in_tokens else f"  {indented}", end="", file=sys.stderr, flush=True)
