@@ -19,11 +19,13 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, SkipValidation, ValidationError, model_validator
 
 from vreason_agent import __version__
+from vreason_agent.chat.job import Job
+from vreason_agent.chat.langchain_errors import as_langchain_errors
+from vreason_agent.chat.looking import FrameDefaults
+from vreason_agent.chat.reply import PROVIDER
+from vreason_agent.chat.streaming import Stopper, aiterate, arun, iterate
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError
-from vreason_agent.job import Job
-from vreason_agent.langchain_errors import as_langchain_errors
-from vreason_agent.looking import FrameDefaults
 from vreason_agent.messages import Conversation, read_messages
 from vreason_agent.model import (
     GenerationRequest,
@@ -31,8 +33,6 @@ from vreason_agent.model import (
     VideoLanguageModel,
     load_model,
 )
-from vreason_agent.reply import PROVIDER
-from vreason_agent.streaming import Stopper, aiterate, arun, iterate
 
 _FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}
 _NOT_IN_OUTPUT = {"api_key", "timeout", "max_retries", "streaming", "stream_usage"}

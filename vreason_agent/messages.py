@@ -13,9 +13,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from vreason_agent.chat.looking import FrameDefaults, Look, look_at
+from vreason_agent.chat.media import read_block
 from vreason_agent.errors import ConfigError
-from vreason_agent.looking import FrameDefaults, Look, look_at
-from vreason_agent.media import read_block
 from vreason_agent.model import Part, Role, TextPart, Turn
 from vreason_agent.question import video_question
 

@@ -14,13 +14,13 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage
 
+from vreason_agent.chat.looking import FrameDefaults
+from vreason_agent.chat.reply import Reply
 from vreason_agent.decoding import Phase, VReasonConfig
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.evaluation import Answer, AnswerBatch, Question, hash_tokens
-from vreason_agent.looking import FrameDefaults
 from vreason_agent.messages import Conversation, read_messages, video_question
 from vreason_agent.model import Generation, GenerationRequest, SamplingParams, VideoLanguageModel, load_model
-from vreason_agent.reply import Reply
 from vreason_agent.video import pairs_plan, probe
 
 

@@ -4,7 +4,7 @@ import pytest
 from langchain_core.exceptions import ModelError, ModelInvalidRequestError, ModelNotFoundError
 
 from vreason_agent import errors
-from vreason_agent.langchain_errors import GenerationTimeoutError, as_langchain_errors, mixed_class
+from vreason_agent.chat.langchain_errors import GenerationTimeoutError, as_langchain_errors, mixed_class
 
 OURS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.VReasonError)]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from vreason_agent.chat.media import local_path, read_block
 from vreason_agent.errors import ConfigError
-from vreason_agent.media import local_path, read_block
 
 DATA = base64.b64encode(b"bytes").decode()
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
+from vreason_agent.chat.looking import FrameDefaults
 from vreason_agent.errors import ConfigError
-from vreason_agent.looking import FrameDefaults
 from vreason_agent.messages import Conversation, read_messages, video_question
 from vreason_agent.model import ImagePart, TextPart, VideoPart
 from vreason_agent.question import question_text

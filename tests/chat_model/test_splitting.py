@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vreason_agent.splitting import OutputSplitter, split_output
+from vreason_agent.chat.splitting import OutputSplitter, split_output
 
 PIECES = st.lists(
     st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "<", ">", "a", " ", "\n", "</", "é"])

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.chat_model.fakes import SETTLED, FakeEngine, join_generations
+from vreason_agent.chat.streaming import OnToken, Stopper, aiterate, arun, iterate
 from vreason_agent.model import Generation, GenerationRequest, StreamEvent, TextPart, Turn
-from vreason_agent.streaming import OnToken, Stopper, aiterate, arun, iterate
 
 REQUEST = GenerationRequest((Turn("user", (TextPart("?"),)),))
 

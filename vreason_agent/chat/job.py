@@ -13,13 +13,13 @@ from typing import Any
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from vreason_agent.chat.langchain_errors import GenerationTimeoutError, PromptTooLongError
+from vreason_agent.chat.reply import Reply
+from vreason_agent.chat.splitting import OutputSplitter, Piece, split_output
+from vreason_agent.chat.streaming import Item, OnToken, Stopper
 from vreason_agent.errors import GenerationError
-from vreason_agent.langchain_errors import GenerationTimeoutError, PromptTooLongError
 from vreason_agent.messages import Conversation
 from vreason_agent.model import Generation, GenerationRequest, StreamEvent, TextPart, Turn, VideoLanguageModel
-from vreason_agent.reply import Reply
-from vreason_agent.splitting import OutputSplitter, Piece, split_output
-from vreason_agent.streaming import Item, OnToken, Stopper
 
 
 @dataclass

@@ -13,9 +13,9 @@ from typing import Any
 
 from langchain_core.messages.ai import OutputTokenDetails, UsageMetadata
 
+from vreason_agent.chat.looking import Look
 from vreason_agent.confidence import Confidence, read_signals, token_span
 from vreason_agent.decoding import VReasonConfig
-from vreason_agent.looking import Look
 from vreason_agent.model import Generation, VideoLanguageModel
 from vreason_agent.model.prompts import ParsedAnswer
 from vreason_agent.model.source import BUNDLED_NAME

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from vreason_agent.chat.media import Media
 from vreason_agent.errors import ConfigError, VideoError
-from vreason_agent.media import Media
 from vreason_agent.model import ImagePart, VideoPart
 from vreason_agent.video import VideoInfo, pairs_plan, probe, read_frames, read_image
 
