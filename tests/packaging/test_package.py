@@ -101,7 +101,7 @@ def test_changelog_entries_have_at_most_25_words() -> None:
 def test_every_dependency_has_its_reason_beside_it() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     project = PYPROJECT["project"]
-    requirements = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    requirements = [*project["dependencies"], *chain(*project.get("optional-dependencies", {}).values())]
     lines = [next(line for line in text.splitlines() if f'"{name}"' in line) for name in requirements]
     assert [line for line in lines if "#" not in line] == []
 
