@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -53,7 +54,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
 
 
 def test_the_chat_template_places_video_and_text(saved: PreTrainedTokenizerBase) -> None:
-    messages = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What?"}]}]
+    messages: Any = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What?"}]}]
     text = saved.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     assert (
         text == "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>What?<|im_end|>\n<|im_start|>assistant\n"
