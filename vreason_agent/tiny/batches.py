@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from vreason_agent.tiny.lessons import Lesson
 
 ANSWER_WEIGHT = 4.0
+DERIVATION_WEIGHT = 3.0
 GRID = 3
 TOKENS_PER_PAIR = GRID * GRID
 
@@ -63,7 +64,7 @@ def token_row(tokenizer: Tokenizer, lesson: Lesson, *, is_blind: bool) -> TokenR
     answer, end = encode(lesson.answer), encode("</answer><|im_end|>")
     ids = prompt + transcript + derivation + answer + end
     answer_weight = 1.0 if lesson.is_guess else ANSWER_WEIGHT
-    weights = [0.0] * len(prompt) + [0.0 if is_blind else 1.0] * len(transcript) + [1.0] * len(derivation)
+    weights = [0.0] * len(prompt) + [0.0 if is_blind else 1.0] * len(transcript) + [DERIVATION_WEIGHT] * len(derivation)
     weights += [answer_weight] * len(answer) + [0.3] * len(end)
     stop = len(ids) - len(end)
     return TokenRow(

@@ -60,7 +60,7 @@ def make_config(tokenizer: PreTrainedTokenizerFast, size: Size = TINY) -> Qwen2_
         "rms_norm_eps": 1e-6,
         "tie_word_embeddings": True,
         "initializer_range": 0.03,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 500.0, "mrope_section": [4, 6, 6]},
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e5, "mrope_section": [4, 6, 6]},
         "bos_token_id": ids("<|endoftext|>"),
         "eos_token_id": ids("<|im_end|>"),
         "pad_token_id": ids("<|endoftext|>"),

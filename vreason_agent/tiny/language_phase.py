@@ -129,7 +129,7 @@ def train_language(
             batch = queue.get()
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate * schedule(step, num_steps, warmup=60, decay_share=0.35)
+                group["lr"] = learning_rate * schedule(step, num_steps, warmup=60, decay_share=0.42)
         with torch.autocast("cpu", torch.bfloat16):
             loss, each, right = batch_loss(model, batch)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--language-steps", type=int, default=6000)
     parser.add_argument("--batch-tokens", type=int, default=6000)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--start-from", help="checkpoint whose weights a new language phase starts from")
     parser.add_argument("--out", default=str(WEIGHTS), help="folder that export writes")
     parser.add_argument(
         "--no-compile", action="store_true", help="skip torch.compile, which needs a C++ compiler and doubles the speed"
@@ -96,6 +97,8 @@ def _language(args: argparse.Namespace, run: Path) -> None:
     model = build_model(tokenizer, TINY, seed=args.seed)
     model.model.visual.load_state_dict(_state(run / "vision.pt", "vision")["visual"])
     even_out(model, seed=args.seed)
+    if args.start_from:
+        model.load_state_dict(_state(Path(args.start_from), "language")["model"])
     train_language(
         model,
         tokenizer.backend_tokenizer.to_str(),
