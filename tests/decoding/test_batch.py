@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ def run(model: PreTrainedModel, prompt: TinyPrompt, config: VReasonConfig, seeds
     ids=["next", "current", "random"],
 )
 def test_each_row_is_what_it_is_alone(hf_model: PreTrainedModel, fields: dict[str, Any]) -> None:
+    hf_model = deepcopy(hf_model).double()  # Adam's steps of a fixed size amplify the rounding of float32
     config = VReasonConfig(**fields)
     prompts = [make_prompt(hf_model, seed=i, num_pairs=p, num_text=6 + 2 * i) for i, p in enumerate((3, 2, 0))]
     together = run(hf_model, make_batch(hf_model, prompts), config, [5, 6, 7])
