@@ -9,7 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from vreason_agent.tiny.build import FAMILY, TOKENS_PER_PAIR, WEIGHTS
+from vreason_agent.tiny.build import FAMILY, TOKENS_PER_PAIR, WEIGHTS, build_model, load_tokenizer
+from vreason_agent.tiny.tokenizer import build_tokenizer
+from vreason_agent.tiny.train import start_weights
 
 FILES = {
     "config.json",
@@ -47,3 +49,15 @@ def test_one_pair_costs_nine_tokens() -> None:
     assert TOKENS_PER_PAIR == 9
     assert facts["patch_size"] * facts["merge_size"] == 28
     assert facts["min_pixels"] <= 84 * 84 <= facts["max_pixels"]
+
+
+def test_training_can_go_on_from_the_shipped_weights() -> None:
+    model = build_model(load_tokenizer(WEIGHTS))
+    missing, unexpected = model.load_state_dict(start_weights(WEIGHTS), strict=False)
+    assert not missing
+    assert not unexpected
+
+
+def test_the_shipped_tokenizer_is_the_one_that_training_builds() -> None:
+    shipped = load_tokenizer(WEIGHTS).backend_tokenizer
+    assert shipped.get_vocab() == build_tokenizer().get_vocab()

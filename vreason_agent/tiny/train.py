@@ -49,10 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--vision-steps", type=int, default=900)
-    parser.add_argument("--language-steps", type=int, default=6000)
+    parser.add_argument("--language-steps", type=int, default=4000)
     parser.add_argument("--batch-tokens", type=int, default=6000)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--start-from", help="checkpoint whose weights a new language phase starts from")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--start-from", help="weights folder or checkpoint that a new language phase starts from")
     parser.add_argument("--out", default=str(WEIGHTS), help="folder that export writes")
     parser.add_argument(
         "--no-compile", action="store_true", help="skip torch.compile, which needs a C++ compiler and doubles the speed"
@@ -95,10 +95,11 @@ def _vision(args: argparse.Namespace, run: Path) -> None:
 def _language(args: argparse.Namespace, run: Path) -> None:
     tokenizer = fresh_tokenizer()
     model = build_model(tokenizer, TINY, seed=args.seed)
-    model.model.visual.load_state_dict(_state(run / "vision.pt", "vision")["visual"])
-    even_out(model, seed=args.seed)
     if args.start_from:
-        model.load_state_dict(_state(Path(args.start_from), "language")["model"])
+        model.load_state_dict(start_weights(Path(args.start_from)))
+    else:
+        model.model.visual.load_state_dict(_state(run / "vision.pt", "vision")["visual"])
+        even_out(model, seed=args.seed)
     train_language(
         model,
         tokenizer.backend_tokenizer.to_str(),
@@ -110,6 +111,14 @@ def _language(args: argparse.Namespace, run: Path) -> None:
         log=run / "log.jsonl",
         is_compiled=not args.no_compile,
     )
+
+
+def start_weights(place: Path) -> dict[str, torch.Tensor]:
+    """Weights to start the language phase from: a folder as `export` writes it, or a checkpoint of that phase."""
+    if not place.is_dir():
+        return _state(place, "language")["model"]
+    shipped = Qwen2_5_VLForConditionalGeneration.from_pretrained(place, dtype=torch.float32)
+    return {name: tensor.clone() for name, tensor in shipped.state_dict().items()}
 
 
 def _export(args: argparse.Namespace, run: Path) -> None:
