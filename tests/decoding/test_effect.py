@@ -17,7 +17,8 @@ def test_every_schedule_changes_tokens(
 ) -> None:
     arguments = make_prompt(sharp_model).arguments
     off = decode(sharp_model, **arguments, config=VReasonConfig(schedule="off"), generation_config=greedy)
-    steered = decode(sharp_model, **arguments, config=VReasonConfig(schedule=schedule), generation_config=greedy)
+    config = VReasonConfig(schedule=schedule, learning_rate=0.2)
+    steered = decode(sharp_model, **arguments, config=config, generation_config=greedy)
     assert steered.sequences != off.sequences
     assert steered.sequences[0][:9] == off.sequences[0][:9]  # the first update, at step 8, acts from step 9 on
 

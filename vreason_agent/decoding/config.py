@@ -68,7 +68,7 @@ class VReasonConfig:
     peak_margin: float = 0.1
     update_interval: int = 2
     num_optim_steps: int = 1
-    learning_rate: float = 0.2
+    learning_rate: float = 0.05
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     reset_moments_on_switch: bool = True
