@@ -93,7 +93,7 @@ def reasons(results: Sequence[Result]) -> Counter[tuple[str, str]]:
 
 def without_numbers(reason: str) -> str:
     """Return a reason as it reads whatever its numbers and answers are."""
-    return re.sub(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", "#", re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", reason))
+    return re.sub(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", "#", re.sub(r"(?<!\w)'[^']*'|\"[^\"]*\"", "'...'", reason))
 
 
 def _grouped(active: Sequence[Climb], policy: AcceptPolicy) -> list[tuple[int, dict[str, Any], list[Climb]]]:

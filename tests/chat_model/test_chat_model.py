@@ -87,7 +87,7 @@ class TestAnswer:
             {"source": str(clip), "kind": "video", "num_frames": 4, "timestamps_seconds": [0.0, 0.25, 4.0, 4.25]}
         ]
         assert metadata["vreason"]["schedule"] == "switching"
-        assert metadata["vreason"]["config"]["learning_rate"] == 0.2
+        assert metadata["vreason"]["config"]["learning_rate"] == VReasonConfig().learning_rate
 
     def test_usage_counts_video_and_reasoning_tokens(self, engine: FakeEngine, clip: Path) -> None:
         usage = ChatVReason().invoke([video_question(clip, "?")]).usage_metadata

@@ -131,5 +131,6 @@ def test_reasons_are_counted_without_their_numbers(video):
 
 def test_without_numbers():
     assert (
-        without_numbers("drop -0.250 < 0.5; the answer 'red 2' and \"x\"") == "drop # < #; the answer '...' and '...'"
+        without_numbers("phase's drop -0.250 < 0.5; the answer 'red 2' and \"x\"")
+        == "phase's drop # < #; the answer '...' and '...'"
     )
