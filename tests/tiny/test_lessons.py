@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
 
-from vreason_agent.tiny.batches import GRID, prompt_text, rope_positions, token_row
+from vreason_agent.tiny.batches import CHANGE_WEIGHT, GRID, prompt_text, rope_positions, token_row
 from vreason_agent.tiny.build import MICRO, Size, build_model, load_tokenizer
-from vreason_agent.tiny.lessons import make_lesson, pair_frames
+from vreason_agent.tiny.lessons import make_lesson, pair_frames, scramble
 from vreason_agent.tiny.pixels import patchify, see_pairs
 from vreason_agent.tiny.questions import NOT_SHOWN
 from vreason_agent.tiny.scene import views_at
@@ -57,7 +57,7 @@ def test_the_target_is_what_the_frames_say_unless_it_tells_the_truth() -> None:
     missed = [
         c
         for c in (make_clip(s, "dev", kind="color") for s in range(60))
-        if make_lesson(c, 2).derivation.startswith("so\nno ")
+        if make_lesson(c, 2).derivation.startswith("so no ")
     ]
     assert missed
     for clip in missed:
@@ -75,6 +75,34 @@ def test_tokens_of_the_parts_are_tokens_of_the_whole(tokenizer: PreTrainedTokeni
         assert row.ids == tokenizer.encode(whole)
         assert tokenizer.decode(row.ids[row.answer]) == lesson.answer
         assert all(weight > 0.9 for weight in row.weights[row.answer])
+
+
+def test_lines_that_repeat_the_line_before_weigh_less(tokenizer: PreTrainedTokenizerFast) -> None:
+    lesson = make_lesson(make_clip(5, "dev", kind="after"), 16)
+    row = token_row(tokenizer.backend_tokenizer, lesson, is_blind=False)
+    shown = [line.partition(" ")[2] for line in lesson.lines]
+    repeats = [now == before for before, now in pairwise([None, *shown])]
+    starts = [
+        row.ids.index(tokenizer.encode(label)[0], row.ids.index(tokenizer.encode("<think>")[0]))
+        for label in lesson.pair_labels
+    ]
+    assert 0 < sum(repeats) < 15
+    assert [row.weights[i] for i in starts] == [1.0 if repeat else CHANGE_WEIGHT for repeat in repeats]
+
+
+def test_a_scrambled_lesson_reads_the_pairs_dealt_to_it_and_concludes_nothing(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    lessons = [make_lesson(make_clip(seed, "dev", kind="color"), 4) for seed in (0, 9)]
+    dealt = scramble(lessons, [4, 0, 7, 1, 2, 3, 5, 6])
+    assert dealt[0].pairs == (lessons[1].pairs[0], lessons[0].pairs[0], lessons[1].pairs[3], lessons[0].pairs[1])
+    for lesson in dealt:
+        row = token_row(tokenizer.backend_tokenizer, lesson, is_blind=False)
+        assert tokenizer.decode(row.ids).endswith("<think>" + lesson.transcript)
+        assert row.ids[row.answer] == []
+        for line, (first, second) in zip(lesson.lines, lesson.pairs, strict=True):
+            assert all(f"{view.name} {view.cell}" in line for view in first)
+            assert all(view.name in line for view in second)
 
 
 def test_positions_are_those_the_model_computes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vreason_agent.tiny.questions import NOT_SHOWN, Question, conclude
+from vreason_agent.tiny.questions import NOT_SHOWN, Question, conclude, tallies
 from vreason_agent.tiny.scene import View
 
 RED, BLUE = View("red", "circle", "W"), View("blue", "square", "E")
@@ -28,26 +28,26 @@ def question(topic: str, *options: str, **subject: str) -> Question:
             "right",
         ),
         (question("direction", asked="red circle"), [(RED,), (RED._replace(cell="NW"),)], ["red circle W to NW"], "up"),
-        (question("first"), [NOTHING, (BLUE,), (RED,)], ["1.0 blue square", "2.0 red circle"], "blue square"),
-        (question("last"), [(RED,), (BLUE,), (RED,)], ["0.0 red circle", "1.0 blue square"], "blue square"),
-        (question("count"), [(RED,), (RED, BLUE)], ["0.0 red circle 1", "1.0 blue square 2"], "2"),
+        (question("first"), [NOTHING, (BLUE,), (RED,)], ["1 blue square", "2 red circle"], "blue square"),
+        (question("last"), [(RED,), (BLUE,), (RED,)], ["1 red circle", "2 blue square"], "blue square"),
+        (question("count"), [(RED,), (RED, BLUE)], ["1 red circle", "2 blue square"], "2"),
         (
             question("blink", asked="red circle"),
             [(RED,), NOTHING, (RED,), (RED,)],
-            ["0.0 red circle 1", "2.0 red circle 2"],
+            ["red circle 1 2"],
             "2",
         ),
-        (question("after", asked="blue square"), [(BLUE,), (RED,)], ["blue square E", "1.0 no square"], "disappeared"),
+        (question("after", asked="blue square"), [(BLUE,), (RED,)], ["blue square E", "no square"], "disappeared"),
         (
             question("after", asked="blue square"),
             [(BLUE,), (BLUE._replace(cell="N"),)],
-            ["blue square E", "1.0 blue square N"],
+            ["blue square E", "blue square N"],
             "moved",
         ),
         (
             question("after", asked="blue square"),
             [(BLUE,), (View("red", "square", "E"),)],
-            ["blue square E", "1.0 red square"],
+            ["blue square E", "red square"],
             "changed color",
         ),
         (question("after", asked="blue square"), [(BLUE,), (BLUE,)], ["blue square E", "same"], "stayed"),
@@ -56,7 +56,7 @@ def question(topic: str, *options: str, **subject: str) -> Question:
 def test_frames_decide_the_answer(
     asked: Question, frames: list[tuple[View, ...]], lines: list[str], answer: str
 ) -> None:
-    said = conclude(asked, frames, [f"{i}.0" for i in range(len(frames))])
+    said = conclude(asked, frames)
     assert list(said.lines) == lines
     assert said.answer == answer
     assert not said.is_guess
@@ -64,11 +64,26 @@ def test_frames_decide_the_answer(
 
 @pytest.mark.parametrize("topic", ["color", "shape", "direction", "blink"])
 def test_what_no_frame_shows_is_not_shown(topic: str) -> None:
-    said = conclude(question(topic, asked="green cross"), [(RED,), (BLUE,)], ["0.0", "1.0"])
+    said = conclude(question(topic, asked="green cross"), [(RED,), (BLUE,)])
     assert said == (("no green cross",), NOT_SHOWN, True)
 
 
 def test_without_not_shown_among_the_options_the_first_is_guessed() -> None:
-    said = conclude(question("color", "blue", "red", asked="cross"), [(RED,)], ["0.0"])
+    said = conclude(question("color", "blue", "red", asked="cross"), [(RED,)])
     assert said.answer == "blue"
     assert said.is_guess
+
+
+@pytest.mark.parametrize(
+    ("asked", "numbers"),
+    [
+        (question("count"), [{"red circle": 1}, {}, {}, {"blue square": 2}]),
+        (question("blink", asked="red circle"), [{"red circle": 1}, {}, {"red circle": 2}, {}]),
+        (question("color", asked="square"), [{}, {}, {}, {"blue square": 1}]),
+        (question("after", asked="red circle"), [{"red circle": 1}, {}, {}, {}]),
+    ],
+)
+def test_what_the_question_is_about_is_numbered_as_it_comes_into_view(
+    asked: Question, numbers: list[dict[str, int]]
+) -> None:
+    assert tallies(asked, [(RED,), NOTHING, (RED,), (RED, BLUE)]) == numbers

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from vreason_agent.errors import ConfigError
 from vreason_agent.tiny import train
 from vreason_agent.tiny.build import MICRO, build_model
-from vreason_agent.tiny.curriculum import make_batch, plan_batch
+from vreason_agent.tiny.curriculum import BASICS, make_batch, plan_batch, progress_at
 from vreason_agent.tiny.language_phase import train_language
 from vreason_agent.tiny.pairs import Replay, random_pairs
 
@@ -58,6 +58,12 @@ def test_a_batch_depends_on_seed_and_number_alone(tokenizer: PreTrainedTokenizer
     first, second = (make_batch(plan, tokenizer.backend_tokenizer, folder=str(tmp_path)) for _ in range(2))
     assert np.array_equal(first.ids, second.ids)
     assert plan_batch(8, 0.9, seed=1, batch_tokens=600) != plan
+
+
+def test_a_run_from_weights_skips_the_short_clips() -> None:
+    assert progress_at(0, 100, skips_basics=False) == 0.0
+    assert progress_at(0, 100, skips_basics=True) == BASICS
+    assert progress_at(99, 100, skips_basics=True) < 1.0
 
 
 def test_mirrored_pairs_keep_their_labels() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from tokenizers import Tokenizer
 from vreason_agent.tiny.lessons import Lesson
 
 ANSWER_WEIGHT = 4.0
-DERIVATION_WEIGHT = 3.0
+DERIVATION_WEIGHT = 2.0
+CHANGE_WEIGHT = 3.0  # of a transcript line that does not repeat the line before
 GRID = 3
 TOKENS_PER_PAIR = GRID * GRID
 
@@ -59,17 +61,27 @@ def token_row(tokenizer: Tokenizer, lesson: Lesson, *, is_blind: bool) -> TokenR
         return list(tokenizer.encode(text).ids)
 
     prompt = encode(prompt_text(() if is_blind else lesson.pair_labels, lesson.question.text))
-    transcript = encode("<think>" + lesson.transcript)
-    derivation = encode(lesson.derivation + "</think><answer>")
-    answer, end = encode(lesson.answer), encode("</answer><|im_end|>")
-    ids = prompt + transcript + derivation + answer + end
-    answer_weight = 1.0 if lesson.is_guess else ANSWER_WEIGHT
-    weights = [0.0] * len(prompt) + [0.0 if is_blind else 1.0] * len(transcript) + [DERIVATION_WEIGHT] * len(derivation)
-    weights += [answer_weight] * len(answer) + [0.3] * len(end)
-    stop = len(ids) - len(end)
-    return TokenRow(
-        ids, rope_positions(ids, token_id(tokenizer, "<|video_pad|>")), weights, slice(stop - len(answer), stop)
-    )
+    parts = [(prompt, 0.0), (encode("<think>"), 0.0 if is_blind else 1.0)]
+    parts += [
+        (encode(line + "\n"), 0.0 if is_blind else weight)
+        for line, weight in zip(lesson.lines, _line_weights(lesson), strict=True)
+    ]
+    if lesson.answer:
+        parts += [
+            (encode(lesson.derivation + "</think><answer>"), DERIVATION_WEIGHT),
+            (encode(lesson.answer), 1.0 if lesson.is_guess else ANSWER_WEIGHT),
+            (encode("</answer><|im_end|>"), 0.3),
+        ]
+    ids = [token for tokens, _ in parts for token in tokens]
+    weights = [weight for tokens, weight in parts for _ in tokens]
+    stop = len(ids) - len(parts[-1][0])
+    answer = slice(stop - len(parts[-2][0]), stop) if lesson.answer else slice(0, 0)
+    return TokenRow(ids, rope_positions(ids, token_id(tokenizer, "<|video_pad|>")), weights, answer)
+
+
+def _line_weights(lesson: Lesson) -> list[float]:
+    shown = [line.partition(" ")[2] for line in lesson.lines]
+    return [1.0 if shown == before else CHANGE_WEIGHT for before, shown in pairwise([None, *shown])]
 
 
 def token_id(tokenizer: Tokenizer, token: str) -> int:

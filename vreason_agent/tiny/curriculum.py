@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from vreason_agent.tiny.batches import Batch, collate, token_id, token_row
-from vreason_agent.tiny.lessons import Lesson, lesson_images, make_lesson
+from vreason_agent.tiny.lessons import Lesson, lesson_images, make_lesson, scramble
 from vreason_agent.tiny.pairs import FAST_CODECS
 from vreason_agent.tiny.pixels import shrink
 from vreason_agent.tiny.questions import KINDS
@@ -28,21 +28,28 @@ SLOW_CODEC_SHARE = 0.03  # VP8 takes twenty times as long to write
 
 @dataclass(frozen=True)
 class Stage:
-    """Mix of batches up to a share of the run: chance of a blind one, of each number of pairs, of telling the truth."""
+    """Mix of batches up to a share of the run.
+
+    Chance of a blind one, of a scrambled one among the others, of each number of pairs, of telling the truth.
+    """
 
     until: float
     blind: float
+    scrambled: float
     pairs: dict[int, float]
-    truth: float
+    truth: float = 0.0
 
 
 STAGES = (
-    Stage(0.06, 0.2, {2: 0.5, 4: 0.5}, 0.0),
-    Stage(0.15, 0.2, {4: 0.5, 8: 0.5}, 0.0),
-    Stage(0.85, 0.35, {4: 0.1, 8: 0.25, 16: 0.65}, 0.0),
-    Stage(1.01, 0.3, {2: 0.06, 4: 0.12, 8: 0.25, 16: 0.57}, 0.5),
+    Stage(0.06, 0.2, 0.3, {2: 0.5, 4: 0.5}),
+    Stage(0.15, 0.2, 0.3, {4: 0.5, 8: 0.5}),
+    Stage(0.45, 0.15, 0.35, {8: 0.2, 16: 0.8}),
+    Stage(0.85, 0.2, 0.12, {4: 0.1, 8: 0.2, 16: 0.7}),
+    Stage(1.01, 0.2, 0.05, {2: 0.08, 4: 0.14, 8: 0.25, 16: 0.53}, truth=0.5),
 )
-KIND_WEIGHTS = {"blink": 1.4, "color": 1.3, "count": 1.1, "unanswerable": 1.1, "after": 1.6}
+BASICS = 0.15  # share of a run from nothing that goes to short clips; one that starts from weights skips it
+KIND_WEIGHTS = {"blink": 1.3, "color": 1.2, "unanswerable": 1.1, "after": 2.0}
+COUNTING_KINDS = ("first", "last", "count")  # their tallies would grow without end in a scrambled video
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,16 @@ class Plan:
     number: int
     seed: int
     is_blind: bool
+    is_scrambled: bool
     num_pairs: int
     rows: int
     truth: float
+
+
+def progress_at(number: int, num_steps: int, *, skips_basics: bool) -> float:
+    """Place of a batch in the curriculum, 0 to 1."""
+    first = BASICS if skips_basics else 0.0
+    return first + (1.0 - first) * number / num_steps
 
 
 def plan_batch(number: int, progress: float, *, seed: int, batch_tokens: int) -> Plan:
@@ -66,16 +80,18 @@ def plan_batch(number: int, progress: float, *, seed: int, batch_tokens: int) ->
     num_pairs = int(
         rng.choice((4, 8, 16, 16) if is_blind else sizes, p=None if is_blind else np.array(chances) / sum(chances))
     )
+    is_scrambled = not is_blind and bool(rng.random() < stage.scrambled)
     length = 60 + num_pairs * (8 if is_blind else 20)
-    return Plan(number, seed, is_blind, num_pairs, max(2, batch_tokens // length), stage.truth)
+    return Plan(number, seed, is_blind, is_scrambled, num_pairs, max(2, batch_tokens // length), stage.truth)
 
 
 def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") -> Batch:
     """Draw, encode, read back and tokenize the clips of one batch."""
     rng = np.random.default_rng([plan.seed, plan.number, 2])
-    weights = np.array([KIND_WEIGHTS.get(kind, 1.0) for kind in KINDS])
+    kinds = [kind for kind in KINDS if not (plan.is_scrambled and kind in COUNTING_KINDS)]
+    weights = np.array([KIND_WEIGHTS.get(kind, 1.0) for kind in kinds])
     lessons = []
-    for kind in rng.choice(KINDS, plan.rows, p=weights / weights.sum()):
+    for kind in rng.choice(kinds, plan.rows, p=weights / weights.sum()):
         clip = make_clip(int(rng.integers(1 << 40)), "train", kind=str(kind))
         lessons.append(
             make_lesson(
@@ -85,8 +101,11 @@ def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") ->
                 tells_truth=bool(rng.random() < plan.truth),
             )
         )
-    rows = [token_row(tokenizer, lesson, is_blind=plan.is_blind) for lesson in lessons]
     frames = None if plan.is_blind else np.concatenate([_frames(lesson, rng, folder) for lesson in lessons])
+    if plan.is_scrambled and frames is not None:
+        order = rng.permutation(len(frames))
+        frames, lessons = frames[order], scramble(lessons, order.tolist())
+    rows = [token_row(tokenizer, lesson, is_blind=plan.is_blind) for lesson in lessons]
     return collate(rows, [lesson.question.kind for lesson in lessons], frames, token_id(tokenizer, "<|endoftext|>"))
 
 
@@ -107,6 +126,7 @@ def feed(
     num_steps: int,
     seed: int,
     batch_tokens: int,
+    skips_basics: bool,
     folder: str,
 ) -> None:
     """Body of the worker process: put every batch from `start` on into the queue, in order."""
@@ -114,8 +134,6 @@ def feed(
     torch.set_num_threads(1)
     tokenizer = Tokenizer.from_str(tokenizer_json)
     for number in range(start, num_steps):
-        queue.put(
-            make_batch(
-                plan_batch(number, number / num_steps, seed=seed, batch_tokens=batch_tokens), tokenizer, folder=folder
-            )
-        )
+        progress = progress_at(number, num_steps, skips_basics=skips_basics)
+        plan = plan_batch(number, progress, seed=seed, batch_tokens=batch_tokens)
+        queue.put(make_batch(plan, tokenizer, folder=folder))

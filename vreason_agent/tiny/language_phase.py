@@ -81,6 +81,7 @@ def train_language(
     checkpoint: Path,
     log: Path,
     seed: int = 0,
+    skips_basics: bool = False,
     folder: str = "/dev/shm",
     use_muon: bool = True,
     stop_at: int | None = None,
@@ -89,7 +90,7 @@ def train_language(
     is_compiled: bool = False,
 ) -> None:
     """Train the language model in place, pausing at `stop_at`; resumes from `checkpoint` where it exists."""
-    from vreason_agent.tiny.curriculum import make_batch, plan_batch
+    from vreason_agent.tiny.curriculum import make_batch, plan_batch, progress_at
 
     language = model.model.language_model
     model.model.visual.requires_grad_(False)
@@ -109,7 +110,14 @@ def train_language(
         target=feed,
         args=(queue, tokenizer_json),
         daemon=True,
-        kwargs={"start": start, "num_steps": num_steps, "seed": seed, "batch_tokens": batch_tokens, "folder": folder},
+        kwargs={
+            "start": start,
+            "num_steps": num_steps,
+            "seed": seed,
+            "batch_tokens": batch_tokens,
+            "skips_basics": skips_basics,
+            "folder": folder,
+        },
     )
     if not in_process:
         worker.start()
@@ -122,9 +130,9 @@ def train_language(
     bar = tqdm(range(start, last), initial=start, total=num_steps, mininterval=10)
     for step in bar:
         if in_process:
-            batch = make_batch(
-                plan_batch(step, step / num_steps, seed=seed, batch_tokens=batch_tokens), inline, folder=folder
-            )
+            progress = progress_at(step, num_steps, skips_basics=skips_basics)
+            plan = plan_batch(step, progress, seed=seed, batch_tokens=batch_tokens)
+            batch = make_batch(plan, inline, folder=folder)
         else:
             batch = queue.get()
         for optimizer in optimizers:
@@ -169,11 +177,14 @@ class Meter:
 
     def add(self, batch: Batch, each: Tensor, right: Tensor) -> None:
         """Take in one batch."""
-        name = "text" if batch.frames is None else "video"
         weights, answers = torch.from_numpy(batch.weights)[:, 1:], torch.from_numpy(batch.answers)[:, 1:] > 0
+        is_scrambled = not answers.any()
+        name = "text" if batch.frames is None else "scrambled" if is_scrambled else "video"
         reasoning = (weights > 0) & ~answers
         self.sums[f"{name}_loss"].append(each[reasoning].mean().item())
         self.sums[f"{name}_tokens"].append(right[reasoning].mean().item())
+        if is_scrambled:
+            return
         whole = ((right > 0) | ~answers).all(1).tolist()
         for kind, is_right in zip(batch.kinds, whole, strict=True):
             self.sums[f"{name}_answer"].append(is_right)

@@ -1,36 +1,47 @@
 """Training samples of the language phase: what the sampled pairs of a clip show, put in words, and the answer.
 
-A lesson is a prompt of temporal pairs and a question, and a target that first transcribes every pair, then draws the
-conclusion, then answers. The reasoning states only what the sampled frames show. Knows no torch model.
+A lesson is a prompt of temporal pairs and a question, and a target that first transcribes every pair, numbering what
+the question is about as it comes into view, then draws the conclusion, then answers. The reasoning states only what the
+sampled frames show. Knows no torch model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vreason_agent.tiny.questions import NOT_SHOWN, Conclusion, Question, conclude
+from vreason_agent.tiny.questions import NOT_SHOWN, Conclusion, Question, conclude, tallies
 from vreason_agent.tiny.scene import NUM_SLOTS, Scene, View, views_at
 from vreason_agent.tiny.world import Clip
 
 LADDER_TOP = 32  # frames on the ladder's last rung: the distance within a pair is duration / 32
+Pair = tuple[tuple[View, ...], tuple[View, ...]]
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One sample in words; `frame_indices` are the clip's frames, pair by pair."""
+    """One sample in words; `frame_indices` are the clip's frames, pair by pair.
+
+    A scrambled lesson ends with its transcript: its derivation and answer are empty.
+    """
 
     clip: Clip
     question: Question
     frame_indices: tuple[int, ...]
     pair_labels: tuple[str, ...]
-    transcript: str
-    derivation: str
-    answer: str
-    is_guess: bool
+    pairs: tuple[Pair, ...]
+    lines: tuple[str, ...]
+    derivation: str = ""
+    answer: str = ""
+    is_guess: bool = False
+
+    @property
+    def transcript(self) -> str:
+        """What the pairs show, a line for each."""
+        return "".join(f"{line}\n" for line in self.lines)
 
 
 def pair_frames(scene: Scene, num_pairs: int, *, is_uniform: bool = False) -> tuple[int, ...]:
@@ -40,22 +51,28 @@ def pair_frames(scene: Scene, num_pairs: int, *, is_uniform: bool = False) -> tu
     return tuple(scene.frame_at(scene.seconds(slot)) for slot in slots)
 
 
-def transcribe(pairs: Sequence[tuple[tuple[View, ...], tuple[View, ...]]], labels: Sequence[str]) -> str:
+def transcribe(question: Question, pairs: Sequence[Pair], labels: Sequence[str]) -> tuple[str, ...]:
     """One line per pair: its time, then each object with its cell.
 
-    A second cell follows if the object moved within the pair, `on` or `off` if only one of the two frames has it.
+    A second cell follows if the object moved within the pair, `on` or `off` if only one of the two frames has it,
+    then its number if it is one that the question is about and just came into view.
     """
-    return "".join(f"{label}{_pair_words(*pair)}\n" for label, pair in zip(labels, pairs, strict=True))
+    numbers = tallies(question, [views for pair in pairs for views in pair])
+    return tuple(
+        label + _pair_words(*pair, {**first, **second})
+        for label, pair, first, second in zip(labels, pairs, numbers[::2], numbers[1::2], strict=True)
+    )
 
 
-def _pair_words(first: tuple[View, ...], second: tuple[View, ...]) -> str:
+def _pair_words(first: tuple[View, ...], second: tuple[View, ...], numbers: Mapping[str, int]) -> str:
     later = {view.name: view for view in second}
+    count = {name: f" {number}" for name, number in numbers.items()}
     words = []
     for view in first:
         after = later.pop(view.name, None)
         status = " off" if after is None else "" if after.cell == view.cell else f" {after.cell}"
-        words.append(f" {view.name} {view.cell}{status}")
-    words += [f" {view.name} {view.cell} on" for view in later.values()]
+        words.append(f" {view.name} {view.cell}{status}{count.get(view.name, '')}")
+    words += [f" {view.name} {view.cell} on{count.get(view.name, '')}" for view in later.values()]
     return "".join(words) or " -"
 
 
@@ -73,10 +90,27 @@ def make_lesson(clip: Clip, num_pairs: int, *, is_uniform: bool = False, tells_t
     indices = pair_frames(scene, num_pairs, is_uniform=is_uniform)
     views = [views_at(scene, i) for i in indices]
     labels = tuple(f"{i / scene.video_fps:.1f}" for i in indices[::2])
-    said = conclude(question, views, [label for label in labels for _ in range(2)])
+    pairs = tuple(zip(views[::2], views[1::2], strict=True))
+    lines = transcribe(question, pairs, labels)
+    said = conclude(question, views)
     answer = question.answer if tells_truth or _is_open_guess(question, said) else said.answer
-    transcript = transcribe(list(zip(views[::2], views[1::2], strict=True)), labels)
-    return Lesson(clip, question, indices, labels, transcript, "so\n" + "\n".join(said.lines), answer, said.is_guess)
+    return Lesson(clip, question, indices, labels, pairs, lines, "so " + ", ".join(said.lines), answer, said.is_guess)
+
+
+def scramble(lessons: Sequence[Lesson], order: Sequence[int]) -> list[Lesson]:
+    """Lessons of equal length with their pairs dealt anew: pair `i` of all becomes the one numbered ``order[i]``.
+
+    In such a video the line before says nothing about the next one, so that a transcript can only be read from the
+    pairs. A scrambled lesson draws no conclusion.
+    """
+    pool = [pair for lesson in lessons for pair in lesson.pairs]
+    dealt = iter([pool[i] for i in order])
+    scrambled = []
+    for lesson in lessons:
+        pairs = tuple(next(dealt) for _ in lesson.pairs)
+        lines = transcribe(lesson.question, pairs, lesson.pair_labels)
+        scrambled.append(replace(lesson, pairs=pairs, lines=lines, derivation="", answer="", is_guess=False))
+    return scrambled
 
 
 def _is_open_guess(question: Question, said: Conclusion) -> bool:

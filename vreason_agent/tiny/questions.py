@@ -102,47 +102,56 @@ def ask(
     return Question(wording, tuple(options), answer, kind, topic, dict(subject))
 
 
-def conclude(question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]) -> Conclusion:
+def tallies(question: Question, frames: Sequence[tuple[View, ...]]) -> list[dict[str, int]]:
+    """Per frame the objects that matter to the question and just came into view, each with its running number.
+
+    Where a question is about all objects, each is numbered when it is first seen; else only the one asked about is:
+    every time it comes back if the question is how often it flashes, once otherwise.
+    """
+    counts_all, counts_again = question.topic in ("first", "last", "count"), question.topic == "blink"
+    numbers: list[dict[str, int]] = []
+    seen: set[str] = set()
+    number = 0
+    for views in frames:
+        fresh = [view for view in views if view.name not in seen and (counts_all or _is_asked(question, view))]
+        numbers.append({view.name: number + i for i, view in enumerate(fresh, 1)})
+        number += len(fresh)
+        now = {view.name for view in views}
+        seen = now if counts_again else seen | now
+    return numbers
+
+
+def _is_asked(question: Question, view: View) -> bool:
+    return question.subject["asked"] in (view.name, view.color, view.shape)
+
+
+def conclude(question: Question, frames: Sequence[tuple[View, ...]]) -> Conclusion:
     """What a careful viewer of these frames alone would say.
 
     Args:
         question: the question.
         frames: what each sampled frame shows, in time order.
-        labels: time of each frame as text.
 
     Returns:
         The reasoning lines and the best answer. Where the frames lack the evidence, that is ``not shown`` if it may
         be said, else the first option, and `is_guess` is true.
     """
-    lines, answer = _RULES[question.topic](question, frames, labels)
+    lines, answer = _RULES[question.topic](question, frames)
     if answer is not None and (not question.options or answer in question.options):
         return Conclusion(tuple(lines), answer, False)
     guess = NOT_SHOWN if not question.options or NOT_SHOWN in question.options else question.options[0]
     return Conclusion(tuple(lines), guess, question.kind != "unanswerable")
 
 
-def _onsets(frames: Sequence[tuple[View, ...]], labels: Sequence[str]) -> list[tuple[str, str]]:
-    seen: dict[str, str] = {}
-    for views, label in zip(frames, labels, strict=True):
-        for view in views:
-            seen.setdefault(view.name, label)
-    return [(label, name) for name, label in seen.items()]
-
-
-def _look(
-    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
-) -> tuple[list[str], str | None]:
-    asked = question.subject["asked"]
+def _look(question: Question, frames: Sequence[tuple[View, ...]]) -> tuple[list[str], str | None]:
     for views in frames:
         for view in views:
-            if asked in (view.color, view.shape):
+            if _is_asked(question, view):
                 return [view.name], view.color if question.topic == "color" else view.shape
-    return [f"no {asked}"], None
+    return [f"no {question.subject['asked']}"], None
 
 
-def _direction(
-    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
-) -> tuple[list[str], str | None]:
+def _direction(question: Question, frames: Sequence[tuple[View, ...]]) -> tuple[list[str], str | None]:
     asked = question.subject["asked"]
     cells = [view.cell for views in frames for view in views if view.name == asked]
     if not cells:
@@ -156,54 +165,40 @@ def _direction(
     return [line], "up" if to_row < row else "down"
 
 
-def _order(
-    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
-) -> tuple[list[str], str | None]:
-    onsets = _onsets(frames, labels)
-    lines = [f"{label} {name}" for label, name in onsets]
-    names = [name for _, name in onsets if not question.options or name in question.options]
-    if not names:
-        return lines or ["nothing"], None
-    return lines, names[0] if question.topic == "first" else names[-1]
+def _order(question: Question, frames: Sequence[tuple[View, ...]]) -> tuple[list[str], str | None]:
+    names = _numbered(question, frames)
+    lines = [f"{i} {name}" for i, name in enumerate(names, 1)] or ["nothing"]
+    if question.topic == "count":
+        return lines, str(len(names)) if names else None
+    listed = [name for name in names if not question.options or name in question.options]
+    return lines, (listed[0] if question.topic == "first" else listed[-1]) if listed else None
 
 
-def _count(
-    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
-) -> tuple[list[str], str | None]:
-    onsets = _onsets(frames, labels)
-    lines = [f"{label} {name} {i}" for i, (label, name) in enumerate(onsets, 1)]
-    return lines or ["nothing"], str(len(onsets)) if onsets else None
+def _blink(question: Question, frames: Sequence[tuple[View, ...]]) -> tuple[list[str], str | None]:
+    asked, flashes = question.subject["asked"], len(_numbered(question, frames))
+    if not flashes:
+        return [f"no {asked}"], None
+    return [" ".join([asked, *(str(i + 1) for i in range(flashes))])], str(flashes)
 
 
-def _blink(
-    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
-) -> tuple[list[str], str | None]:
-    asked, was_on = question.subject["asked"], False
-    lines: list[str] = []
-    for views, label in zip(frames, labels, strict=True):
-        is_on = any(view.name == asked for view in views)
-        if is_on and not was_on:
-            lines.append(f"{label} {asked} {len(lines) + 1}")
-        was_on = is_on
-    return (lines, str(len(lines))) if lines else ([f"no {asked}"], None)
+def _numbered(question: Question, frames: Sequence[tuple[View, ...]]) -> list[str]:
+    return [name for fresh in tallies(question, frames) for name in fresh]
 
 
-def _after(
-    question: Question, frames: Sequence[tuple[View, ...]], labels: Sequence[str]
-) -> tuple[list[str], str | None]:
+def _after(question: Question, frames: Sequence[tuple[View, ...]]) -> tuple[list[str], str | None]:
     asked = question.subject["asked"]
     color, shape = asked.split()
     before: View | None = None
-    for views, label in zip(frames, labels, strict=True):
+    for views in frames:
         now = next((view for view in views if view.shape == shape), None)
         if before is None:
             before = now
         elif now is None:
-            return [f"{asked} {before.cell}", f"{label} no {shape}"], "disappeared"
+            return [f"{asked} {before.cell}", f"no {shape}"], "disappeared"
         elif now.color != color:
-            return [f"{asked} {before.cell}", f"{label} {now.name}"], "changed color"
+            return [f"{asked} {before.cell}", now.name], "changed color"
         elif now.cell != before.cell:
-            return [f"{asked} {before.cell}", f"{label} {now.name} {now.cell}"], "moved"
+            return [f"{asked} {before.cell}", f"{now.name} {now.cell}"], "moved"
     return ([f"{asked} {before.cell}", "same"], "stayed") if before else ([f"no {asked}"], None)
 
 
@@ -213,7 +208,7 @@ _RULES = {
     "direction": _direction,
     "first": _order,
     "last": _order,
-    "count": _count,
+    "count": _order,
     "blink": _blink,
     "after": _after,
 }

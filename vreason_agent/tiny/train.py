@@ -107,6 +107,7 @@ def _language(args: argparse.Namespace, run: Path) -> None:
         batch_tokens=args.batch_tokens,
         learning_rate=args.learning_rate,
         seed=args.seed,
+        skips_basics=bool(args.start_from),
         checkpoint=run / "language.pt",
         log=run / "log.jsonl",
         is_compiled=not args.no_compile,

@@ -112,7 +112,7 @@ def frame_views(scene: Scene, times: Sequence[float]) -> list[tuple[View, ...]]:
 
 def oracle(clip: Clip, question: Question, times: Sequence[float]) -> Conclusion:
     """The best answer that can be known from the frames at `times` (seconds, in order) and nothing else."""
-    return conclude(question, frame_views(clip.scene, times), [f"{t:.1f}" for t in times])
+    return conclude(question, frame_views(clip.scene, times))
 
 
 def _check(seed: int, split: str, scene_set: str, kind: str | None) -> None:
