@@ -43,8 +43,8 @@ class Stage:
 STAGES = (
     Stage(0.06, 0.2, 0.3, {2: 0.5, 4: 0.5}),
     Stage(0.15, 0.2, 0.3, {4: 0.5, 8: 0.5}),
-    Stage(0.45, 0.15, 0.35, {8: 0.2, 16: 0.8}),
-    Stage(0.85, 0.2, 0.12, {4: 0.1, 8: 0.2, 16: 0.7}),
+    Stage(0.45, 0.25, 0.35, {8: 0.2, 16: 0.8}),
+    Stage(0.85, 0.25, 0.15, {4: 0.1, 8: 0.2, 16: 0.7}),
     Stage(1.01, 0.2, 0.05, {2: 0.08, 4: 0.14, 8: 0.25, 16: 0.53}, truth=0.5),
 )
 BASICS = 0.15  # share of a run from nothing that goes to short clips; one that starts from weights skips it

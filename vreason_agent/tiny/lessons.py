@@ -54,8 +54,8 @@ def pair_frames(scene: Scene, num_pairs: int, *, is_uniform: bool = False) -> tu
 def transcribe(question: Question, pairs: Sequence[Pair], labels: Sequence[str]) -> tuple[str, ...]:
     """One line per pair: its time, then each object with its cell.
 
-    A second cell follows if the object moved within the pair, `on` or `off` if only one of the two frames has it,
-    then its number if it is one that the question is about and just came into view.
+    Its number comes between them if the question is about it and it just came into view; a second cell follows if it
+    moved within the pair, `on` or `off` if only one of the two frames has it.
     """
     numbers = tallies(question, [views for pair in pairs for views in pair])
     return tuple(
@@ -66,14 +66,18 @@ def transcribe(question: Question, pairs: Sequence[Pair], labels: Sequence[str])
 
 def _pair_words(first: tuple[View, ...], second: tuple[View, ...], numbers: Mapping[str, int]) -> str:
     later = {view.name: view for view in second}
-    count = {name: f" {number}" for name, number in numbers.items()}
     words = []
     for view in first:
         after = later.pop(view.name, None)
         status = " off" if after is None else "" if after.cell == view.cell else f" {after.cell}"
-        words.append(f" {view.name} {view.cell}{status}{count.get(view.name, '')}")
-    words += [f" {view.name} {view.cell} on{count.get(view.name, '')}" for view in later.values()]
+        words.append(_words(view, numbers) + status)
+    words += [_words(view, numbers) + " on" for view in later.values()]
     return "".join(words) or " -"
+
+
+def _words(view: View, numbers: Mapping[str, int]) -> str:
+    number = f" {numbers[view.name]}" if view.name in numbers else ""
+    return f" {view.name}{number} {view.cell}"
 
 
 def make_lesson(clip: Clip, num_pairs: int, *, is_uniform: bool = False, tells_truth: bool = False) -> Lesson:
