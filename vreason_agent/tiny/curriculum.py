@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 from dataclasses import dataclass
+from queue import Full
 
 import cv2
 import numpy as np
@@ -133,7 +134,19 @@ def feed(
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     tokenizer = Tokenizer.from_str(tokenizer_json)
+    parent = mp.parent_process()
     for number in range(start, num_steps):
         progress = progress_at(number, num_steps, skips_basics=skips_basics)
         plan = plan_batch(number, progress, seed=seed, batch_tokens=batch_tokens)
-        queue.put(make_batch(plan, tokenizer, folder=folder))
+        batch = make_batch(plan, tokenizer, folder=folder)
+        while not _has_put(queue, batch):
+            if parent is not None and not parent.is_alive():
+                return  # killed, it could not end this process
+
+
+def _has_put(queue: mp.Queue[Batch], batch: Batch) -> bool:
+    try:
+        queue.put(batch, timeout=5.0)
+    except Full:
+        return False
+    return True
