@@ -5,8 +5,7 @@ Times are data; no frame is read here. A rung with twice the frames keeps every 
 
 from __future__ import annotations
 
-from ..errors import ConfigError, VideoError
-from ..video import VideoInfo, pairs_plan, probe
+from ..video import VideoInfo, pairs_plan, probe, resolve_span
 from .policy import Ladder
 from .state import Clip
 
@@ -16,26 +15,12 @@ def open_clip(path: str, *, start_seconds: float | None, stop_seconds: float | N
 
     Raises:
         ConfigError: If the part is empty or lies outside the video.
-        VideoError: If the file cannot be probed, or has no known duration and no `stop_seconds` is given.
+        VideoError: If the file cannot be probed, is cut before the part's end, or has no known end.
     """
     info = probe(path.removeprefix("file://"))
-    start, duration = start_seconds or 0.0, info.duration_seconds
-    if info.kind == "image":
-        return Clip(path=path, kind="image", start_seconds=0.0, stop_seconds=0.0, num_frames=1)
-    stop = duration if stop_seconds is None else stop_seconds
-    if stop is None:
-        msg = f"{path!r} does not say how long it is; give the end of the part to look at, e.g. stop_seconds=60"
-        raise VideoError(msg)
-    if duration is not None:
-        stop = min(stop, duration)
-    if not 0 <= start < stop:
-        length = "an unknown time" if duration is None else f"{duration:.2f} s"
-        msg = f"start={start:g} s, stop={stop:g} s: not a part of {path!r}, which lasts {length}; use 0 <= start < stop"
-        raise ConfigError(msg)
-    info.check_readable(stop)
-    return Clip(
-        path=path, kind=info.kind, start_seconds=start, stop_seconds=stop, num_frames=_frames_in(info, start, stop)
-    )
+    start, stop = resolve_span(info, start_seconds, stop_seconds)
+    num_frames = 1 if info.kind == "image" else _frames_in(info, start, stop)
+    return Clip(path=path, kind=info.kind, start_seconds=start, stop_seconds=stop, num_frames=num_frames)
 
 
 def clip_rungs(clip: Clip, ladder: Ladder) -> tuple[int, ...]:

@@ -184,8 +184,8 @@ def test_wrong_arguments_are_one_line_and_exit_code_2_before_any_file_is_opened(
 
 def test_a_start_after_the_end_names_the_length(command: Command, clip: str) -> None:
     assert command("ask", clip, "What?", "--start", "5", "--quiet") == 1
-    assert "--start 5 is not before the end of" in command.err
-    assert "at 2.00 s; give an earlier --start" in command.err
+    assert "start 5 s is not before the end of" in command.err
+    assert "at 2.00 s; give an earlier start" in command.err
 
 
 def test_a_failed_generation_is_one_line_and_exit_code_1(

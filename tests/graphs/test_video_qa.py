@@ -262,7 +262,7 @@ def test_a_missing_file_is_an_error_before_the_model_is_asked(tmp_path: Path) ->
         ({"question": "?", "options": ["red"]}, "at least two texts"),
         ({"question": "?", "options": ["red", "Red"]}, "make them different"),
         ({"question": "?", "start_seconds": 5.0, "stop_seconds": 5.0}, "use 0 <= start < stop"),
-        ({"question": "?", "start_seconds": 9.0}, "lasts 8.00 s"),
+        ({"question": "?", "start_seconds": 9.0}, "at 8.00 s; give an earlier start"),
         ({"question": "?", "start_seconds": -1.0}, "use 0 <= start < stop"),
     ],
 )

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from vreason_agent.chat.media import Media
-from vreason_agent.errors import ConfigError, VideoError
+from vreason_agent.errors import ConfigError
 from vreason_agent.model import ImagePart, VideoPart
-from vreason_agent.video import VideoInfo, pairs_plan, probe, read_frames, read_image
+from vreason_agent.video import VideoInfo, pairs_plan, probe, read_frames, read_image, resolve_span
 
 QWEN_LIST_FPS = 2.0  # what Qwen's own tools assume of a video given as a list of frames
 
@@ -73,19 +73,16 @@ def plan_times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefault
 
     Raises:
         ConfigError: If the hints are not a part of the video.
-        VideoError: If the end is needed and not known.
+        VideoError: If the file is cut before the part's end, or the end is needed and not known.
     """
     if hints.get("timestamps") is not None:
         return tuple(float(second) for second in hints["timestamps"])
-    start = _hint(hints, "start_seconds", defaults.start_seconds) or 0.0
+    start = _hint(hints, "start_seconds", defaults.start_seconds)
     stop = _hint(hints, "stop_seconds", defaults.stop_seconds)
-    stop = info.duration_seconds if stop is None else min(stop, info.duration_seconds or stop)
-    if stop is None:
-        msg = f"{info.path!r} does not say how long it is; give stop_seconds, the end of the part to look at"
-        raise VideoError(msg)
+    span = resolve_span(info, start, stop)
     num_frames = _hint(hints, "num_frames", defaults.num_frames)
     max_frames = _hint(hints, "max_frames", max(defaults.max_frames, num_frames))
-    return tuple(pairs_plan(start, stop, num_frames=num_frames, max_frames=max_frames).timestamps_seconds)
+    return tuple(pairs_plan(*span, num_frames=num_frames, max_frames=max_frames).timestamps_seconds)
 
 
 def _hint(hints: Mapping[str, Any], name: str, default: Any) -> Any:

@@ -17,7 +17,6 @@ from vreason_agent.cli.loading import check_context, describe_model, make_chat_m
 from vreason_agent.cli.parser import SCHEDULES, UsageError, device, frame_count, ladder, seconds, text, whole_number
 from vreason_agent.cli.report import DECISIONS, times, to_json, to_text
 from vreason_agent.cli.terminal import Progress, interruptible, warnings_as_lines
-from vreason_agent.errors import ConfigError, VideoError
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
@@ -124,19 +123,11 @@ def check_video(arguments: argparse.Namespace, progress: Progress) -> None:
         ConfigError: if the range begins after the video's end.
     """
     from vreason_agent.cli.probe import describe
-    from vreason_agent.video import probe
+    from vreason_agent.video import probe, resolve_span
 
     info = probe(arguments.video)
     progress.line(f"video: {describe(info)}")
-    info.check_readable(arguments.stop)
-    duration = info.duration_seconds
-    if duration is None and info.kind != "image" and arguments.stop is None:
-        msg = f"{info.path!r} does not say how long it is; give the end of the part to look at, such as --stop 60"
-        raise VideoError(msg)
-    if duration is not None and arguments.start is not None and arguments.start >= duration:
-        end = f"the end of {info.path!r} at {duration:.2f} s"
-        msg = f"--start {arguments.start:g} is not before {end}; give an earlier --start"
-        raise ConfigError(msg)
+    resolve_span(info, arguments.start, arguments.stop)
 
 
 def follow(

@@ -9,16 +9,19 @@ from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.probe import VideoInfo, probe
 from vreason_agent.video.reader import Frames, read_frames
 from vreason_agent.video.sampling import FramePlan, pairs_plan, uniform_plan
+from vreason_agent.video.span import Span, resolve_span
 
 __all__ = [
     "DEFAULT_LIMITS",
     "FramePlan",
     "Frames",
     "Limits",
+    "Span",
     "VideoInfo",
     "pairs_plan",
     "probe",
     "read_frames",
     "read_image",
+    "resolve_span",
     "uniform_plan",
 ]
