@@ -5,7 +5,7 @@ Times are data; no frame is read here. A rung with twice the frames keeps every 
 
 from __future__ import annotations
 
-from ..video import VideoInfo, pairs_plan, probe, resolve_span
+from ..video import VideoInfo, local_path, pairs_plan, probe, resolve_span
 from .policy import Ladder
 from .state import Clip
 
@@ -17,7 +17,7 @@ def open_clip(path: str, *, start_seconds: float | None, stop_seconds: float | N
         ConfigError: If the part is empty or lies outside the video.
         VideoError: If the file cannot be probed, is cut before the part's end, or has no known end.
     """
-    info = probe(path.removeprefix("file://"))
+    info = probe(local_path(path))
     start, stop = resolve_span(info, start_seconds, stop_seconds)
     num_frames = 1 if info.kind == "image" else _frames_in(info, start, stop)
     return Clip(path=path, kind=info.kind, start_seconds=start, stop_seconds=stop, num_frames=num_frames)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vreason_agent.chat.media import local_path, read_block
+from vreason_agent.chat.media import read_block
 from vreason_agent.errors import ConfigError
 
 DATA = base64.b64encode(b"bytes").decode()
@@ -61,10 +61,6 @@ def test_hints_are_read_from_extras() -> None:
 def test_other_blocks_are_none_of_its_business() -> None:
     assert read_block({"type": "text", "text": "hello"}) is None
     assert read_block({"type": "file", "mime_type": "application/pdf", "url": "/a.pdf"}) is None
-
-
-def test_a_file_url_is_unquoted() -> None:
-    assert local_path("file:///my%20clips/a.mp4") == "/my clips/a.mp4"
 
 
 @pytest.mark.parametrize(

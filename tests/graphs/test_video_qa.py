@@ -106,6 +106,15 @@ def test_a_ladder_does_not_climb_past_the_frames_there_are(clip: Path) -> None:
     assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8]
 
 
+def test_a_file_url_with_quoted_characters_is_opened(clip: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my clips"
+    folder.mkdir()
+    (folder / "noise.avi").symlink_to(clip)
+    model = script(("red", SURE))
+    graph = build_video_qa_graph(model, policy=ONE_LOOK)
+    assert graph.invoke({"video": (folder / "noise.avi").as_uri(), "question": "Which color?"})["answer"] == "red"
+
+
 def test_an_image_is_looked_at_once(picture: Path) -> None:
     result = ask(picture, script(("red", SURE)), policy=AcceptPolicy(max_retries=0))
     assert [attempt["num_frames"] for attempt in result["attempts"]] == [1]

@@ -19,7 +19,7 @@ from vreason_agent.errors import (
     VideoNotFoundError,
     VideoTooLargeError,
 )
-from vreason_agent.video import Limits, probe, read_frames, read_image
+from vreason_agent.video import Limits, local_path, probe, read_frames, read_image
 from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.source import open_source
 
@@ -38,6 +38,18 @@ def test_urls_and_protocols_are_refused_at_once(url):
     with pytest.raises(VideoError, match="download the video first"):
         probe(url)
     assert time.monotonic() - start < 5
+
+
+def test_a_file_url_names_the_path_it_quotes():
+    assert local_path("file:///my%20clips/a.mp4") == "/my clips/a.mp4"
+    assert local_path("file://localhost/a.mp4") == "/a.mp4"
+    assert local_path("100%25.mp4") == "100%25.mp4"
+
+
+@pytest.mark.parametrize("url", ["https://x/a.mp4", "file://share/a.mp4", "s3://bucket/a.mp4"])
+def test_a_url_of_another_machine_is_refused(url):
+    with pytest.raises(ConfigError, match="download the file and give its path"):
+        local_path(url)
 
 
 @pytest.mark.parametrize("given", ["", "-"])

@@ -14,9 +14,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
 
 from vreason_agent.errors import ConfigError
+from vreason_agent.video import local_path
 
 Kind = Literal["image", "video"]
 HINTS = ("start_seconds", "stop_seconds", "num_frames", "max_frames", "timestamps", "sample_fps")
@@ -115,21 +115,6 @@ def _from_text(source: Any, kind: Kind, hints: Mapping[str, Any]) -> Media:
         head, _, data = text.partition(",")
         return Media(kind=kind, data=_decode(data), suffix=_suffix(head[5:].partition(";")[0]), hints=hints)
     return Media(kind=kind, path=local_path(text), hints=hints)
-
-
-def local_path(url: str) -> str:
-    """Return the path that a `file://` URL or a bare path names.
-
-    Raises:
-        ConfigError: For any other scheme: this package fetches nothing from a network.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        return unquote(parts.path)
-    if "://" in url:
-        msg = f"{url!r}: nothing is fetched from a network; download the file and give its path or a file:// URL"
-        raise ConfigError(msg)
-    return url
 
 
 def _decode(text: str) -> bytes:

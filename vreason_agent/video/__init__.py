@@ -9,6 +9,7 @@ from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.probe import VideoInfo, probe
 from vreason_agent.video.reader import Frames, read_frames
 from vreason_agent.video.sampling import FramePlan, pairs_plan, uniform_plan
+from vreason_agent.video.source import local_path
 from vreason_agent.video.span import Span, resolve_span
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Limits",
     "Span",
     "VideoInfo",
+    "local_path",
     "pairs_plan",
     "probe",
     "read_frames",

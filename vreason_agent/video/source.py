@@ -12,6 +12,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
@@ -91,6 +92,21 @@ def path_text(given: object) -> str:
         msg = f"{given!r} is no path; give the path of a video, an image or a folder of frames"
         raise ConfigError(msg)
     return os.fsdecode(given)
+
+
+def local_path(url: str) -> str:
+    """Return the path that a `file://` URL or a bare path names.
+
+    Raises:
+        ConfigError: For any other scheme, or a file on another host: nothing is fetched from a network.
+    """
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return unquote(parts.path)
+    msg = f"{url!r}: nothing is fetched from a network; download the file and give its path or a file:// URL"
+    raise ConfigError(msg)
 
 
 def _existing_path(given: str) -> str:
