@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from vreason_agent.errors import ConfigError
@@ -12,7 +13,7 @@ from vreason_agent.tiny.lessons import pair_frames
 from vreason_agent.tiny.questions import ABSENT_KINDS, ANSWERS, KINDS, NOT_SHOWN
 from vreason_agent.tiny.scene import CELLS, NUM_SLOTS, views_at
 from vreason_agent.tiny.scripts import MIN_EVENT
-from vreason_agent.tiny.world import DENSE_EVENT_SECONDS, Clip, make_clip, oracle
+from vreason_agent.tiny.world import DENSE_EVENT_SECONDS, Clip, Split, make_clip, oracle
 
 NUM_CLIPS = 9 * 48
 
@@ -165,3 +166,22 @@ def test_unanswerable_questions_ask_for_what_is_not_in_the_clip(clips: list[Clip
 def test_bad_arguments_say_what_is_allowed(arguments: dict[str, object], remedy: str) -> None:
     with pytest.raises(ConfigError, match=remedy):
         make_clip(**arguments)  # type: ignore[arg-type]
+
+
+def test_the_list_of_options_does_not_give_the_answer_away() -> None:
+    def what_is_asked(seed: int, split: Split) -> tuple[tuple[str, tuple[str, ...]], str]:
+        question = make_clip(seed, split).questions[0]
+        return (question.topic, tuple(sorted(question.options))), question.answer
+
+    often: dict[tuple[str, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
+    for seed in range(3600):
+        key, answer = what_is_asked(seed, "train")
+        often[key][answer] += 1
+    guesses = [
+        (often[key].most_common(1)[0][0] == answer, 1 / len(key[1]))
+        for key, answer in (what_is_asked(seed, "dev") for seed in range(1800))
+        if key[1] and key in often
+    ]
+    right, chance = np.mean(guesses, axis=0)
+    assert len(guesses) > 800
+    assert abs(right - chance) < 0.05

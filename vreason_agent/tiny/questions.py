@@ -19,9 +19,9 @@ KINDS = ("color", "shape", "direction", "first", "last", "count", "blink", "afte
 NOT_SHOWN = "not shown"
 NUM_OPTIONS = 4
 ABSENT_KINDS = ("color", "shape", "direction", "blink")
-NOT_SHOWN_SHARE = (
-    0.375  # of answerable questions: then "not shown" is right in a quarter of the option lists that hold it
-)
+# Of the answerable questions on a topic that has unanswerable ones, a fifth of all on it: then "not shown" is right in
+# a quarter of the option lists that hold it, as every other option is.
+NOT_SHOWN_SHARE = 0.75
 WORDINGS = {
     "color": ("What color is the {asked}?", "Which color does the {asked} have?"),
     "shape": ("What shape is the {asked} object?", "Which shape does the {asked} object have?"),
@@ -91,11 +91,9 @@ def ask(
         return Question(wording, (), answer, kind, topic, dict(subject))
     pool = [a for a in ANSWERS[topic] if a != answer]
     rng.shuffle(pool)
-    if topic == "blink" and answer != NOT_SHOWN:
-        pool.sort(key=lambda a: abs(int(a) - int(answer)))
     pool.sort(key=lambda a: a not in near)
     wrong = pool[: NUM_OPTIONS - 1]
-    if answer != NOT_SHOWN and rng.random() < NOT_SHOWN_SHARE:
+    if topic in ABSENT_KINDS and answer != NOT_SHOWN and rng.random() < NOT_SHOWN_SHARE:
         wrong[-1] = NOT_SHOWN
     rng.shuffle(wrong)
     options = [*wrong[:position], answer, *wrong[position:]]
