@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.quality.clips import ensure_clips
 from benchmarks.quality.engine import Engine, Setting
+from vreason_agent import __version__
 from vreason_agent.evaluation import Question, Result, run
 from vreason_agent.evaluation.dataset import digest_of
 from vreason_agent.tiny.world import SceneSet, Split
@@ -53,7 +54,7 @@ class Bench:
 
     def run(self, setting: Setting, questions: Sequence[Question] | None = None) -> list[Result]:
         """Answer with the model, or take the answers that are on disk."""
-        config = {"weights": self.engine.fingerprint, **setting.to_dict()}
+        config = {"package": __version__, **self.engine.identity, **setting.to_dict()}
         return run(
             self.questions if questions is None else questions,
             self.engine.answering(setting),

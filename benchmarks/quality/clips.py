@@ -17,7 +17,7 @@ import cv2
 from vreason_agent.evaluation import Answer, Question, Result, score
 from vreason_agent.evaluation.dataset import load_questions
 from vreason_agent.tiny.questions import ABSENT_KINDS, ANSWERS
-from vreason_agent.tiny.render import CODECS, write_clip
+from vreason_agent.tiny.render import CODECS, describe_clip, write_clip, write_facts
 from vreason_agent.tiny.world import SceneSet, Split, make_clip, oracle
 
 ENDINGS = tuple(CODECS)
@@ -26,7 +26,7 @@ ENDINGS = tuple(CODECS)
 def ensure_clips(data: Path, split: Split, num_clips: int, *, scene_set: SceneSet = "standard") -> list[Question]:
     """Write the clips of seeds 0 to `num_clips` that are not there yet, and return their questions.
 
-    A clip whose scene the world would draw otherwise today is written anew.
+    A clip whose scene the world would draw otherwise today is written anew, and so is a question that changed.
 
     Args:
         data: Cache folder; a subfolder is made for the split and set.
@@ -48,14 +48,20 @@ def ensure_clips(data: Path, split: Split, num_clips: int, *, scene_set: SceneSe
 def _ensure_clip(folder: Path, seed: int, split: Split, scene_set: SceneSet) -> list[Question]:
     clip = make_clip(seed, split, scene_set=scene_set)
     place = folder / f"{seed:06d}"
-    facts = place / "clip.json"
-    if not facts.is_file() or json.loads(facts.read_text(encoding="utf-8")).get("signature") != clip.signature:
+    video, facts = place / f"clip{ENDINGS[seed % len(ENDINGS)]}", place / "clip.json"
+    known = json.loads(facts.read_text(encoding="utf-8")) if facts.is_file() else {}
+    if known.get("signature") != clip.signature:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()  # the JSON is written last: where it is, the clip is whole
-        write_clip(place / f"clip{ENDINGS[seed % len(ENDINGS)]}", clip)
+        write_clip(video, clip)
+    elif known != json.loads(json.dumps(describe_clip(clip, known["codec"]))):
+        write_facts(video, clip, known["codec"])  # another question about the same scene
     return [
         replace(
-            question, id=f"{split}-{scene_set}-{seed}-{number}", video_id=str(seed), num_answers=_num_answers(question)
+            question,
+            id=f"{split}-{scene_set}-{seed}-{number}",
+            video_id=f"{seed}-{clip.signature}",
+            num_answers=_num_answers(question),
         )
         for number, question in enumerate(load_questions(place))
     ]

@@ -19,6 +19,7 @@ from vreason_agent.chat.reply import Reply
 from vreason_agent.decoding import Phase, VReasonConfig
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.evaluation import Answer, AnswerBatch, Question, hash_tokens
+from vreason_agent.evaluation.dataset import digest_of
 from vreason_agent.messages import Conversation, read_messages, video_question
 from vreason_agent.model import Generation, GenerationRequest, SamplingParams, VideoLanguageModel, load_model
 from vreason_agent.video import pairs_plan, probe
@@ -91,6 +92,13 @@ class Engine:
             digest.update(weight_name.encode())
             digest.update(weight.detach().flatten()[:64].float().cpu().numpy().tobytes())
         return cls(model, digest.hexdigest()[:12])
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What answers depend on beside question and setting: weights, chat template, wording of the prompt."""
+        template = str(getattr(self.model.tokenizer, "chat_template", ""))
+        wording = self.model.question_prompt("question", ("first", "second"))
+        return {"weights": self.fingerprint, "prompt": digest_of([template, wording])}
 
     def answering(self, setting: Setting) -> AnswerBatch:
         """Return the callable that `evaluation.run` takes."""

@@ -51,6 +51,15 @@ def test_clip_of_another_world_or_half_written_is_written_anew(data):
     assert (data / "dev-standard" / "000001" / "clip.json").is_file()
 
 
+def test_question_of_another_world_is_written_anew_beside_its_clip(data):
+    facts = data / "dev-standard" / "000000" / "clip.json"
+    clip = next(path for path in facts.parent.glob("clip.*") if path != facts)
+    good, written = facts.read_text(), clip.stat().st_mtime_ns
+    facts.write_text(good.replace('"question": "', '"question": "Old: '))
+    assert not ensure_clips(data, "dev", 1)[0].question.startswith("Old")
+    assert (facts.read_text(), clip.stat().st_mtime_ns) == (good, written)
+
+
 def test_oracle_is_right_with_every_slot_and_lost_with_one_frame(data):
     questions = ensure_clips(data, "dev", 9)
     right = {count: [row.score.is_correct for row in oracle_results(seen(questions, count))] for count in (1, 32)}

@@ -104,7 +104,10 @@ def test_failing_question_is_a_wrong_row_and_spares_its_batch(tmp_path, question
     assert results[4].answer.error == "GenerationError: the clip is empty"
     assert (results[4].score.is_correct, results[4].score.is_parsed) == (False, False)
     assert [row.score.is_correct for row in results].count(True) == 2
-    assert run(questions, always_red, path=tmp_path / "run.jsonl", config=CONFIG) == results
+    answer, batches = counting(always_red)
+    again = run(questions, answer, path=tmp_path / "run.jsonl", config=CONFIG)
+    assert batches == [["q4"]], "only the question that failed is asked again"
+    assert [row.answer.error for row in again] == [None] * len(questions)
 
 
 def test_fault_in_the_program_is_not_taken_for_a_wrong_answer(tmp_path, questions):

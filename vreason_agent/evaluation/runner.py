@@ -43,8 +43,8 @@ def run(
     """Answer what the run file does not hold yet, and return all results in the order of the questions.
 
     A batch that raises a `VReasonError` is asked again one by one; a question that raises alone becomes a row with
-    its error, which counts as wrong. Any other exception is a fault in the program and ends the run; the rows written
-    so far stay.
+    its error, which counts as wrong and is asked again by the next run. Any other exception is a fault in the program
+    and ends the run; the rows written so far stay.
 
     Args:
         questions: Their ids must be unique.
@@ -109,7 +109,7 @@ def _append(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _read(file: Path, run_hash: str) -> tuple[bool, dict[str, Answer]]:
-    """Return whether the file knows the run, and the run's answers by question digest."""
+    """Return whether the file knows the run, and the run's answers by question digest, those that failed left out."""
     answers: dict[str, Answer] = {}
     is_known = False
     for number, line in enumerate(_whole_lines(file), start=1):
@@ -122,6 +122,7 @@ def _read(file: Path, run_hash: str) -> tuple[bool, dict[str, Answer]]:
         is_known = is_known or is_mine
         if is_mine and "digest" in record:
             answers[record["digest"]] = Answer.from_dict(record["answer"])
+    answers = {digest: answer for digest, answer in answers.items() if answer.error is None}
     return is_known, answers
 
 

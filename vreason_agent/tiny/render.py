@@ -149,6 +149,11 @@ def write_clip(path: str | os.PathLike[str], clip: Clip, *, codec: str | None = 
         codec=codec,
         video_fps=clip.scene.video_fps,
     )
+    return write_facts(path, clip, codec)
+
+
+def write_facts(path: str | os.PathLike[str], clip: Clip, codec: str) -> Path:
+    """Write the JSON beside a clip's video file, and return its path."""
     facts = Path(path).with_suffix(".json")
     facts.write_text(json.dumps(describe_clip(clip, codec), indent=1) + "\n", encoding="utf-8")
     return facts
