@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import accumulate, product
 from typing import Any
 
 from benchmarks.quality.bench import Bench
@@ -26,8 +26,8 @@ def agent(bench: Bench, policy: AcceptPolicy, ladder: Ladder, vreason: VReasonCo
     rungs = {count: bench.run(rung_setting(count, ladder, vreason)) for count in ladder.rungs()}
     results = run_agent(bench, policy, ladder, vreason)
     rows = [_row(f"fixed {count}", rows) for count, rows in fixed.items()]
-    rows += [_row("agent", results), _gate_row("random gate", _random_gate(results, rungs), results)]
-    rows.append(_gate_row("perfect gate", _perfect_gate(rungs), results))
+    rows += [_row("agent", results), _gate_row("random gate", *_random_gate(results, rungs))]
+    rows.append(_gate_row("perfect gate", *_perfect_gate(rungs)))
     table = markdown_table(["run", "accuracy", "answered", "accuracy of those", "frames", "tokens", "seconds"], rows)
     head = f"{bench.num_questions} {bench.split} questions, {vreason.schedule}, weights {bench.engine.fingerprint}"
     ends = {count: fixed[count] for count in (ladder.num_frames, ladder.max_frames)}
@@ -86,25 +86,34 @@ def _row(name: str, results: Results) -> list[str]:
     return [name, percent(accuracy_of(results)), share, percent(accuracy_of(answered)), frames, tokens, seconds]
 
 
-def _gate_row(name: str, accuracy: Estimate, agent_results: Results) -> list[str]:
-    frames = number(mean([row.answer.num_frames for row in agent_results]), digits=1)
-    return [name, percent(accuracy), "100.0", "", frames if name == "random gate" else "", "", ""]
+def _gate_row(name: str, accuracy: Estimate, num_frames: Estimate) -> list[str]:
+    return [name, percent(accuracy), "100.0", "", number(num_frames, digits=1), "", ""]
 
 
-def _random_gate(results: Results, rungs: Mapping[int, Results]) -> Estimate:
-    """Expected accuracy of stopping at random, each rung as often as the agent stops there."""
+def _random_gate(results: Results, rungs: Mapping[int, Results]) -> tuple[Estimate, Estimate]:
+    """Expected accuracy and frames of climbing and stopping at random, each rung as often as the agent stops there.
+
+    Such a gate never retries, so it looks at fewer frames than an agent that does.
+    """
     stops = Counter(row.answer.details["rungs"][-1] for row in results)
-    shares = {count: stops[count] / len(results) for count in rungs}
-    rows = zip(*rungs.values(), strict=True)
+    shares = [stops[count] / len(results) for count in rungs]
     expected = [
-        sum(shares[count] * row.score.is_correct for count, row in zip(rungs, row, strict=True)) for row in rows
+        sum(share * row.score.is_correct for share, row in zip(shares, rows, strict=True))
+        for rows in zip(*rungs.values(), strict=True)
     ]
-    return mean(expected)
+    looked_at = sum(share * frames for share, frames in zip(shares, accumulate(rungs), strict=True))
+    return mean(expected), Estimate(looked_at, None, None, len(results))
 
 
-def _perfect_gate(rungs: Mapping[int, Results]) -> Estimate:
-    """Accuracy of a gate that stops wherever a rung is right: what no policy can exceed without a retry."""
-    return mean([float(any(row.score.is_correct for row in rows)) for rows in zip(*rungs.values(), strict=True)])
+def _perfect_gate(rungs: Mapping[int, Results]) -> tuple[Estimate, Estimate]:
+    """Accuracy and frames of a gate that stops at the first rung that is right, or at the last one.
+
+    No policy can exceed its accuracy without a retry.
+    """
+    climbs = [[row.score.is_correct for row in rows] for rows in zip(*rungs.values(), strict=True)]
+    looked_at = list(accumulate(rungs))
+    stops = [next((i for i, is_right in enumerate(climb) if is_right), len(climb) - 1) for climb in climbs]
+    return mean([float(any(climb)) for climb in climbs]), mean([float(looked_at[stop]) for stop in stops])
 
 
 def _differences(results: Results, fixed: Mapping[int, Results]) -> list[str]:

@@ -26,7 +26,10 @@ HIGHER_IS_CONFIDENT = {
 
 
 def signals(bench: Bench, configs: Mapping[str, VReasonConfig], frame_counts: Sequence[int]) -> str:
-    """Return the AUROC of every signal per decoding and frame count, as Markdown; below 0.5 it points the other way."""
+    """Return the AUROC of every signal per decoding and frame count, as Markdown; below 0.5 it points the other way.
+
+    First over the rows that have the signal, then as a gate over all rows sees it.
+    """
     runs = {
         f"{name}, {num_frames} frames": bench.run(Setting(num_frames=num_frames, vreason=config))
         for num_frames in frame_counts
@@ -34,4 +37,6 @@ def signals(bench: Bench, configs: Mapping[str, VReasonConfig], frame_counts: Se
     }
     right = "; ".join(f"{name}: {percent(accuracy_of(rows))} % right" for name, rows in runs.items())
     head = f"AUROC for being right, {bench.split} questions, weights {bench.engine.fingerprint}. {right}."
-    return "\n".join([head, "", signal_table(runs, HIGHER_IS_CONFIDENT)])
+    measured = signal_table(runs, HIGHER_IS_CONFIDENT)
+    gate = signal_table(runs, HIGHER_IS_CONFIDENT, missing_ranks_last=True)
+    return "\n".join([head, "", measured, "", "The same with rows ranked last that lack the signal:", "", gate])

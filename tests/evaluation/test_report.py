@@ -27,6 +27,10 @@ def results_of(questions, texts, **fields):
     return [Result(q, a, score(q, a)) for q, a in zip(questions, answers, strict=True)]
 
 
+def wrong_option(question):
+    return next(option for option in question.options if option != question.answer)
+
+
 @pytest.fixture
 def truths(questions):
     return [question.answer for question in questions]
@@ -79,21 +83,30 @@ def test_signal_mean_skips_rows_without_it(questions, truths):
     assert signal_mean(rows, "final_entropy").n == 11
 
 
-def test_signal_auroc_knows_its_direction_and_ranks_unparsed_last(questions, truths):
+def test_signal_auroc_knows_its_direction_and_leaves_out_or_ranks_last_what_was_not_measured(questions, truths):
     rows = []
     for index, row in enumerate(results_of(questions, [*truths[:6], *["purple"] * 6])):
         rows.append(replace(row, answer=replace(row.answer, signals={"entropy": float(index)})))
-    assert signal_auroc(rows, "entropy", higher_is_confident=False).value == 1.0
-    assert signal_auroc(rows, "entropy", higher_is_confident=True).value == 1.0  # unparsed, so last either way
+    for row in rows[:2]:
+        row.answer.signals.clear()
+    rows[6] = replace(rows[6], answer=replace(rows[6].answer, answer=wrong_option(rows[6].question)))
+    rows[6] = replace(rows[6], score=score(rows[6].question, rows[6].answer))
+    low, high = (signal_auroc(rows, "entropy", higher_is_confident=is_high) for is_high in (False, True))
+    assert (low.value, high.value, low.n) == (1.0, 0.0, 5)  # 4 right ones and the wrong one that can be read
+    gate = signal_auroc(rows, "entropy", higher_is_confident=True, missing_ranks_last=True)
+    assert gate.n == 12
+    assert 0.5 < gate.value < 1.0  # unreadable answers rank last, and so do two right ones
     table = signal_table({"off": rows}, {"entropy": False, "absent": True})
-    assert "| entropy | lower | 1.000 [1.000, 1.000] |" in table
+    assert "| entropy | lower | 1.000 (n = 5) |" in table
     assert "| absent | higher | - |" in table
 
 
-def test_signal_table_counts_rows_without_the_signal(questions, truths):
+def test_tables_say_how_many_rows_have_the_signal(questions, truths):
     rows = results_of(questions, ["red"] * 12, signals={"entropy": 0.5})
     rows[3] = replace(rows[3], answer=replace(rows[3].answer, signals={}))
-    assert "(1 without)" in signal_table({"off": rows}, {"entropy": False})
+    assert "0.500 [0.500, 0.500] (n = 11) |" in signal_table({"off": rows}, {"entropy": False})
+    assert "(n = 11)" not in signal_table({"off": rows}, {"entropy": False}, missing_ranks_last=True)
+    assert "| 0.500 (n = 11) |" in comparison_table({"off": rows}, baseline="off", signals=("entropy",))
 
 
 def test_formats():

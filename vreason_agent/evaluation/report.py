@@ -45,12 +45,20 @@ def signal_mean(results: Results, name: str) -> Estimate:
     return mean([float(row.answer.signals[name] or 0.0) for row in rows], clusters=_clusters(rows))
 
 
-def signal_auroc(results: Results, name: str, *, higher_is_confident: bool) -> Estimate:
-    """AUROC of a signal for being right; rows without the signal, and unparsed answers, rank as least confident."""
+def signal_auroc(
+    results: Results, name: str, *, higher_is_confident: bool, missing_ranks_last: bool = False
+) -> Estimate:
+    """AUROC of a signal for being right, over the rows that have the signal and a readable answer; `n` says how many.
+
+    With `missing_ranks_last` it is that of a gate over all rows, to which the others are the least confident. It then
+    mostly measures whether there was a signal, where that says much.
+    """
     sign = 1.0 if higher_is_confident else -1.0
     values = [row.answer.signals.get(name) if row.score.is_parsed else None for row in results]
-    scores = [None if value is None else sign * value for value in values]
-    return auroc(scores, [row.score.is_correct for row in results], clusters=_clusters(results))
+    rows = [(row, value) for row, value in zip(results, values, strict=True) if missing_ranks_last or value is not None]
+    scores = [None if value is None else sign * value for _, value in rows]
+    kept = [row for row, _ in rows]
+    return auroc(scores, [row.score.is_correct for row in kept], clusters=_clusters(kept))
 
 
 def card_table(model: Mapping[int, Results], oracle: Mapping[int, Results], blind: Results) -> str:
@@ -96,30 +104,33 @@ def comparison_table(runs: Mapping[str, Results], *, baseline: str, signals: Seq
         tokens = mean([row.answer.num_tokens for row in results])
         cells = [name, str(len(results)), percent(accuracy_of(results))]
         cells += ["", ""] if results is base else [percent(difference, signed=True), f"{p_value:.3f}"]
-        cells += [number(tokens, digits=1), *(number(signal_mean(results, signal)) for signal in signals)]
+        cells += [number(tokens, digits=1), *(_mean_cell(results, signal) for signal in signals)]
         cells += [percent(share(base, results), bare=True) for share in (share_changed, share_rewritten)]
         rows.append(cells)
     return markdown_table(headers, rows)
 
 
-def signal_table(runs: Mapping[str, Results], directions: Mapping[str, bool]) -> str:
+def signal_table(
+    runs: Mapping[str, Results], directions: Mapping[str, bool], *, missing_ranks_last: bool = False
+) -> str:
     """AUROC of every signal in every run.
 
     Args:
         runs: Results by name.
         directions: For each signal's name, whether a higher value means more confident.
+        missing_ranks_last: Take in the rows without the signal or a readable answer, see `signal_auroc`.
     """
     rows = []
     for signal, higher_is_confident in directions.items():
         cells = [signal, "higher" if higher_is_confident else "lower"]
         for results in runs.values():
-            have = sum(row.answer.signals.get(signal) is not None for row in results)
-            if have == 0:
+            if all(row.answer.signals.get(signal) is None for row in results):
                 cells.append("-")
                 continue
-            area = signal_auroc(results, signal, higher_is_confident=higher_is_confident)
-            missing = f" ({len(results) - have} without)" if have < len(results) else ""
-            cells.append(number(area, digits=3, with_interval=True) + missing)
+            area = signal_auroc(
+                results, signal, higher_is_confident=higher_is_confident, missing_ranks_last=missing_ranks_last
+            )
+            cells.append(number(area, digits=3, with_interval=True) + _fewer(area, results))
         rows.append(cells)
     return markdown_table(["signal", "confident when", *(f"{name} (n = {len(runs[name])})" for name in runs)], rows)
 
@@ -156,6 +167,15 @@ def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     """Return a Markdown table; the first column is left-aligned, the others right-aligned."""
     lines = [headers, [":--", *["--:"] * (len(headers) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _mean_cell(results: Results, signal: str) -> str:
+    estimate = signal_mean(results, signal)
+    return number(estimate) + _fewer(estimate, results)
+
+
+def _fewer(estimate: Estimate, results: Results) -> str:
+    return f" (n = {estimate.n})" if estimate.n < len(results) else ""
 
 
 def _share(first: Results, second: Results, key: Callable[[Result], str]) -> Estimate:
