@@ -99,7 +99,7 @@ def test_a_scrambled_lesson_reads_the_pairs_dealt_to_it_and_concludes_nothing(
     assert dealt[0].pairs == (lessons[1].pairs[0], lessons[0].pairs[0], lessons[1].pairs[3], lessons[0].pairs[1])
     for lesson in dealt:
         row = token_row(tokenizer.backend_tokenizer, lesson, is_blind=False)
-        assert tokenizer.decode(row.ids).endswith("<think>" + lesson.transcript)
+        assert str(tokenizer.decode(row.ids)).endswith("<think>" + lesson.transcript)
         assert row.ids[row.answer] == []
         for line, (first, second) in zip(lesson.lines, lesson.pairs, strict=True):
             assert all(re.search(rf"{view.name}( \d)? {view.cell}", line) for view in first)
