@@ -95,6 +95,7 @@ def test_signal_auroc_knows_its_direction_and_leaves_out_or_ranks_last_what_was_
     assert (low.value, high.value, low.n) == (1.0, 0.0, 5)  # 4 right ones and the wrong one that can be read
     gate = signal_auroc(rows, "entropy", higher_is_confident=True, missing_ranks_last=True)
     assert gate.n == 12
+    assert gate.value is not None
     assert 0.5 < gate.value < 1.0  # unreadable answers rank last, and so do two right ones
     table = signal_table({"off": rows}, {"entropy": False, "absent": True})
     assert "| entropy | lower | 1.000 (n = 5) |" in table
