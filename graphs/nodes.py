@@ -17,8 +17,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.types import Overwrite
 
-from ..confidence import Confidence, confidence_of, same_answer
-from ..question import check_question, video_question
+from ..confidence import Confidence, confidence_of
+from ..question import check_question, read_answer, video_question
 from .budget import NOTHING, Budget, add_spent
 from .policy import AcceptPolicy, Ladder
 from .sampling import clip_rungs, open_clip, plan_times
@@ -109,7 +109,7 @@ class VideoQANodes:
 
 def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> Attempt:
     confidence = confidence_of(message)
-    answer = _read_answer(message, confidence, state["task"]["options"])
+    answer = read_answer(message, state["task"]["options"])
     usage = message.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
     reasoning = [
         block["reasoning"] for block in message.content_blocks if block["type"] == "reasoning" and "reasoning" in block
@@ -129,17 +129,6 @@ def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> At
         model=message.response_metadata.get("model_name"),
         seconds=seconds,
     )
-
-
-def _read_answer(message: AIMessage, confidence: Confidence, options: list[str]) -> dict[str, Any]:
-    """Return the answer that the chat model read; else the message's text, and the option that equals it."""
-    if "no_confidence" not in confidence.warnings:
-        return {"text": confidence.answer.get("text"), "choice": confidence.answer.get("choice")}
-    text = message.text.strip() or None
-    matches = [
-        chr(ord("A") + index) for index, option in enumerate(options) if same_answer({"text": option}, {"text": text})
-    ]
-    return {"text": text, "choice": matches[0] if matches else None}
 
 
 def _ending(state: VideoQAState, best: Attempt) -> dict[str, Any]:

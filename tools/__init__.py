@@ -23,16 +23,28 @@ def build_app(chat_model, video, checkpointer=None):
     return graph.compile(checkpointer=checkpointer)
 ```
 
-This package knows no model: nothing here answers a question.
+This package knows no model: where a question is to be answered (`ask_segment`), the caller brings one.
 """
 
 from __future__ import annotations
 
+from .ask_segment import AskSegmentTool
 from .contact_sheet import ContactSheetTool
+from .find_scenes import FindScenesTool
 from .limits import ToolLimits
 from .sample_frames import SampleFramesTool
 from .toolkit import video_tools
 from .video_info import VideoInfoTool
 from .zoom import Region, ZoomTool
 
-__all__ = ["ContactSheetTool", "Region", "SampleFramesTool", "ToolLimits", "VideoInfoTool", "ZoomTool", "video_tools"]
+__all__ = [
+    "AskSegmentTool",
+    "ContactSheetTool",
+    "FindScenesTool",
+    "Region",
+    "SampleFramesTool",
+    "ToolLimits",
+    "VideoInfoTool",
+    "ZoomTool",
+    "video_tools",
+]

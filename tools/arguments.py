@@ -19,14 +19,29 @@ class VideoArguments(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class RangeArguments(VideoArguments):
-    """A half-open time range, sampled evenly; `num_frames` is added by `bind_arguments`."""
+class SpanArguments(VideoArguments):
+    """A half-open time range."""
 
     start_seconds: float | None = Field(
         None, ge=0, description="Beginning of the time range in seconds; the default is the beginning of the video."
     )
     stop_seconds: float | None = Field(
         None, gt=0, description="End of the time range in seconds; the default is the end of the video."
+    )
+
+
+class RangeArguments(SpanArguments):
+    """A half-open time range, sampled evenly; `num_frames` is added by `bind_arguments`."""
+
+
+class QuestionArguments(RangeArguments):
+    """A question about what happens in a time range."""
+
+    question: str = Field(
+        min_length=1, max_length=2000, description="What to ask about the time range, complete in itself."
+    )
+    options: list[str] = Field(
+        default_factory=list, max_length=20, description="Possible answers, at least two; none for an open question."
     )
 
 

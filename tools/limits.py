@@ -25,6 +25,9 @@ class ToolLimits:
         max_side_px: Longer side of every image in pixels, at least 64. Higher shows finer detail.
         max_image_bytes: Most bytes of one JPEG before base64, at least 4096. Larger images are compressed harder and
             then made smaller.
+        max_asked_frames: Most frames that one `ask_segment` call shows the chat model it asks, at least 2.
+        max_scanned_frames: Most frames that one `find_scenes` call compares, at least 2. Higher finds shorter shots in
+            long ranges and takes longer.
 
     Raises:
         ConfigError: A limit is no integer or is below its minimum.
@@ -34,12 +37,16 @@ class ToolLimits:
     max_sheet_frames: int = 24
     max_side_px: int = 640
     max_image_bytes: int = 100_000
+    max_asked_frames: int = 16
+    max_scanned_frames: int = 600
 
     _MINIMA: ClassVar[dict[str, int]] = {
         "max_frames": 1,
         "max_sheet_frames": 1,
         "max_side_px": 64,
         "max_image_bytes": 4096,
+        "max_asked_frames": 2,
+        "max_scanned_frames": 2,
     }
 
     def __post_init__(self) -> None:

@@ -69,8 +69,19 @@ class TimeRequest:
             return self._still(name, has_range=has_range)
         if self.timestamps_seconds:
             return self._moments(self.timestamps_seconds, info.duration_seconds, name)
-        start, stop = self._range(info.duration_seconds, name)
+        start, stop = self.span(info, name)
         return uniform_plan(start, stop, num_frames=self.num_frames).timestamps_seconds
+
+    def span(self, info: VideoInfo, name: str) -> tuple[float, float]:
+        """Return start and end of the range, in seconds; without one, of the whole video.
+
+        Raises:
+            ToolException: As `resolve` raises for a range; a still image has none.
+        """
+        if info.kind == "image":
+            msg = f"{name!r} is a still image, which has no time range: use sample_frames or zoom without times"
+            raise ToolException(msg)
+        return self._range(info.duration_seconds, name)
 
     def _still(self, name: str, *, has_range: bool) -> tuple[float, ...]:
         if has_range or any(self.timestamps_seconds or ()):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
+from .ask_segment import AskSegmentTool
 from .contact_sheet import ContactSheetTool
 from .files import VideoFiles
+from .find_scenes import FindScenesTool
 from .limits import ToolLimits
 from .sample_frames import SampleFramesTool
 from .video_info import VideoInfoTool
@@ -16,22 +20,34 @@ from .zoom import ZoomTool
 
 
 def video_tools(
-    video: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]], *, limits: ToolLimits | None = None
+    video: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
+    *,
+    limits: ToolLimits | None = None,
+    chat_model: BaseChatModel | None = None,
+    scenes: bool | None = None,
 ) -> list[BaseTool]:
     """Return tools with which a model looks at videos that the caller chose.
 
     Args:
         video: A path, or paths by the names that the model shall use. The model sees and gives names only.
         limits: Sizes and counts of one call; the model is told and cannot change them.
+        chat_model: Who answers `ask_segment`; without one that tool is left out.
+        scenes: Whether `find_scenes` is among them; by default where its library is installed.
 
     Returns:
-        `video_info`, `contact_sheet`, `sample_frames` and `zoom`.
+        `video_info`, `find_scenes`, `contact_sheet`, `sample_frames`, `zoom` and `ask_segment`, as far as asked for.
 
     Raises:
         ConfigError: `video` names no file.
+        DependencyError: `scenes=True` and the extra `scenes` is not installed.
         VideoError: A file is missing or cannot be opened.
     """
     files = VideoFiles.bind(video)
     bounds = limits or ToolLimits()
-    kinds = (VideoInfoTool, ContactSheetTool, SampleFramesTool, ZoomTool)
-    return [kind(files=files, limits=bounds) for kind in kinds]
+    tools: list[BaseTool] = [VideoInfoTool(files=files, limits=bounds)]
+    if scenes or (scenes is None and find_spec("scenedetect")):
+        tools.append(FindScenesTool(files=files, limits=bounds))
+    tools += [kind(files=files, limits=bounds) for kind in (ContactSheetTool, SampleFramesTool, ZoomTool)]
+    if chat_model is not None:
+        tools.append(AskSegmentTool(files=files, limits=bounds, chat_model=chat_model))
+    return tools

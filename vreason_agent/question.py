@@ -1,4 +1,4 @@
-"""One question about one video as a LangChain message, and the hints a message's blocks carry.
+"""One question about one video as a LangChain message, the hints its blocks carry, and the answer in the reply.
 
 The text is complete in itself, so that any chat model can read it; question and options are kept beside it under
 `extras` for a model that has its own wording for them. This module knows no model and opens no file.
@@ -7,11 +7,12 @@ The text is complete in itself, so that any chat model can read it; question and
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
+from vreason_agent.confidence import confidence_of, same_answer
 from vreason_agent.errors import ConfigError
 
 
@@ -80,3 +81,21 @@ def check_question(question: str, options: Sequence[str]) -> None:
     if len({option.strip().casefold() for option in options}) < len(options):
         msg = f"options={list(options)!r}: an option is there twice; make them different"
         raise ConfigError(msg)
+
+
+def read_answer(message: AIMessage, options: Sequence[str] = ()) -> dict[str, str | None]:
+    """Return the answer in a reply, as `text` and option letter `choice`; `None` is "could not be read".
+
+    Args:
+        message: A chat model's reply. What the model itself read, in its confidence record, is believed; without one
+            the answer is the message's text.
+        options: What there was to choose from.
+    """
+    if isinstance(message.response_metadata.get("confidence"), Mapping):
+        read = confidence_of(message).answer
+        return {"text": read.get("text"), "choice": read.get("choice")}
+    text = message.text.strip() or None
+    matches = [
+        chr(ord("A") + index) for index, option in enumerate(options) if same_answer({"text": option}, {"text": text})
+    ]
+    return {"text": text, "choice": matches[0] if matches else None}

@@ -20,7 +20,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "decoding": ({"errors"}, {*LANGCHAIN, "cv2"}),
     "model": ({"errors", "video", "decoding"}, LANGCHAIN),
     "confidence": ({"errors"}, {*LANGCHAIN, *MODELS, "cv2"}),
-    "tools": ({"errors", "video"}, {*MODELS, "langgraph"}),
+    "tools": ({"errors", "video", "confidence", "question"}, {*MODELS, "langgraph"}),
     "graphs": ({"errors", "video", "confidence", "question"}, {*MODELS, "cv2"}),
     "evaluation": ({"errors"}, {*LANGCHAIN, *MODELS}),
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),

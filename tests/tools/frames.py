@@ -10,8 +10,17 @@ import numpy as np
 from langchain_core.tools import BaseTool
 from numpy.typing import NDArray
 
+from vreason_agent.graphs import ScriptedChatModel, ScriptedReply
 from vreason_agent.tools import video_tools
 
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "video_info": {},
+    "find_scenes": {},
+    "contact_sheet": {},
+    "sample_frames": {},
+    "zoom": {"left": 0.0, "top": 0.0, "right": 1.0, "bottom": 1.0},
+    "ask_segment": {"question": "Which color?"},
+}
 FPS, NUM_FRAMES, WIDTH, HEIGHT = 10.0, 40, 320, 240
 
 
@@ -20,9 +29,15 @@ def frame_level(index: int) -> int:
     return 20 + 5 * index
 
 
+def all_tools(video: Any, **options: Any) -> list[BaseTool]:
+    """Every tool there is, `ask_segment` with a model that always says the same."""
+    chat_model = ScriptedChatModel(replies=[ScriptedReply("red", {"entropy_drop": 0.9})] * 20)
+    return video_tools(video, **{"chat_model": chat_model, "scenes": True, **options})
+
+
 def tool_named(name: str, video: Any, **options: Any) -> BaseTool:
     """One of the tools, raising instead of answering with an error message."""
-    tool = next(tool for tool in video_tools(video, **options) if tool.name == name)
+    tool = next(tool for tool in all_tools(video, **options) if tool.name == name)
     tool.handle_tool_error = False
     return tool
 

@@ -18,8 +18,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 import vreason_agent.tools
-from tests.tools.frames import images_of, message, shown_index
-from vreason_agent.tools import video_tools
+from tests.tools.frames import EXAMPLES, all_tools, images_of, message, shown_index
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
     ("video_info", {}),
@@ -95,9 +94,8 @@ def test_artifacts_come_back_from_the_checkpointer(conversation: list[BaseMessag
 
 def test_artifacts_are_plain_data_without_pixels(clip: Path) -> None:
     serde = JsonPlusSerializer()
-    for tool in video_tools(clip):
-        args = {"left": 0, "top": 0, "right": 1, "bottom": 1} if tool.name == "zoom" else {}
-        result = message(tool, **args)
+    for tool in all_tools(clip):
+        result = message(tool, **EXAMPLES[tool.name])
         assert serde.loads_typed(serde.dumps_typed(result)) == result
         assert json.loads(json.dumps(result.artifact)) == result.artifact
         assert len(json.dumps(result.artifact)) < 2000

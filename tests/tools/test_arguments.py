@@ -11,15 +11,7 @@ import pytest
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
 
-from tests.tools.frames import message, tool_named
-from vreason_agent.tools import video_tools
-
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "video_info": {},
-    "contact_sheet": {},
-    "sample_frames": {},
-    "zoom": {"left": 0.0, "top": 0.0, "right": 1.0, "bottom": 1.0},
-}
+from tests.tools.frames import EXAMPLES, all_tools, message, tool_named
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -53,7 +45,7 @@ def test_among_several_videos_one_must_be_named(clip: Path, still: Path) -> None
 
 
 def test_every_argument_is_described(clip: Path) -> None:
-    for tool in video_tools(clip):
+    for tool in all_tools(clip):
         properties = convert_to_openai_tool(tool)["function"]["parameters"]["properties"]
         assert [name for name, schema in properties.items() if not schema.get("description")] == []
 
@@ -85,7 +77,7 @@ def test_refused_arguments_are_raised_when_the_caller_wants_that(clip: Path) -> 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda tool: pickle.loads(pickle.dumps(tool))])
 def test_copied_and_pickled_tools_work_alike(clip: Path, duplicate: Any) -> None:
-    for tool in video_tools(clip):
+    for tool in all_tools(clip):
         before = message(tool, **EXAMPLES[tool.name])
         after = message(duplicate(tool), **EXAMPLES[tool.name])
         assert (after.content, after.artifact) == (before.content, before.artifact)

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.tools import ToolException
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from tests.tools.frames import message, tool_named
+from tests.tools.frames import EXAMPLES, all_tools, message, tool_named
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError
 from vreason_agent.tools import video_tools
 from vreason_agent.tools.files import VideoFiles
@@ -53,9 +53,8 @@ def test_a_relative_path_stays_bound_after_a_change_of_folder(
 
 
 def test_nothing_the_model_reads_contains_the_path_or_the_file_name(clip: Path) -> None:
-    for tool in video_tools(clip):
-        args = {"left": 0, "top": 0, "right": 1, "bottom": 1} if tool.name == "zoom" else {}
-        read_by_model = f"{convert_to_openai_tool(tool)} {message(tool, **args).content}"
+    for tool in all_tools(clip):
+        read_by_model = f"{convert_to_openai_tool(tool)} {message(tool, **EXAMPLES[tool.name]).content}"
         assert clip.stem not in read_by_model
         assert str(clip.parent) not in read_by_model
 

@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
-from vreason_agent.tools import video_tools
+from tests.tools.frames import all_tools
 
 
 class _Bound:
@@ -26,7 +26,7 @@ class _Bound:
 
     @property
     def tool_constructor(self) -> BaseTool:
-        return next(tool for tool in video_tools(self.clip) if tool.name == self.tool_name)
+        return next(tool for tool in all_tools(self.clip) if tool.name == self.tool_name)
 
     @property
     def tool_invoke_params_example(self) -> dict[str, Any]:
@@ -46,6 +46,16 @@ class _Zoom(_Bound):
 class _ContactSheet(_Bound):
     tool_name = "contact_sheet"
     example = {"num_frames": 6}  # noqa: RUF012
+
+
+class _FindScenes(_Bound):
+    tool_name = "find_scenes"
+    example = {"stop_seconds": 3.0}  # noqa: RUF012
+
+
+class _AskSegment(_Bound):
+    tool_name = "ask_segment"
+    example = {"question": "Which color?", "options": ["red", "blue"], "start_seconds": 1.0, "num_frames": 4}  # noqa: RUF012
 
 
 class TestVideoInfoUnit(_Bound, ToolsUnitTests):
@@ -77,4 +87,20 @@ class TestContactSheetUnit(_ContactSheet, ToolsUnitTests):
 
 
 class TestContactSheetIntegration(_ContactSheet, ToolsIntegrationTests):
+    pass
+
+
+class TestFindScenesUnit(_FindScenes, ToolsUnitTests):
+    pass
+
+
+class TestFindScenesIntegration(_FindScenes, ToolsIntegrationTests):
+    pass
+
+
+class TestAskSegmentUnit(_AskSegment, ToolsUnitTests):
+    pass
+
+
+class TestAskSegmentIntegration(_AskSegment, ToolsIntegrationTests):
     pass

@@ -9,6 +9,7 @@ from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.probe import VideoInfo, probe
 from vreason_agent.video.reader import Frames, read_frames
 from vreason_agent.video.sampling import FramePlan, pairs_plan, uniform_plan
+from vreason_agent.video.scenes import Scenes, check_scenes_library, find_scenes
 from vreason_agent.video.source import local_path
 from vreason_agent.video.span import Span, resolve_span
 
@@ -17,8 +18,11 @@ __all__ = [
     "FramePlan",
     "Frames",
     "Limits",
+    "Scenes",
     "Span",
     "VideoInfo",
+    "check_scenes_library",
+    "find_scenes",
     "local_path",
     "pairs_plan",
     "probe",
