@@ -6,6 +6,7 @@ This module knows no graph: it is limits, sums and sentences.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import isfinite
 
 from typing_extensions import TypedDict
 
@@ -13,7 +14,7 @@ from ..errors import ConfigError
 
 
 class Spent(TypedDict):
-    """What a run has used: answers, frames and tokens over all attempts, and wall time."""
+    """What a run has used: answers, frames, tokens, and the time that answering took, over all attempts."""
 
     attempts: int
     frames: int
@@ -32,10 +33,10 @@ class Budget:
         max_attempts: Complete answers. More allow more frames and retries.
         max_total_frames: Frames looked at, all attempts together.
         max_total_tokens: Tokens read and written, all attempts together; checked between attempts.
-        max_seconds: Wall time since the first attempt began; checked between attempts.
+        max_seconds: Time spent answering, all attempts together, pauses not counted; checked between attempts.
 
     Raises:
-        ConfigError: If a limit is not positive.
+        ConfigError: If a limit is not positive and finite, or is a fraction of what is counted.
     """
 
     max_attempts: int | None = 8
@@ -46,8 +47,13 @@ class Budget:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if value is not None and value <= 0:
+            if value is None:
+                continue
+            if not (isfinite(value) and value > 0):
                 msg = f"{item.name}={value!r}: a limit must be above 0; use None for no limit"
+                raise ConfigError(msg)
+            if item.name != "max_seconds" and value != int(value):
+                msg = f"{item.name}={value!r}: this counts whole things; use a whole number, e.g. {int(value) or 1}"
                 raise ConfigError(msg)
 
     def refusal(self, spent: Spent, *, next_frames: int) -> str | None:

@@ -134,7 +134,8 @@ def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> At
 def _ending(state: VideoQAState, best: Attempt) -> dict[str, Any]:
     decision = state["decision"]
     rungs = [_rung(attempt) for attempt in state["attempts"]]
-    confidence = Confidence.from_dict(best["confidence"]).decided(decision["action"], decision["reason"], rungs)
+    judged = Confidence.from_dict(best["confidence"])
+    confidence = judged.decided(decision["action"], decision["reason"], rungs, settled=decision["settled"])
     return {"confidence": confidence.to_dict(), "frames": best["timestamps_seconds"]}
 
 

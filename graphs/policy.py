@@ -57,7 +57,8 @@ class AcceptPolicy:
         min_entropy_drop: The final phase's entropy counts as having dropped from this value of `entropy_drop` on, in
             (-inf, 1]. Higher asks for more frames more often.
         min_agreeing: How many of the latest attempts in a row must give the same answer before it is accepted; 1
-            accepts on one look. Where the ladder has one rung and no retry, one look is all there is and 1 is used.
+            accepts on one look. Where the ladder has one rung and no retry, or the budget one attempt, one look is
+            all there is and 1 is used.
         max_retries: Further attempts at the last rung, each with the next of `variations`.
         variations: Keyword arguments of the chat model for the retries, in turn; a retry without one changes nothing.
         abstain: Whether an answer that is never good enough is withheld; it is kept as the best guess either way.
@@ -96,14 +97,12 @@ class AcceptPolicy:
             The action, a reason with its numbers in a sentence, and the numbers by name.
         """
         last = attempts[-1]
-        numbers = self._numbers(attempts, rungs)
+        numbers = self._numbers(attempts, rungs, budget)
         concerns = self._concerns(numbers, last)
         if not concerns:
-            return _decision(last, "accept", self._praise(numbers), numbers, quotes=last)
+            return _decision(last, "accept", self._praise(numbers), numbers, quotes=last, settled=True)
         action, num_frames = self._next_step(attempts, rungs)
-        refusal = (
-            budget.refusal(spent, next_frames=num_frames) if num_frames else "the ladder and its retries are used up"
-        )
+        refusal = budget.refusal(spent, next_frames=num_frames) if num_frames else self._used_up(attempts, rungs)
         if refusal is None:
             return _decision(last, action, "; ".join(concerns), numbers, quotes=best_attempt(attempts))
         return self._give_up(last, attempts, "; ".join([*concerns, refusal]), numbers)
@@ -112,9 +111,13 @@ class AcceptPolicy:
         """Return the chat model's keyword arguments for the next retry."""
         return dict(self.variations[_num_retries(attempts)])
 
-    def _numbers(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> dict[str, Any]:
+    def _used_up(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> str:
+        retries = f"{_num_retries(attempts)} of {self.max_retries} retries"
+        return f"the ladder and its retries are used up: rungs up to {rungs[-1]} frames, {retries}"
+
+    def _numbers(self, attempts: Sequence[Attempt], rungs: Sequence[int], budget: Budget) -> dict[str, Any]:
         signals = attempts[-1]["confidence"].get("signals", {})
-        can_compare = len(rungs) > 1 or self.max_retries > 0
+        can_compare = (len(rungs) > 1 or self.max_retries > 0) and budget.max_attempts != 1
         return {
             "entropy_drop": signals.get("entropy_drop"),
             "final_entropy": signals.get("final_entropy"),
@@ -178,5 +181,14 @@ def _answer(attempt: Attempt) -> dict[str, Any]:
     return {"text": attempt["answer"], "choice": attempt["choice"]}
 
 
-def _decision(last: Attempt, action: Any, reason: str, numbers: dict[str, Any], *, quotes: Attempt) -> Decision:
-    return Decision(attempt=last["attempt"], action=action, reason=reason, numbers=numbers, quotes=quotes["attempt"])
+def _decision(
+    last: Attempt, action: Any, reason: str, numbers: dict[str, Any], *, quotes: Attempt, settled: bool = False
+) -> Decision:
+    return Decision(
+        attempt=last["attempt"],
+        action=action,
+        reason=reason,
+        numbers=numbers,
+        quotes=quotes["attempt"],
+        settled=settled,
+    )

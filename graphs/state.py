@@ -43,13 +43,17 @@ class Attempt(TypedDict):
 
 
 class Decision(TypedDict):
-    """What was decided after an attempt, why, and which attempt the answer (or best guess) is quoted from."""
+    """What was decided after an attempt, why, and which attempt the answer (or best guess) is quoted from.
+
+    `settled` is whether the policy's conditions were met: a best guess that is accepted all the same is not settled.
+    """
 
     attempt: int
     action: Literal["accept", "more_frames", "retry", "abstain"]
     reason: str
     numbers: dict[str, Any]
     quotes: int
+    settled: bool
 
 
 class Task(TypedDict):

@@ -24,7 +24,7 @@ def test_unknown_keys_of_a_later_version_are_ignored() -> None:
 
 def test_a_decision_brings_the_passes_it_rests_on() -> None:
     decided = Confidence().decided("accept", "it held", [{"num_frames": 4}])
-    assert decided.decision == {"action": "accept", "reason": "it held"}
+    assert decided.decision == {"action": "accept", "reason": "it held", "settled": True}
     assert decided.evidence["rungs"] == [{"num_frames": 4}]
 
 

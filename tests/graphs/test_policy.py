@@ -77,13 +77,19 @@ def test_one_look_is_enough_where_there_is_no_other() -> None:
     assert decision["numbers"]["min_agreeing"] == 1
 
 
+def test_one_look_is_enough_where_the_budget_allows_no_other() -> None:
+    decision = judge(climb(("red", 0.9)), budget=Budget(max_attempts=1))
+    assert (decision["action"], decision["settled"]) == ("accept", True)
+    assert decision["numbers"]["min_agreeing"] == 1
+
+
 def test_past_the_last_rung_it_retries_and_then_abstains() -> None:
     attempts = climb(("red", 0.1), ("red", 0.1), ("blue", 0.1))
     assert judge(attempts)["action"] == "retry"
     attempts.append(attempt("red", 0.1, rung=2, index=3, variation={"seed": 1}))
     decision = judge(attempts)
     assert decision["action"] == "abstain"
-    assert "used up" in decision["reason"]
+    assert "used up: rungs up to 16 frames, 1 of 1 retries" in decision["reason"]
 
 
 def test_retries_take_the_variations_in_turn() -> None:
@@ -110,6 +116,7 @@ def test_without_abstention_the_best_guess_is_accepted_and_said_to_be_one() -> N
     decision = judge(climb(("red", 0.1), ("red", 0.1), ("red", 0.1)), AcceptPolicy(max_retries=0, abstain=False))
     assert decision["action"] == "accept"
     assert decision["reason"].startswith("best guess taken because abstain=False: the final phase's entropy failed")
+    assert decision["settled"] is False
 
 
 def test_without_any_answer_there_is_nothing_to_accept_even_without_abstention() -> None:
@@ -140,6 +147,19 @@ def test_a_good_answer_is_accepted_though_the_budget_is_spent() -> None:
 def test_a_limit_of_zero_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}=0: a limit must be above 0; use None"):
         Budget(**{name: 0})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1])
+def test_a_limit_that_is_no_number_above_zero_is_refused(value: float) -> None:
+    with pytest.raises(ConfigError, match="a limit must be above 0; use None"):
+        Budget(max_seconds=value)
+
+
+@pytest.mark.parametrize("name", ["max_attempts", "max_total_frames", "max_total_tokens"])
+def test_a_fraction_of_what_is_counted_is_refused(name: str) -> None:
+    limits: Any = {name: 2.5}
+    with pytest.raises(ConfigError, match=f"{name}=2.5: this counts whole things; use a whole number, e.g. 2"):
+        Budget(**limits)
 
 
 def test_spending_adds_up() -> None:

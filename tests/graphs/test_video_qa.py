@@ -12,6 +12,7 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
 
+from vreason_agent.confidence import Confidence, describe_confidence
 from vreason_agent.errors import ConfigError, VideoNotFoundError
 from vreason_agent.graphs import AcceptPolicy, Budget, Ladder, ScriptedChatModel, ScriptedReply, build_video_qa_graph
 
@@ -70,6 +71,14 @@ def test_abstention_gives_no_answer_and_keeps_the_best_guess_apart(clip: Path) -
     assert result["confidence"]["decision"]["action"] == "abstain"
 
 
+def test_a_best_guess_that_is_taken_is_never_called_settled(clip: Path) -> None:
+    policy = AcceptPolicy(max_retries=0, abstain=False)
+    result = ask(clip, script(("red", UNSURE), ("red", UNSURE)), ladder=Ladder(4, 8), policy=policy)
+    assert (result["answer"], actions(result)[-1]) == ("red", "accept")
+    headline = describe_confidence(Confidence.from_dict(result["confidence"]))[0]
+    assert "did not settle" in headline
+
+
 def test_an_unread_answer_is_none_and_never_text(clip: Path) -> None:
     result = ask(clip, script((None, SURE)), ladder=Ladder(4, 4), policy=AcceptPolicy(max_retries=0))
     assert actions(result) == ["abstain"]
@@ -123,7 +132,7 @@ def test_an_image_is_looked_at_once(picture: Path) -> None:
 def test_the_confidence_lists_every_pass_and_the_decision(clip: Path) -> None:
     result = ask(clip, script(("blue", SURE), ("red", SURE), ("red", SURE)))
     record = result["confidence"]
-    assert record["decision"] == {"action": "accept", "reason": result["decision"]["reason"]}
+    assert record["decision"] == {"action": "accept", "reason": result["decision"]["reason"], "settled": True}
     assert [rung["answer"] for rung in record["evidence"]["rungs"]] == ["blue", "red", "red"]
     assert [rung["num_frames"] for rung in record["evidence"]["rungs"]] == [4, 8, 16]
     assert record["probability"] is None

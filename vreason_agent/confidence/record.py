@@ -28,7 +28,8 @@ class Confidence:
         units: What the numbers are of: unit and source of entropies, size of the vocabulary they were taken over.
         steering: Whether V-Reason steered the generation, with which schedule, and which entropy the signals saw.
         evidence: `num_frames`, `timestamps_seconds` and `rungs`: one entry per pass over the video.
-        decision: `action` (accept, more_frames, retry, abstain, or `None` when nothing judged) and `reason`.
+        decision: `action` (accept, more_frames, retry, abstain, or `None` when nothing judged), `reason`, and, once
+            judged, `settled`: a best guess may be accepted without being settled.
         warnings: What a reader must know: codes, and sentences from the model (such as positions that cannot tell
             frames apart).
     """
@@ -49,11 +50,21 @@ class Confidence:
         """Return one raw signal, `None` when it was not measured."""
         return self.signals.get(name)
 
-    def decided(self, action: Action, reason: str, rungs: list[dict[str, Any]]) -> Confidence:
-        """Return this record with a policy's decision and the passes it was based on."""
+    def decided(
+        self, action: Action, reason: str, rungs: list[dict[str, Any]], *, settled: bool | None = None
+    ) -> Confidence:
+        """Return this record with a policy's decision and the passes it was based on.
+
+        Args:
+            action: What was decided.
+            reason: Why.
+            rungs: One entry per pass.
+            settled: Whether the policy's conditions were met; by default as an acceptance implies.
+        """
+        is_settled = action == "accept" if settled is None else settled
         return replace(
             self,
-            decision={"action": action, "reason": reason},
+            decision={"action": action, "reason": reason, "settled": is_settled},
             evidence={**self.evidence, "rungs": rungs},
         )
 

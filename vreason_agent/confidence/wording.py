@@ -45,6 +45,8 @@ def _headline(confidence: Confidence) -> str:
         return "The model gave no answer that could be read."
     if action == "abstain":
         return "The model did not settle on an answer; this is its best guess."
+    if action == "accept" and not confidence.decision.get("settled", True):
+        return "The model did not settle on an answer; its best guess was taken, because abstaining was ruled out."
     if action == "accept" and num_agreeing(_answers(confidence)) > 1:
         return "The model settled on this answer, and it held when it looked again."
     if action == "accept":
