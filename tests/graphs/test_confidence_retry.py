@@ -1,0 +1,83 @@
+"""The middleware in real `create_agent` apps, with a scripted model."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.language_models import FakeListChatModel
+
+from vreason_agent.errors import ConfigError, DependencyError
+from vreason_agent.graphs import ScriptedChatModel, ScriptedReply, confidence_retry
+from vreason_agent.graphs.confidence_retry import ConfidenceRetryMiddleware
+
+ASKED: Any = {"messages": [("human", "Which color?")]}
+
+
+def script(*values: float | None) -> ScriptedChatModel:
+    replies = [ScriptedReply(f"answer {i}", {"answer_probability": value}) for i, value in enumerate(values)]
+    return ScriptedChatModel(replies=replies)
+
+
+def app(model: Any, **options: Any) -> Any:
+    return create_agent(model, tools=[], middleware=[ConfidenceRetryMiddleware(**options)])
+
+
+def test_a_confident_answer_is_kept_at_once() -> None:
+    model = script(0.9)
+    final = app(model).invoke(ASKED)["messages"][-1]
+    assert (final.text, len(model.requests)) == ("answer 0", 1)
+    record = final.response_metadata["confidence_retry"]
+    assert record["reason"] == "answer_probability 0.900 >= 0.5 at try 1 of 1"
+
+
+def test_a_doubtful_answer_is_asked_again_with_each_variation_in_turn() -> None:
+    model = script(0.2, 0.3, 0.8)
+    final = app(model).invoke(ASKED)["messages"][-1]
+    assert final.text == "answer 2"
+    assert [kwargs.get("seed") for _, kwargs in model.requests] == [None, 1, 2]
+    assert final.response_metadata["confidence_retry"]["values"] == [0.2, 0.3, 0.8]
+
+
+def test_the_best_answer_is_kept_where_none_is_enough_and_said_not_to_be() -> None:
+    messages = app(script(0.2, 0.4, 0.3)).invoke(ASKED)["messages"]
+    record = messages[-1].response_metadata["confidence_retry"]
+    assert (messages[-1].text, len(messages)) == ("answer 1", 2)
+    assert (record["chosen"], record["is_enough"]) == (1, False)
+    assert "0.400 < 0.5 at try 2 of 3" in record["reason"]
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_another_signal_and_threshold_can_be_set() -> None:
+    replies = [ScriptedReply("red", {"entropy_drop": drop}) for drop in (0.1, 0.6)]
+    model = ScriptedChatModel(replies=replies)
+    app(model, signal="entropy_drop", min_value=0.6, variations=({"vreason": "off"},)).invoke(ASKED)
+    assert [kwargs.get("vreason") for _, kwargs in model.requests] == [None, "off"]
+
+
+def test_an_answer_that_was_not_measured_is_left_alone() -> None:
+    final = app(FakeListChatModel(responses=["red", "blue"])).invoke(ASKED)["messages"][-1]
+    assert final.text == "red"
+    assert "confidence_retry" not in final.response_metadata
+
+
+async def test_async_it_takes_the_same_route() -> None:
+    model = script(0.2, 0.8)
+    final = (await app(model).ainvoke(ASKED))["messages"][-1]
+    assert (final.text, len(model.requests)) == ("answer 1", 2)
+
+
+@pytest.mark.parametrize("options", [{"variations": ()}, {"min_value": float("nan")}])
+def test_what_could_never_ask_again_is_refused(options: Any) -> None:
+    with pytest.raises(ConfigError, match="give at least one variation"):
+        ConfidenceRetryMiddleware(**options)
+
+
+def test_without_langchain_the_install_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langchain.agents.middleware", None)
+    with pytest.raises(DependencyError, match=r"pip install 'vreason-agent\[agents\]'"):
+        importlib.reload(confidence_retry)
