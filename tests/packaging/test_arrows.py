@@ -21,7 +21,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "model": ({"errors", "video", "decoding"}, LANGCHAIN),
     "confidence": ({"errors"}, {*LANGCHAIN, *MODELS, "cv2"}),
     "tools": ({"errors", "video", "confidence", "question"}, {*MODELS, "langgraph"}),
-    "graphs": ({"errors", "video", "confidence", "question"}, {*MODELS, "cv2"}),
+    "graphs": ({"errors", "video", "confidence", "question", "tools"}, {*MODELS, "cv2"}),
     "evaluation": ({"errors"}, {*LANGCHAIN, *MODELS}),
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
     "cli": ({"errors", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"}, set()),
