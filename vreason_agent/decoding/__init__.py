@@ -1,7 +1,8 @@
 """V-Reason decoding for transformers' Qwen-VL models: a loop, its configuration and its trace.
 
 `decode` runs the loop on prepared tensors; `vreason_generate` runs it inside `hf_model.generate`. The package knows
-torch and transformers' cache and generation classes, but no model class, no processor and no tokenizer.
+torch and transformers' cache and generation classes, but no model class and no processor; a tokenizer is only
+passed on to transformers' stop strings.
 """
 
 from vreason_agent.decoding.config import Schedule, VReasonConfig

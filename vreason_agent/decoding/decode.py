@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
+from transformers import (
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteriaList,
+)
 
 from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.config import VReasonConfig
@@ -19,7 +26,7 @@ from vreason_agent.decoding.prompt import Prompt, make_prompt
 from vreason_agent.decoding.result import DecodeResult, OnToken
 from vreason_agent.decoding.rules import LoopRules, check_generation_config, pad_token_id, prepare_generation_config
 from vreason_agent.decoding.sampling import TokenSampler
-from vreason_agent.decoding.stopping import StopRules
+from vreason_agent.decoding.stopping import StopRules, check_stop_strings
 from vreason_agent.decoding.trace import DecodingSeconds
 from vreason_agent.errors import ConfigError, GenerationError
 
@@ -36,6 +43,7 @@ def decode(
     generation_config: GenerationConfig,
     logits_processor: LogitsProcessorList | None = None,
     stopping_criteria: StoppingCriteriaList | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     generators: Sequence[torch.Generator] | None = None,
     on_token: OnToken | None = None,
     num_top_logprobs: int = 0,
@@ -64,6 +72,7 @@ def decode(
         logits_processor: Further processors, applied before the sampling rules. One with `is_grammar = True` states
             what a grammar allows (see `sampling`); under `apply_to="current"` processors run twice at an update.
         stopping_criteria: Further reasons to end a row.
+        tokenizer: Needed for the config's `stop_strings` only.
         generators: When sampling, one `torch.Generator` per row, which makes a row of a batch what it is alone.
             `None`: torch's global stream for the whole batch, as in transformers.
         on_token: Called with each token; returning True ends that row with it.
@@ -77,7 +86,6 @@ def decode(
         GenerationError: the prompt is not decodable, the model cannot be steered, or its logits are not finite.
     """
     config = VReasonConfig() if config is None else config
-    private: Any = hf_model  # transformers' helpers for generation carry an underscore
     # Autograd cannot run in inference mode, and the weights' gradients are not wanted outside of the controller.
     with torch.inference_mode(False), torch.no_grad():
         prompt = make_prompt(hf_model, input_ids, attention_mask, video_mask, position_ids)
@@ -87,7 +95,7 @@ def decode(
         cache = check_cache(empty if past_key_values is None else past_key_values)
         rules = LoopRules(
             sampler=_sampler(hf_model, prompt, prepared, logits_processor, generators),
-            stop=StopRules(private._get_stopping_criteria(prepared, StoppingCriteriaList(stopping_criteria or []))),
+            stop=_stop_rules(hf_model, prepared, stopping_criteria, tokenizer),
             pad_token_id=pad_token_id(prepared),
             on_token=on_token,
             num_top_logprobs=num_top_logprobs,
@@ -132,7 +140,7 @@ def _sampler(
         raise ConfigError(
             f"{len(generators)} generators for {len(prompt.input_ids)} rows; give one torch.Generator per row"
         )
-    private: Any = hf_model
+    private: Any = hf_model  # transformers' helpers for generation carry an underscore
     prepared = private._get_logits_processor(
         generation_config,
         input_ids_seq_length=prompt.input_ids.shape[1],
@@ -142,3 +150,16 @@ def _sampler(
         model_kwargs={"attention_mask": prompt.attention_mask},
     )
     return TokenSampler(prepared, do_sample=do_sample, generators=generators)
+
+
+def _stop_rules(
+    hf_model: PreTrainedModel,
+    generation_config: GenerationConfig,
+    criteria: StoppingCriteriaList | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+) -> StopRules:
+    check_stop_strings(generation_config.stop_strings, tokenizer, keyword="tokenizer")
+    private: Any = hf_model
+    return StopRules(
+        private._get_stopping_criteria(generation_config, StoppingCriteriaList(criteria or []), tokenizer=tokenizer)
+    )

@@ -10,7 +10,14 @@ import time
 from typing import Any, cast
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from vreason_agent.decoding.cache import check_cache
@@ -20,7 +27,7 @@ from vreason_agent.decoding.prompt import Prompt
 from vreason_agent.decoding.result import DecodeResult, OnToken
 from vreason_agent.decoding.rules import LoopRules, check_generation_config, pad_token_id
 from vreason_agent.decoding.sampling import TokenSampler
-from vreason_agent.decoding.stopping import StopRules
+from vreason_agent.decoding.stopping import StopRules, check_stop_strings
 from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
 from vreason_agent.errors import GenerationError
 
@@ -33,6 +40,8 @@ def vreason_generate(
     stopping_criteria: StoppingCriteriaList,
     generation_config: GenerationConfig,
     vreason: VReasonConfig | None = None,
+    stop_strings: str | list[str] | None = None,
+    stop_tokenizer: PreTrainedTokenizerBase | None = None,
     on_token: OnToken | None = None,
     trace_out: list[DecodingTrace] | None = None,
     **model_kwargs: Any,
@@ -41,9 +50,10 @@ def vreason_generate(
 
     `hf_model.generate(**inputs, max_new_tokens=256, custom_generate=vreason_generate, vreason=VReasonConfig())`
 
-    `generate` drops its `streamer` and `tokenizer` before a custom loop: use `on_token` to stream, and pass a
-    `StopStringCriteria` as `stopping_criteria` for stop strings. Sampling draws the whole batch from torch's global
-    stream, as `generate` does; `decode` gives each row its own generator.
+    `generate` drops its `streamer` and `tokenizer` before a custom loop: use `on_token` to stream, and
+    `stop_strings=[...], stop_tokenizer=tokenizer` for stop strings (inside a `generation_config`, transformers refuses
+    them before the loop is asked). Sampling draws the whole batch from torch's global stream, as `generate` does;
+    `decode` gives each row its own generator.
 
     Args:
         model: The model that `generate` was called on.
@@ -52,6 +62,8 @@ def vreason_generate(
         stopping_criteria: Prepared by `generate`.
         generation_config: Prepared by `generate`.
         vreason: The V-Reason configuration; `None`: the default.
+        stop_strings: Strings that end a row, with the token that completes one.
+        stop_tokenizer: The model's tokenizer; needed for `stop_strings` only.
         on_token: Called with each token; returning True ends that row with it.
         trace_out: A list that receives one `DecodingTrace` per row.
         model_kwargs: Prepared by `generate`: cache, mask, positions, encoded frames.
@@ -61,10 +73,13 @@ def vreason_generate(
         `return_dict_in_generate`, whose cache holds base values only.
 
     Raises:
-        ConfigError: a generation option that the loop does not support.
+        ConfigError: a generation option that the loop does not support, or stop strings without their tokenizer.
         GenerationError: the model cannot be steered, or its logits are not finite.
     """
     check_generation_config(generation_config)
+    check_stop_strings(stop_strings, stop_tokenizer, keyword="stop_tokenizer")
+    if stop_strings is not None and stop_tokenizer is not None:
+        stopping_criteria = StoppingCriteriaList([*stopping_criteria, StopStringCriteria(stop_tokenizer, stop_strings)])
     with torch.inference_mode(False), torch.no_grad():
         cache = check_cache(model_kwargs.get("past_key_values"))
         prompt = _prompt(model, input_ids, model_kwargs)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from transformers import MaxLengthCriteria, MaxTimeCriteria, StoppingCriteriaList
+from transformers import MaxLengthCriteria, MaxTimeCriteria, PreTrainedTokenizerBase, StoppingCriteriaList
+
+from vreason_agent.errors import ConfigError
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -40,3 +42,18 @@ class StopRules:
         is_full = any(bool(torch.as_tensor(limit(input_ids, scores)).any()) for limit in self._limits)
         limit_reason: FinishReason | None = "length" if is_full else None
         return ["stop" if stop else limit_reason for stop in stops]
+
+
+def check_stop_strings(
+    stop_strings: str | list[str] | None, tokenizer: PreTrainedTokenizerBase | None, *, keyword: str
+) -> None:
+    """Refuse stop strings without the tokenizer that finds them; `keyword` is the caller's name for it.
+
+    Raises:
+        ConfigError: `stop_strings` is given and `tokenizer` is not.
+    """
+    if stop_strings is not None and tokenizer is None:
+        raise ConfigError(
+            f"stop_strings={stop_strings!r} are found in text, which needs the model's tokenizer; pass it as "
+            f"{keyword}=tokenizer"
+        )
