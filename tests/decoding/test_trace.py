@@ -40,6 +40,9 @@ def test_a_peak_after_the_answer_does_not_count() -> None:
     assert trace.peak_step == 4
     assert trace.peak(4) == (1, 1.5)
     assert trace.entropy_drop(4) == pytest.approx(1 / 3)
+    summary = trace.summary(4)
+    assert (summary["peak_step"], summary["peak_entropy"]) == (1, 1.5)
+    assert summary["entropy_drop"] == pytest.approx(1.0 - summary["final_entropy"] / summary["peak_entropy"])
 
 
 @pytest.mark.parametrize(

@@ -168,15 +168,16 @@ class DecodingTrace:
         return self.switch.count(Switch.RAISE) / self.num_updates if self.num_updates else None
 
     def summary(self, stop: int | None = None) -> dict[str, Any]:
-        """Return the trace in a few JSON numbers, without its series; `stop` is the answer's end."""
+        """Return the trace in a few JSON numbers, without its series; `stop` bounds peak, final entropy and drop."""
+        peak = self.peak(stop)
         return {
             "schedule": self.config.schedule,
             "steered": self.steered,
             "not_steered_because": self.not_steered_because,
             "num_tokens": len(self.token_ids),
             "num_updates": self.num_updates,
-            "peak_entropy": self.peak_entropy,
-            "peak_step": self.peak_step,
+            "peak_entropy": None if peak is None else peak.entropy_ema,
+            "peak_step": None if peak is None else peak.step,
             "final_entropy": self.final_entropy(stop),
             "entropy_drop": self.entropy_drop(stop),
             "phase_shares": self.phase_shares,
