@@ -75,11 +75,7 @@ class Row:
         return self._schedule.choose(entropy, self._tracker.preview(step, entropy))
 
     def add(self, step: int, drawn: Drawn, update: Update | None) -> StepRecord:
-        """Take in the token of `step`.
-
-        Raises:
-            GenerationError: its entropy is not finite.
-        """
+        """Take in the token of `step` and return its record; `update` is what that step's update did, if it had one."""
         state = self._state_after(step, drawn)
         record = StepRecord(
             token_ids=drawn.token_id,
