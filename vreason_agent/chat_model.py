@@ -7,49 +7,33 @@ copy, and many share one model. This module knows no graph and no tool.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LangSmithParams
-from langchain_core.messages import BaseMessage
+from langchain_core.language_models import LangSmithParams, LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, SkipValidation, ValidationError, model_validator
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 
-from vreason_agent import __version__
-from vreason_agent.chat.job import Job
+from vreason_agent.chat.fields import ChatFields
+from vreason_agent.chat.job import Job, starts_in_reasoning
 from vreason_agent.chat.langchain_errors import as_langchain_errors
 from vreason_agent.chat.looking import FrameDefaults
 from vreason_agent.chat.reply import PROVIDER
 from vreason_agent.chat.streaming import Stopper, aiterate, arun, iterate
-from vreason_agent.decoding import VReasonConfig
-from vreason_agent.errors import ConfigError
+from vreason_agent.chat.structured import Method, structured_output
+from vreason_agent.chat.tools import read_tools, tool_use
 from vreason_agent.messages import Conversation, read_messages
-from vreason_agent.model import (
-    GenerationRequest,
-    SamplingParams,
-    VideoLanguageModel,
-    load_model,
-)
-
-_FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}
-_NOT_IN_OUTPUT = {"api_key", "timeout", "max_retries", "streaming", "stream_usage"}
+from vreason_agent.model import GenerationRequest, Turn, VideoLanguageModel, load_model
+from vreason_agent.model.source import default_model
+from vreason_agent.model.tool_prompt import with_instructions
 
 
-def _as_config(value: Any) -> VReasonConfig:
-    if isinstance(value, VReasonConfig):
-        return value
-    if isinstance(value, str):
-        return VReasonConfig.from_dict({"schedule": value})
-    if isinstance(value, Mapping):
-        return VReasonConfig.from_dict(value)
-    msg = f"vreason={value!r}: give a VReasonConfig, a schedule such as 'switching' or 'off', or a dict of fields"
-    raise ConfigError(msg)
-
-
-class ChatVReason(BaseChatModel):
+class ChatVReason(ChatFields):
     """Answers questions about videos, images and text with a local model; nothing leaves the machine.
 
     Every field can also be given per call (`invoke(..., seed=1)`, `bind(num_frames=8)`). Messages may hold standard
@@ -74,6 +58,10 @@ class ChatVReason(BaseChatModel):
         start_seconds: Beginning of the part of a video to look at, where a message does not say.
         stop_seconds: End of it, exclusive.
         vreason: How decoding is steered: a `VReasonConfig`, a schedule's name, or a dict of fields.
+        tools: Tools the model may call, usually given by `bind_tools`.
+        tool_choice: Whether it may, must or must not call one; see `bind_tools`.
+        parallel_tool_calls: Whether one answer may hold several calls.
+        response_format: OpenAI's `{"type": "json_schema" | "json_object", ...}`; see `with_structured_output`.
         logprobs: Whether to report log-probabilities in OpenAI's shape.
         top_logprobs: Alternatives per token to report; turns `logprobs` on.
         timeout: Seconds after which an unfinished answer is an error.
@@ -86,48 +74,6 @@ class ChatVReason(BaseChatModel):
         ConfigError: If a field is unknown or out of its range.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    model: str | None = None
-    revision: str | None = None
-    device: str | None = None
-    dtype: str | None = None
-    temperature: float = Field(default=0.0, ge=0)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=1)
-    min_p: float | None = Field(default=None, gt=0, le=1)
-    repetition_penalty: float = Field(default=1.0, gt=0)
-    max_tokens: int = Field(default=1024, ge=1)
-    seed: int | None = None
-    stop: list[str] | str | None = None
-    num_frames: int = Field(default=4, ge=2)
-    max_frames: int = Field(default=32, ge=2)
-    start_seconds: float | None = Field(default=None, ge=0)
-    stop_seconds: float | None = Field(default=None, gt=0)
-    vreason: Annotated[SkipValidation[VReasonConfig | str | dict[str, Any]], BeforeValidator(_as_config)] = (
-        VReasonConfig()
-    )
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0)
-    timeout: float | None = Field(default=None, gt=0)
-    streaming: bool = False
-    stream_usage: bool = True
-    max_retries: int | None = None
-    api_key: SecretStr | None = Field(default=None, exclude=True)
-
-    if not TYPE_CHECKING:  # type checkers see the fields
-
-        def __init__(self, **fields: Any) -> None:
-            try:
-                super().__init__(**fields)
-            except ValidationError as exc:
-                raise ConfigError(_first_error(exc)) from exc
-
-    @model_validator(mode="after")
-    def _set_vreason_version(self) -> ChatVReason:
-        self._add_version("vreason-agent", __version__)
-        return self
-
     @property
     def engine(self) -> VideoLanguageModel:
         """The loaded model; the first access loads it."""
@@ -135,29 +81,19 @@ class ChatVReason(BaseChatModel):
             return load_model(self.model, revision=self.revision, device=self.device, dtype=self.dtype)
 
     @property
-    def vreason_config(self) -> VReasonConfig:
-        """How decoding is steered, whichever way `vreason` was written."""
-        return _as_config(self.vreason)
-
-    @property
     def _llm_type(self) -> str:
         return "vreason-chat"
 
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        fields = {name: getattr(self, name) for name in _own_fields() if name not in _NOT_IN_OUTPUT}
-        return {**fields, "vreason": self.vreason_config.to_dict()}
-
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        call = self._for_call(stop, kwargs)
+        call = self.for_call(stop, kwargs)
         params = LangSmithParams(
             ls_provider=PROVIDER,
-            ls_model_name=call.model or "tiny",
+            ls_model_name=call.model or default_model(),
             ls_model_type="chat",
             ls_temperature=call.temperature,
             ls_max_tokens=call.max_tokens,
         )
-        if stops := call._stops():
+        if stops := call.stop_texts:
             params["ls_stop"] = list(stops)
         return params
 
@@ -167,8 +103,67 @@ class ChatVReason(BaseChatModel):
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """Return how many tokens the prompt of these messages has, frames included (they are read for it)."""
+        call = self.for_call(None, {} if tools is None else {"tools": tools})
         with as_langchain_errors():
-            return self.engine.count_tokens(self._conversation(messages).turns)
+            job = call._job(messages)
+            return job.engine.count_tokens(job.request.turns, job.request.tools)
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        parallel_tool_calls: bool = True,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return this model with tools that it may call.
+
+        What is called is enforced: a call always names one of the tools, and its arguments always follow that tool's
+        schema, whether or not the model was trained on tools.
+
+        Args:
+            tools: Functions, Pydantic classes, `BaseTool`s or JSON schemas.
+            tool_choice: `None` or `"auto"` leaves it to the model, `"any"` makes it call a tool, `"none"` keeps it from
+                it, a tool's name makes it call that one.
+            parallel_tool_calls: Whether one answer may hold several calls, at most 16.
+            strict: Part of the tools' definitions, for compatibility; schemas are always enforced.
+            **kwargs: Bound as well, such as `response_format` for the answer that is no call.
+
+        Raises:
+            ConfigError: If a tool has no name, or `tool_choice` names none of them.
+        """
+        with as_langchain_errors():
+            definitions = read_tools(tools, strict=strict)
+            tool_use(definitions, tool_choice)
+        bound = {"tools": definitions, "tool_choice": tool_choice, "parallel_tool_calls": parallel_tool_calls}
+        return self.bind(**{name: value for name, value in bound.items() if value is not None}, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Return a chain that answers with instances of a schema.
+
+        Args:
+            schema: A Pydantic class (instances of it are returned), a `TypedDict` class or a JSON schema (dicts are).
+            method: `"json_schema"` puts the schema into the prompt and enforces it on the answer;
+                `"function_calling"` enforces the call of a tool that takes it; `"json_mode"` enforces some JSON object,
+                and the prompt has to say which.
+            include_raw: Return a dict of `raw` (the message), `parsed` and `parsing_error` rather than raise.
+            strict: For compatibility; schemas are always enforced.
+            **kwargs: Bound to the call as well, such as `temperature`.
+
+        Raises:
+            ConfigError: If there is no such method, or no schema where one is needed.
+        """
+        with as_langchain_errors():
+            return structured_output(self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs)
 
     def _generate(
         self,
@@ -178,7 +173,7 @@ class ChatVReason(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with as_langchain_errors():
-            job = self._for_call(stop, kwargs)._job(messages)
+            job = self.for_call(stop, kwargs)._job(messages)
             return job.result(job.run(job.stopper))
 
     async def _agenerate(
@@ -189,7 +184,7 @@ class ChatVReason(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with as_langchain_errors():
-            job = await asyncio.to_thread(self._for_call(stop, kwargs)._job, messages)
+            job = await asyncio.to_thread(self.for_call(stop, kwargs)._job, messages)
             return job.result(await arun(job.run, job.stopper))
 
     def _stream(
@@ -200,7 +195,7 @@ class ChatVReason(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with as_langchain_errors():
-            job = self._for_call(stop, kwargs)._job(messages)
+            job = self.for_call(stop, kwargs)._job(messages)
             with closing(iterate(job.run, job.stopper)) as items:
                 for chunk in chain.from_iterable(map(job.chunks, items)):
                     if run_manager:
@@ -215,7 +210,7 @@ class ChatVReason(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with as_langchain_errors():
-            job = await asyncio.to_thread(self._for_call(stop, kwargs)._job, messages)
+            job = await asyncio.to_thread(self.for_call(stop, kwargs)._job, messages)
             async with aclosing(aiterate(job.run, job.stopper)) as items:
                 async for item in items:
                     for chunk in job.chunks(item):
@@ -223,53 +218,32 @@ class ChatVReason(BaseChatModel):
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
 
-    def _for_call(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> ChatVReason:
-        """Return this model with the keyword arguments of one call, validated like the constructor's."""
-        changes = {name: value for name, value in kwargs.items() if name not in _FROM_LANGCHAIN}
-        if stop is not None:
-            changes["stop"] = stop
-        if not changes:
-            return self
-        fields = {name: getattr(self, name) for name in _own_fields()}
-        with as_langchain_errors():
-            return type(self)(**{**fields, **changes})
-
     def _job(self, messages: Sequence[BaseMessage]) -> Job:
-        engine, conversation = self.engine, self._conversation(messages)
-        request = GenerationRequest(conversation.turns, self._sampling(), self.vreason_config)
-        has_logprobs = bool(self.logprobs or self.top_logprobs)
-        return Job(engine, request, conversation, Stopper(self.timeout), has_logprobs=has_logprobs)
+        engine, conversation, output_format = self.engine, self._conversation(messages), self.output_format
+        in_reasoning = starts_in_reasoning(engine)
+        request = GenerationRequest(
+            turns=self._turns(conversation),
+            sampling=self.sampling,
+            vreason=self.vreason_config,
+            tools=output_format.use.tools if output_format.has_calls else (),
+            grammar=output_format.grammar(engine.grammar_words, starts_in_reasoning=in_reasoning)
+            if output_format.is_enforced
+            else None,
+        )
+        return Job(
+            engine,
+            request,
+            conversation,
+            Stopper(self.timeout),
+            output_format,
+            starts_in_reasoning=in_reasoning,
+            has_logprobs=bool(self.logprobs or self.top_logprobs),
+        )
+
+    def _turns(self, conversation: Conversation) -> tuple[Turn, ...]:
+        instructions = self.output_format.instructions
+        return conversation.turns if instructions is None else with_instructions(conversation.turns, instructions)
 
     def _conversation(self, messages: Sequence[BaseMessage]) -> Conversation:
         defaults = FrameDefaults(self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds)
         return read_messages(messages, defaults=defaults, wording=self.engine.question_prompt)
-
-    def _sampling(self) -> SamplingParams:
-        return SamplingParams(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            repetition_penalty=self.repetition_penalty,
-            max_new_tokens=self.max_tokens,
-            seed=self.seed,
-            stop=self._stops(),
-            num_top_logprobs=self.top_logprobs or 0,
-        )
-
-    def _stops(self) -> tuple[str, ...]:
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-
-
-def _own_fields() -> list[str]:
-    return [name for name in ChatVReason.model_fields if name not in BaseChatModel.model_fields]
-
-
-def _first_error(exc: ValidationError) -> str:
-    error = exc.errors()[0]
-    name = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"ChatVReason has no argument {name!r}; use one of: {', '.join(_own_fields())}"
-    if isinstance(cause := error.get("ctx", {}).get("error"), ConfigError):
-        return str(cause)
-    return f"ChatVReason {name}={error['input']!r}: {error['msg']}"

@@ -1,12 +1,14 @@
 """LangChain messages to the turns that a model reads.
 
-Consecutive messages of one role become one turn, because chat templates want roles to alternate. What an assistant
-thought is left out, as the templates of reasoning models do. This module knows no sampling rule and no confidence.
+Consecutive messages of one role become one turn, because chat templates want roles to alternate; results of tools stay
+apart. What an assistant thought is left out, as the templates of reasoning models do. This module knows no sampling
+rule and no confidence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -16,7 +18,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from vreason_agent.chat.looking import FrameDefaults, Look, look_at
 from vreason_agent.chat.media import read_block
 from vreason_agent.errors import ConfigError
-from vreason_agent.model import Part, Role, TextPart, Turn
+from vreason_agent.model import Part, Role, TextPart, ToolCall, Turn
 from vreason_agent.question import video_question
 
 __all__ = ["Conversation", "Wording", "read_messages", "video_question"]
@@ -36,7 +38,7 @@ class Conversation:
     """A conversation ready for a model.
 
     Attributes:
-        turns: One per run of messages of the same role.
+        turns: One per run of messages of the same role, and one per result of a tool.
         looks: What was looked at, in order.
         options: Options of the last question that had any.
     """
@@ -62,11 +64,8 @@ def read_messages(messages: Sequence[BaseMessage], *, defaults: FrameDefaults, w
         msg = "messages=[]: there is nothing to answer; pass at least one message, e.g. HumanMessage('...')"
         raise ConfigError(msg)
     reader = _Reader(defaults, wording, looks=[], options=())
-    turns = []
-    for role, run in groupby(messages, key=_role):
-        parts = [part for message in run for part in reader.parts(message)]
-        turns.append(Turn(role, tuple(_joined(parts))))
-    return Conversation(tuple(turns), tuple(reader.looks), reader.options)
+    turns = [turn for message in messages for turn in reader.turns(message)]
+    return Conversation(tuple(_merged(turns)), tuple(reader.looks), reader.options)
 
 
 @dataclass
@@ -76,15 +75,28 @@ class _Reader:
     looks: list[Look]
     options: tuple[str, ...]
 
-    def parts(self, message: BaseMessage) -> list[Part]:
+    def turns(self, message: BaseMessage) -> Iterator[Turn]:
+        """Convert one message; the results of tools that Anthropic's form puts into it are turns of their own."""
         content = [message.content] if isinstance(message.content, str) else message.content
-        return [part for block in content for part in self._part(block)]
+        results: list[Any] = [block for block in content if _type(block) == "tool_result"]
+        for block in results:
+            yield Turn("tool", tuple(self._parts(block.get("content") or "")))
+        parts = self._parts([block for block in content if block not in results])
+        calls = _calls(message, content) if isinstance(message, AIMessage) else ()
+        if parts or calls or not results:
+            yield Turn(_role(message), tuple(parts), calls)
+
+    def _parts(self, content: str | Sequence[Any]) -> list[Part]:
+        blocks = [content] if isinstance(content, str) else content
+        return [part for block in blocks for part in self._part(block)]
 
     def _part(self, block: str | Mapping[str, Any]) -> list[Part]:
         if isinstance(block, str):
-            return [TextPart(block)]
+            return [TextPart(block)] if block else []
         if block.get("type") in ("text", "text-plain"):
             return [TextPart(self._text(block))]
+        if block.get("type") == "json":
+            return [TextPart(json.dumps(block.get("json"), ensure_ascii=False))]
         if block.get("type") in _NOT_FOR_THE_MODEL:
             return []
         media = read_block(block)
@@ -109,6 +121,30 @@ def _role(message: BaseMessage) -> Role:
             return role
     msg = f"a message of type {message.type!r} cannot be read; use system, human, ai and tool messages"
     raise ConfigError(msg)
+
+
+def _calls(message: AIMessage, content: Sequence[Any]) -> tuple[ToolCall, ...]:
+    """Return the calls of a message, also of one that has them in Anthropic's or the standard blocks only."""
+    found = [(call["name"], call["args"]) for call in message.tool_calls]
+    if not found:
+        blocks = [block for block in content if _type(block) in ("tool_use", "tool_call")]
+        found = [(block["name"], block.get("input", block.get("args")) or {}) for block in blocks]
+    return tuple(ToolCall(name, args) for name, args in found)
+
+
+def _type(block: Any) -> Any:
+    return block.get("type") if isinstance(block, Mapping) else None
+
+
+def _merged(turns: Iterable[Turn]) -> Iterator[Turn]:
+    """Join turns of one role; the results of tools stay apart."""
+    for role, run in groupby(turns, key=lambda turn: turn.role):
+        if role == "tool":
+            yield from run
+            continue
+        same = [*run]
+        parts = _joined(part for turn in same for part in turn.parts)
+        yield Turn(role, tuple(parts), tuple(call for turn in same for call in turn.calls))
 
 
 def _joined(parts: Iterable[Part]) -> list[Part]:

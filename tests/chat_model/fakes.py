@@ -65,11 +65,11 @@ class FakeEngine:
             raise GenerationError(msg)
         return [self._one(request, on_token) for request in requests]
 
-    def count_tokens(self, turns: Sequence[Turn]) -> int:
+    def count_tokens(self, turns: Sequence[Turn], tools: Sequence[Any] = ()) -> int:
         parts = [part for turn in turns for part in turn.parts]
         return sum(10 * len(part.images) if isinstance(part, VideoPart) else 5 for part in parts)
 
-    def _encode(self, _: Sequence[Turn]) -> Any:
+    def _encode(self, _: Sequence[Turn], tools: Sequence[Any] = ()) -> Any:
         return SimpleNamespace(input_ids=torch.tensor(self.tokenizer.encode(self.prompt_end)))
 
     def _one(self, request: GenerationRequest, on_token: Any) -> Generation:

@@ -25,11 +25,11 @@ PIECES = st.lists(
     ],
 )
 def test_markers_are_cut_out_and_nothing_else(text: str, reasoning: str, content: str) -> None:
-    assert split_output(text) == (reasoning, content)
+    assert split_output(text)[:2] == (reasoning, content)
 
 
 def test_a_prompt_that_opens_the_thinking_is_followed() -> None:
-    assert split_output("I see</think>red", starts_in_reasoning=True) == ("I see", "red")
+    assert split_output("I see</think>red", starts_in_reasoning=True)[:2] == ("I see", "red")
 
 
 @given(PIECES, st.booleans())
@@ -38,7 +38,7 @@ def test_however_the_text_is_cut_the_sums_are_the_same(pieces: list[str], starts
     splitter = OutputSplitter(starts_in_reasoning=starts_in_reasoning)
     streamed = [piece for character in text for piece in splitter.feed(character)] + splitter.finish()
     sums = tuple("".join(p.text for p in streamed if p.channel == channel) for channel in ("reasoning", "content"))
-    assert sums == split_output(text, starts_in_reasoning=starts_in_reasoning)
+    assert sums == split_output(text, starts_in_reasoning=starts_in_reasoning)[:2]
 
 
 @given(PIECES)

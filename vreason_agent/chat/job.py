@@ -7,15 +7,18 @@ adding chunks adds numbers and joins texts. This module knows no thread and no m
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from vreason_agent.chat.calls import CallReader, read_call
 from vreason_agent.chat.langchain_errors import GenerationTimeoutError, PromptTooLongError
+from vreason_agent.chat.output_format import OutputFormat
 from vreason_agent.chat.reply import Reply
-from vreason_agent.chat.splitting import OutputSplitter, Piece, split_output
+from vreason_agent.chat.splitting import Output, OutputSplitter, Piece, split_output
 from vreason_agent.chat.streaming import Item, OnToken, Stopper
 from vreason_agent.errors import GenerationError
 from vreason_agent.messages import Conversation
@@ -30,6 +33,8 @@ class Job:
         engine: Generates.
         request: What it continues.
         conversation: Where the request came from: what was looked at, which options there were.
+        output_format: What the answer looks like.
+        starts_in_reasoning: Whether the prompt ended in `<think>`.
         stopper: Ends it early.
         has_logprobs: Whether log-probabilities are to be reported.
     """
@@ -38,11 +43,13 @@ class Job:
     request: GenerationRequest
     conversation: Conversation
     stopper: Stopper
+    output_format: OutputFormat = field(default_factory=OutputFormat)
+    starts_in_reasoning: bool = False
     has_logprobs: bool = False
 
     def __post_init__(self) -> None:
-        self._starts_in_reasoning = _starts_in_reasoning(self.engine)
-        self._splitter = OutputSplitter(starts_in_reasoning=self._starts_in_reasoning)
+        self._splitter = OutputSplitter(starts_in_reasoning=self.starts_in_reasoning, output_format=self.output_format)
+        self._calls = CallReader()
 
     def run(self, on_token: OnToken) -> Generation:
         """Generate; `on_token` sees every token and may end it.
@@ -54,7 +61,7 @@ class Job:
         try:
             return self.engine.generate([self.request], on_token=on_token)[0]
         except GenerationError as exc:
-            if self.engine.count_tokens(self.request.turns) >= self.engine.context_length:
+            if self.engine.count_tokens(self.request.turns, self.request.tools) >= self.engine.context_length:
                 raise PromptTooLongError(str(exc)) from exc
             raise
 
@@ -65,9 +72,14 @@ class Job:
             GenerationTimeoutError: If time ran out.
         """
         self._check_time(generation)
-        reasoning, content = split_output(generation.text, starts_in_reasoning=self._starts_in_reasoning)
-        extra = {"additional_kwargs": {"reasoning_content": reasoning}} if reasoning else {}
-        message = AIMessage(content=content, **extra, **self._metadata(generation))
+        output = self._split(generation)
+        calls = [read_call(text) for text in output.calls]
+        extra: dict[str, Any] = {
+            "tool_calls": [call for call in calls if call["type"] == "tool_call"],
+            "invalid_tool_calls": [call for call in calls if call["type"] == "invalid_tool_call"],
+            "additional_kwargs": {"reasoning_content": output.reasoning} if output.reasoning else {},
+        }
+        message = AIMessage(content=output.content, **extra, **self._metadata(generation, output))
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def chunks(self, item: Item) -> Iterator[ChatGenerationChunk]:
@@ -77,18 +89,34 @@ class Job:
             GenerationTimeoutError: If time ran out.
         """
         if isinstance(item, StreamEvent):
-            yield from map(_chunk, self._splitter.feed(item.text))
+            yield from chain.from_iterable(map(self._chunks, self._splitter.feed(item.text)))
             return
         self._check_time(item)
-        yield from map(_chunk, self._splitter.finish())
-        last = AIMessageChunk(content="", chunk_position="last", **self._metadata(item))
-        yield ChatGenerationChunk(message=last)
+        yield from chain.from_iterable(map(self._chunks, self._splitter.finish()))
+        metadata = self._metadata(item, self._split(item))
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", chunk_position="last", **metadata))
 
-    def _metadata(self, generation: Generation) -> dict[str, Any]:
+    def _chunks(self, piece: Piece) -> Iterator[ChatGenerationChunk]:
+        if piece.channel == "content":
+            yield ChatGenerationChunk(message=AIMessageChunk(content=piece.text))
+        elif piece.channel == "reasoning":
+            thought = {"reasoning_content": piece.text}
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs=thought))
+        else:
+            for call in [*self._calls.feed(piece.text), *(self._calls.end() if piece.is_end else [])]:
+                yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[call]))
+
+    def _split(self, generation: Generation) -> Output:
+        return split_output(
+            generation.text, starts_in_reasoning=self.starts_in_reasoning, output_format=self.output_format
+        )
+
+    def _metadata(self, generation: Generation, output: Output) -> dict[str, Any]:
         looks, options = self.conversation.looks, self.conversation.options
-        reply = Reply(self.engine, generation, looks, options, self.request.vreason, self.has_logprobs)
-        reasoning, _ = split_output(generation.text, starts_in_reasoning=self._starts_in_reasoning)
-        return {"response_metadata": reply.response_metadata(), "usage_metadata": reply.usage_metadata(reasoning)}
+        reply = Reply(
+            self.engine, generation, output, looks, options, self.request.vreason, self.output_format, self.has_logprobs
+        )
+        return {"response_metadata": reply.response_metadata(), "usage_metadata": reply.usage_metadata()}
 
     def _check_time(self, generation: Generation) -> None:
         if self.stopper.is_timed_out:
@@ -97,14 +125,7 @@ class Job:
             raise GenerationTimeoutError(msg)
 
 
-def _starts_in_reasoning(engine: VideoLanguageModel) -> bool:
+def starts_in_reasoning(engine: VideoLanguageModel) -> bool:
     """Tell whether the model's template itself opens `<think>`, as those of thinking-only models do."""
     prompt = engine.encoder.encode([Turn("user", (TextPart("?"),))])
     return str(engine.tokenizer.decode(prompt.input_ids[-8:])).rstrip().endswith("<think>")
-
-
-def _chunk(piece: Piece) -> ChatGenerationChunk:
-    if piece.channel == "content":
-        return ChatGenerationChunk(message=AIMessageChunk(content=piece.text))
-    thought = {"reasoning_content": piece.text}
-    return ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs=thought))

@@ -14,6 +14,8 @@ from typing import Any
 from langchain_core.messages.ai import OutputTokenDetails, UsageMetadata
 
 from vreason_agent.chat.looking import Look
+from vreason_agent.chat.output_format import OutputFormat
+from vreason_agent.chat.splitting import Output
 from vreason_agent.confidence import Confidence, read_signals, token_span
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.model import Generation, VideoLanguageModel
@@ -26,13 +28,15 @@ PROVIDER = "vreason"
 
 @dataclass(frozen=True)
 class Reply:
-    """One generation, with what it was asked."""
+    """One generation and its parts, with what it was asked."""
 
     engine: VideoLanguageModel
     generation: Generation
+    output: Output
     looks: tuple[Look, ...]
     options: tuple[str, ...]
     vreason: VReasonConfig
+    output_format: OutputFormat
     has_logprobs: bool
 
     def response_metadata(self) -> dict[str, Any]:
@@ -40,14 +44,14 @@ class Reply:
         metadata = {
             "model_name": self.engine.name,
             "model_provider": PROVIDER,
-            "finish_reason": self.generation.finish_reason,
+            "finish_reason": self._finish_reason,
             "confidence": self.confidence().to_dict(),
             "vreason": self._vreason(),
             "frames": [look.to_dict() for look in self.looks],
         }
         return {**metadata, "logprobs": self._logprobs()} if self.has_logprobs else metadata
 
-    def usage_metadata(self, reasoning: str) -> UsageMetadata:
+    def usage_metadata(self) -> UsageMetadata:
         """Return the tokens read and written; video and reasoning tokens in the details."""
         generation = self.generation
         num_prompt, num_new = generation.prompt_tokens, len(generation.token_ids)
@@ -57,7 +61,7 @@ class Reply:
             output_tokens=num_new,
             total_tokens=num_prompt + num_new,
             input_token_details=details,
-            output_token_details=OutputTokenDetails(reasoning=self._num_reasoning_tokens(reasoning)),
+            output_token_details=OutputTokenDetails(reasoning=self._num_reasoning_tokens(self.output.reasoning)),
         )
 
     def confidence(self) -> Confidence:
@@ -67,7 +71,7 @@ class Reply:
         times = [float(second) for look in self.looks for second in look.timestamps_seconds]
         evidence = {"num_frames": sum(look.num_frames for look in self.looks), "timestamps_seconds": times}
         return Confidence(
-            answer={"text": parsed.answer, "choice": parsed.choice, "kind": _kind(parsed)},
+            answer={"text": parsed.answer, "choice": parsed.choice, "kind": self._kind},
             signals=signals,
             steering=self._steering(signals["unsteered_final_entropy"]),
             evidence={**evidence, "rungs": []},
@@ -76,11 +80,30 @@ class Reply:
 
     @cached_property
     def _parsed(self) -> ParsedAnswer:
-        return self.engine.answer_parser(self.generation.text, self.options)
+        output, text = self.output, self.generation.text
+        if output.calls:
+            return ParsedAnswer(output.reasoning, None, None, None)
+        if self.output_format.schema is not None and output.content:
+            start = text.rfind(output.content)
+            return ParsedAnswer(output.reasoning, output.content, None, (start, start + len(output.content)))
+        return self.engine.answer_parser(text, self.options)
 
     @cached_property
     def _answer_span(self) -> tuple[int, int] | None:
         return token_span(self.generation.token_texts, self._parsed.answer_span)
+
+    @property
+    def _finish_reason(self) -> str:
+        reason = self.generation.finish_reason
+        return "tool_calls" if self.output.calls and reason == "stop" else reason
+
+    @property
+    def _kind(self) -> str:
+        if self.output.calls:
+            return "tool_calls"
+        if self._parsed.answer is None:
+            return "unparsed"
+        return "choice" if self._parsed.choice else "json" if self.output_format.schema is not None else "open"
 
     def _steering(self, unsteered: float | None) -> dict[str, Any]:
         is_steered = self.generation.trace.steered
@@ -95,7 +118,7 @@ class Reply:
         is_read = self._parsed.answer is not None
         found = {
             "truncated": self.generation.finish_reason == "length",
-            "unparsed": not is_read,
+            "unparsed": self._kind == "unparsed",
             "answer_not_located": is_read and self._answer_span is None,
             "steered": self.generation.trace.steered,
             "toy_model": self.engine.name == BUNDLED_NAME,
@@ -135,9 +158,3 @@ class Reply:
     def _token(self, token_id: int, logprob: float) -> dict[str, Any]:
         text = self.engine.tokenizer.decode([token_id], skip_special_tokens=False)
         return {"token": text, "bytes": list(text.encode()), "logprob": float(logprob)}
-
-
-def _kind(parsed: ParsedAnswer) -> str:
-    if parsed.answer is None:
-        return "unparsed"
-    return "choice" if parsed.choice else "open"

@@ -1,61 +1,88 @@
-"""Telling reasoning from answer while text arrives piece by piece.
+"""Telling reasoning, answer and tool calls apart while text arrives piece by piece.
 
-The markers are `<think>…</think>` and `<answer>…</answer>`; neither is ever passed on, also when a marker is cut by a
-piece's border. Text outside of both is answer. This module knows no LangChain class.
+The marks are `<think>…</think>`, `<answer>…</answer>` and, where tools may be called, `<tool_call>…</tool_call>`. None
+is ever passed on, also when one is cut by a piece's border. Text outside of all is answer. An answer in JSON is passed
+on as it is, whatever its strings spell. This module knows no LangChain class.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-Channel = Literal["reasoning", "content"]
-_MARKERS: dict[str, Channel] = {
-    "<think>": "reasoning",
-    "</think>": "content",
-    "<answer>": "content",
-    "</answer>": "content",
-}
+from vreason_agent.chat.output_format import CALL_BEGIN, CALL_END, OutputFormat
+
+Channel = Literal["reasoning", "content", "call"]
+_THINKING: dict[str, Channel] = {"<think>": "reasoning", "</think>": "content"}
+_ANSWER: dict[str, Channel] = {"<answer>": "content", "</answer>": "content"}
+_CALL: dict[str, Channel] = {CALL_BEGIN: "call"}
 
 
 class Piece(NamedTuple):
-    """Some text of one channel."""
+    """Some text of one channel; `is_end` says that a call is complete with it."""
 
     channel: Channel
     text: str
+    is_end: bool = False
+
+
+class Output(NamedTuple):
+    """The parts of a complete output; `calls` holds the text of each."""
+
+    reasoning: str
+    content: str
+    calls: tuple[str, ...] = ()
 
 
 class OutputSplitter:
-    """Sorts text into reasoning and content; however the text is cut into pieces, the sums are the same.
+    """Sorts text into reasoning, content and calls; however the text is cut into pieces, the sums are the same.
 
     White space at the edges of each channel is dropped, so that the answer is the bare text.
 
     Args:
         starts_in_reasoning: Whether the prompt itself ended in `<think>`.
+        output_format: Whether there can be calls, and whether the answer is JSON.
     """
 
-    def __init__(self, *, starts_in_reasoning: bool = False) -> None:
+    def __init__(self, *, starts_in_reasoning: bool = False, output_format: OutputFormat | None = None) -> None:
+        output_format = output_format or OutputFormat()
+        self._is_json = output_format.schema is not None
+        calls = _CALL if output_format.has_calls else {}
+        answer = {} if self._is_json else _ANSWER
+        self._marks: Mapping[Channel, Mapping[str, Channel]] = {
+            "reasoning": {**_THINKING, **answer},
+            "content": {**_THINKING, **answer, **calls},
+            "call": {CALL_END: "content"},
+        }
         self._channel: Channel = "reasoning" if starts_in_reasoning else "content"
         self._held = ""
-        self._space = {"reasoning": "", "content": ""}
-        self._has_text = {"reasoning": False, "content": False}
+        self._space: dict[Channel, str] = dict.fromkeys(self._marks, "")
+        self._has_text: dict[Channel, bool] = dict.fromkeys(self._marks, False)
 
     def feed(self, text: str) -> list[Piece]:
-        """Return what is certain after some more text; a possible beginning of a marker is held back."""
+        """Return what is certain after some more text; a possible beginning of a mark is held back."""
         pieces: list[Piece] = []
         self._held += text
-        while (found := _first_marker(self._held)) is not None:
-            start, marker = found
+        while (found := self._first_mark()) is not None:
+            start, mark = found
             self._release(start, pieces)
-            self._held = self._held[len(marker) :]
-            self._channel = _MARKERS[marker]
-        self._release(len(self._held) - _open_marker(self._held), pieces)
+            self._held = self._held[len(mark) :]
+            self._end_call(pieces)
+            self._channel = self._marks[self._channel][mark]
+        self._release(len(self._held) - self._num_open(), pieces)
         return pieces
 
     def finish(self) -> list[Piece]:
         """Return what was held back when no more text comes."""
         pieces: list[Piece] = []
         self._release(len(self._held), pieces)
+        self._end_call(pieces)
         return pieces
+
+    def _end_call(self, pieces: list[Piece]) -> None:
+        if self._channel == "call":
+            pieces.append(Piece("call", "", is_end=True))
+            self._space["call"], self._has_text["call"] = "", False
 
     def _release(self, length: int, pieces: list[Piece]) -> None:
         channel = self._channel
@@ -67,24 +94,36 @@ class OutputSplitter:
             self._has_text[channel] = True
             pieces.append(Piece(channel, certain))
 
+    def _first_mark(self) -> tuple[int, str] | None:
+        marks = self._marks[self._channel]
+        found = [(self._held.find(mark), mark) for mark in marks if mark in self._held]
+        return min((place for place in found if self._is_a_mark_at(place[0])), default=None)
 
-def split_output(text: str, *, starts_in_reasoning: bool = False) -> tuple[str, str]:
-    """Return reasoning and content of a complete output."""
-    splitter = OutputSplitter(starts_in_reasoning=starts_in_reasoning)
-    pieces = [*splitter.feed(text), *splitter.finish()]
-    reasoning = "".join(piece.text for piece in pieces if piece.channel == "reasoning")
-    return reasoning, "".join(piece.text for piece in pieces if piece.channel == "content")
+    def _is_a_mark_at(self, start: int) -> bool:
+        """Tell whether a mark's text at this place is a mark: inside of JSON it is not."""
+        if not self._is_json or self._channel != "content":
+            return True
+        return not self._has_text["content"] and not self._held[:start].strip()
+
+    def _num_open(self) -> int:
+        """Return the length of the longest end of the held text that may be the beginning of a mark."""
+        marks = self._marks[self._channel]
+        longest = max(len(mark) for mark in marks) - 1
+        for length in range(min(longest, len(self._held)), 0, -1):
+            is_open = any(mark.startswith(self._held[-length:]) for mark in marks)
+            if is_open and self._is_a_mark_at(len(self._held) - length):
+                return length
+        return 0
 
 
-def _first_marker(text: str) -> tuple[int, str] | None:
-    found = [(text.find(marker), marker) for marker in _MARKERS if marker in text]
-    return min(found, default=None)
-
-
-def _open_marker(text: str) -> int:
-    """Return the length of the longest end of `text` that may be the beginning of a marker."""
-    longest = max(len(marker) for marker in _MARKERS) - 1
-    for length in range(min(longest, len(text)), 0, -1):
-        if any(marker.startswith(text[-length:]) for marker in _MARKERS):
-            return length
-    return 0
+def split_output(text: str, *, starts_in_reasoning: bool = False, output_format: OutputFormat | None = None) -> Output:
+    """Return the parts of a complete output."""
+    splitter = OutputSplitter(starts_in_reasoning=starts_in_reasoning, output_format=output_format)
+    texts: dict[Channel, str] = {"reasoning": "", "content": "", "call": ""}
+    calls = []
+    for piece in [*splitter.feed(text), *splitter.finish()]:
+        texts[piece.channel] += piece.text
+        if piece.is_end:
+            calls.append(texts["call"])
+            texts["call"] = ""
+    return Output(texts["reasoning"], texts["content"], tuple(calls))

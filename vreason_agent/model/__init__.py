@@ -20,6 +20,7 @@ __all__ = [
     "Segment",
     "StreamEvent",
     "TextPart",
+    "ToolCall",
     "Turn",
     "VideoLanguageModel",
     "VideoLayout",
@@ -44,8 +45,8 @@ _MODULES = {
     "doctor": "describe_model",
     "engine": "VideoLanguageModel",
     "family": "ModelFamily Segment VideoLayout family_for register_family registered_families",
-    "parts": "Generation GenerationRequest ImagePart Part Role SamplingParams StreamEvent TextPart Turn VideoPart "
-    "VisionUse",
+    "parts": "Generation GenerationRequest ImagePart Part Role SamplingParams StreamEvent TextPart ToolCall Turn "
+    "VideoPart VisionUse",
     "prompts": "ParsedAnswer parse_answer plain_prompt reasoning_prompt",
     "preprocess": "PixelBudget VisionInput VisionSettings preprocess_frames",
     "registry": "load_model loaded_models unload",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
         SamplingParams,
         StreamEvent,
         TextPart,
+        ToolCall,
         Turn,
         VideoPart,
         VisionUse,

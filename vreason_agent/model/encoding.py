@@ -9,9 +9,11 @@ This module does not know about pixels, weights or decoding.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from jinja2 import TemplateError
@@ -22,9 +24,11 @@ from vreason_agent.model.family import ModelFamily, PairTimes, Segment
 from vreason_agent.model.parts import ImagePart, Part, TextPart, Turn, VideoPart, VisionUse
 from vreason_agent.model.positions import Span
 from vreason_agent.model.preprocess import FrameFit, PixelBudget, VisionSettings, fit_frames
+from vreason_agent.model.tool_prompt import needs_tools, write_out_tools
 
 __all__ = ["PromptEncoder", "VisionSpec"]
 
+_PROBE = "probe_whether_tools_are_rendered"
 _MARK = "\ue000{}\ue001"
 _MARKED = re.compile("\ue000(\\d+)\ue001")
 
@@ -74,8 +78,13 @@ class PromptEncoder:
         self._placeholder = re.compile(f"({kinds}|{_MARKED.pattern.replace('(', '(?:')})")
         self._check_template(source)
 
-    def encode(self, turns: Sequence[Turn]) -> EncodedPrompt:
+    def encode(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()) -> EncodedPrompt:
         """Encode a conversation, ready for the assistant's next words.
+
+        Args:
+            turns: the conversation.
+            tools: definitions of tools in OpenAI's form. A template that knows tools lays them out, with calls and
+                results; for others they are written out as text (`tool_prompt`).
 
         Raises:
             ConfigError: no turn, or the last one is the assistant's.
@@ -85,7 +94,9 @@ class PromptEncoder:
             last = repr(turns[-1].role) if turns else "missing"
             raise ConfigError(f"the last turn is {last}: it must be user or tool; add the question as a user turn")
         draft = PromptDraft(self._tokenizer)
-        for piece in self._pieces(turns):
+        if needs_tools(turns, tools) and not self.knows_tools:
+            turns, tools = write_out_tools(turns, tools), ()
+        for piece in self._pieces(turns, tools):
             if isinstance(piece, VideoPart):
                 self._add_video(draft, piece)
             elif isinstance(piece, ImagePart):
@@ -96,16 +107,23 @@ class PromptEncoder:
                 draft.add_text(piece)
         return draft.finish(self._video_id)
 
-    def _pieces(self, turns: Sequence[Turn]) -> Iterator[str | Part]:
+    @cached_property
+    def knows_tools(self) -> bool:
+        """Whether the model's chat template lays out tools."""
+        probe = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {}}}
+        return _PROBE in self._render([{"role": "user", "content": "?"}], [probe])
+
+    def _pieces(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> Iterator[str | Part]:
         """Render the template and put the parts back where their places are."""
         texts: list[TextPart] = []
-        messages = [{"role": turn.role, "content": _content(turn, texts)} for turn in turns]
+        definitions = [self._guarded(tool, texts) for tool in tools]
+        messages = [self._message(turn, texts) for turn in turns]
         pictures = {
             kind: iter([part for turn in turns for part in turn.parts if isinstance(part, kind)])
             for kind in (VideoPart, ImagePart)
         }
         num_places = 0
-        for piece in self._placeholder.split(self._render(messages)):
+        for piece in self._placeholder.split(self._render(messages, definitions)):
             if mark := _MARKED.fullmatch(piece):
                 yield texts[int(mark[1])]
             elif self._placeholder.fullmatch(piece):
@@ -114,7 +132,7 @@ class PromptEncoder:
                 yield piece
                 continue
             num_places += 1
-        num_parts = sum(len(turn.parts) for turn in turns)
+        num_parts = len(texts) + sum(not isinstance(part, TextPart) for turn in turns for part in turn.parts)
         if num_places != num_parts:
             raise GenerationError(
                 f"the chat template of this model kept {num_places} of {num_parts} parts of the conversation; check "
@@ -131,11 +149,33 @@ class PromptEncoder:
             )
         return picture
 
-    def _render(self, messages: list[dict[str, Any]]) -> str:
+    def _message(self, turn: Turn, texts: list[TextPart]) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": turn.role, "content": _content(turn, texts)}
+        if turn.calls:
+            calls = [{"name": call.name, "arguments": self._guarded(call.arguments, texts)} for call in turn.calls]
+            message["tool_calls"] = [{"type": "function", "function": call} for call in calls]
+        return message
+
+    def _guarded(self, value: Any, texts: list[TextPart]) -> Any:
+        """Return JSON data with marks in place of strings that spell a special token."""
+        if isinstance(value, Mapping):
+            return {self._guarded(key, texts): self._guarded(item, texts) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._guarded(item, texts) for item in value]
+        if isinstance(value, str) and any(token in value for token in self._special):
+            texts.append(TextPart(json.dumps(value, ensure_ascii=False)[1:-1]))
+            return _MARK.format(len(texts) - 1)
+        return value
+
+    def _render(self, messages: list[dict[str, Any]], tools: list[Any] | None = None) -> str:
         try:
             return str(
                 self._tokenizer.apply_chat_template(
-                    messages, chat_template=self._template, tokenize=False, add_generation_prompt=True
+                    messages,
+                    tools=tools or None,
+                    chat_template=self._template,
+                    tokenize=False,
+                    add_generation_prompt=True,
                 )
             )
         except TemplateError as exc:

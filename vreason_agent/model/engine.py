@@ -12,18 +12,20 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessorList
 
 from vreason_agent.decoding import DecodeResult, TokenEvent, VReasonConfig, decode
 from vreason_agent.errors import GenerationError
 from vreason_agent.model.draft import EncodedPrompt
 from vreason_agent.model.encoding import PromptEncoder
 from vreason_agent.model.family import ModelFamily
+from vreason_agent.model.grammar import GrammarWords
 from vreason_agent.model.parts import Generation, GenerationRequest, SamplingParams, StreamEvent, Turn
 from vreason_agent.model.positions import pad_left
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, parse_answer, reasoning_prompt
@@ -93,7 +95,7 @@ class VideoLanguageModel:
         Warns:
             VideoTimeWarning: the model's family cannot tell some of the frames apart in time.
         """
-        prompts = [self.encoder.encode(request.turns) for request in requests]
+        prompts = [self.encoder.encode(request.turns, request.tools) for request in requests]
         for note in dict.fromkeys(note for prompt in prompts for note in prompt.notes):
             warnings.warn(note, VideoTimeWarning, stacklevel=2)
         limits = [
@@ -110,9 +112,19 @@ class VideoLanguageModel:
                 answers.update(zip(rows, batch.run(shared, vreason), strict=True))
         return [answers[row] for row in range(len(requests))]
 
-    def count_tokens(self, turns: Sequence[Turn]) -> int:
+    def count_tokens(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()) -> int:
         """Number of prompt tokens of a conversation, those of pictures included; no pixel is touched."""
-        return self.encoder.encode(turns).num_tokens
+        return self.encoder.encode(turns, tools).num_tokens
+
+    @cached_property
+    def grammar_words(self) -> GrammarWords:
+        """What grammars for this model are written in.
+
+        Raises:
+            ConfigError: the model's tokenizer cannot be used with grammars.
+        """
+        vocab_size = int(self.hf_model.config.get_text_config().vocab_size)
+        return GrammarWords(self.tokenizer, vocab_size, self.stop_token_ids)
 
     def _max_new_tokens(self, prompt: EncodedPrompt, sampling: SamplingParams) -> int:
         room = self.context_length - prompt.num_tokens
@@ -164,10 +176,17 @@ class _Batch:
             prefill_inputs=prefill,
             config=vreason,
             generation_config=generation_config(shared, model.stop_token_ids, model.pad_token_id),
+            logits_processor=self._grammars(),
             generators=self._generators() if shared.temperature > 0 else None,
             on_token=self._take,
             num_top_logprobs=shared.num_top_logprobs,
         )
+
+    def _grammars(self) -> LogitsProcessorList | None:
+        grammars = [request.grammar for _, request, _ in self._rows]
+        if not any(grammars):
+            return None
+        return LogitsProcessorList([self._model.grammar_words.processor(grammars)])
 
     def _generators(self) -> list[torch.Generator]:
         generators = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,7 @@ __all__ = [
     "SamplingParams",
     "StreamEvent",
     "TextPart",
+    "ToolCall",
     "Turn",
     "VideoPart",
     "VisionUse",
@@ -84,11 +85,20 @@ Part: TypeAlias = TextPart | ImagePart | VideoPart
 
 
 @dataclass(frozen=True)
+class ToolCall:
+    """A call of a tool that an assistant made: the tool's name and JSON-plain arguments."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Turn:
-    """One message of a conversation."""
+    """One message of a conversation; `calls` are the assistant's, a turn of the role `tool` is one result."""
 
     role: Role
     parts: tuple[Part, ...]
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,11 +151,21 @@ class SamplingParams:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One conversation to continue. No system prompt is added beyond what the model's chat template adds itself."""
+    """One conversation to continue. No system prompt is added beyond what the model's chat template adds itself.
+
+    Attributes:
+        turns: the conversation.
+        sampling: how tokens are chosen, and when to stop.
+        vreason: how decoding is steered.
+        tools: definitions of tools in OpenAI's form, for the prompt.
+        grammar: what the output must look like, in the words of `VideoLanguageModel.grammar_words`; `None` is free.
+    """
 
     turns: tuple[Turn, ...]
     sampling: SamplingParams = field(default_factory=SamplingParams)
     vreason: VReasonConfig = field(default_factory=VReasonConfig)
+    tools: tuple[Mapping[str, Any], ...] = ()
+    grammar: str | None = None
 
 
 @dataclass(frozen=True)

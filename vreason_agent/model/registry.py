@@ -20,9 +20,10 @@ from vreason_agent.model.preprocess import PixelBudget
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt
 from vreason_agent.model.source import default_model, locate_model
 
-__all__ = ["load_model", "loaded_models", "unload"]
+__all__ = ["add_model", "load_model", "loaded_models", "unload"]
 
 _models: dict[tuple[Any, ...], VideoLanguageModel] = {}
+_added: dict[str, VideoLanguageModel] = {}
 _lock = threading.Lock()
 
 
@@ -62,6 +63,9 @@ def load_model(
     """
     _refuse(device_map, quantization)
     name = default_model() if model is None else str(model)
+    with _lock:
+        if name in _added:
+            return _added[name]
     place = choose_device(device)
     folder = locate_model(name, revision=revision)
     settings: dict[str, Any] = {
@@ -80,10 +84,16 @@ def load_model(
         return _models[key]
 
 
+def add_model(model: VideoLanguageModel) -> None:
+    """Make `load_model` return this model for its name, whatever else is asked for; `unload` forgets it."""
+    with _lock:
+        _added[model.name] = model
+
+
 def loaded_models() -> tuple[VideoLanguageModel, ...]:
     """The models this process holds."""
     with _lock:
-        return tuple(_models.values())
+        return (*_models.values(), *_added.values())
 
 
 def unload(model: VideoLanguageModel | None = None) -> int:
@@ -93,13 +103,16 @@ def unload(model: VideoLanguageModel | None = None) -> int:
         How many were forgotten.
     """
     with _lock:
-        gone = [key for key, loaded in _models.items() if model is None or loaded is model]
-        for key in gone:
-            del _models[key]
+        num_before = len(_models) + len(_added)
+        stores: tuple[dict[Any, VideoLanguageModel], ...] = (_models, _added)
+        for known in stores:
+            for key in [key for key, loaded in known.items() if model is None or loaded is model]:
+                del known[key]
+        num_gone = num_before - len(_models) - len(_added)
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return len(gone)
+    return num_gone
 
 
 def _refuse(device_map: object, quantization: object) -> None:

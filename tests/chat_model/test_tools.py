@@ -1,0 +1,294 @@
+"""Tools and schemas on the scripted model: real template, tokenizer, grammar, parser, streaming; no ready message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.exceptions import ModelInvalidRequestError, OutputParserException
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from pydantic import BaseModel
+
+from tests.chat_model.test_chat_model import added_up
+from vreason_agent.chat_model import ChatVReason
+from vreason_agent.errors import ConfigError
+from vreason_agent.model import unload
+from vreason_agent.model.scripted import load_scripted
+from vreason_agent.model.source import bundled_folder
+
+pytestmark = pytest.mark.skipif(
+    not (bundled_folder() / "model.safetensors").exists(), reason="the bundled weights are not here"
+)
+CALL = '<tool_call>\n{"name": "zoom", "arguments": {"second": 3}}\n</tool_call>'
+OTHER = '<tool_call>\n{"name": "note", "arguments": {"text": "ü \\" }"}}\n</tool_call>'
+
+
+@tool
+def zoom(second: int) -> str:
+    """Look at one second more closely."""
+    return f"at {second} a red circle"
+
+
+@tool
+def note(text: str) -> str:
+    """Write something down."""
+    return text
+
+
+@tool
+def stop() -> str:
+    """Stop looking."""
+    return "stopped"
+
+
+class Seen(BaseModel):
+    """What was seen."""
+
+    color: str
+    number: int
+
+
+class Scripted:
+    """A scripted model; `says` is what it wants to write, `prompts` what it was asked."""
+
+    def __init__(self) -> None:
+        self.says = ""
+        self.prompts: list[str] = []
+        self.engine = load_scripted(self)
+
+    def __call__(self, prompt: str) -> str:
+        self.prompts.append(prompt)
+        return self.says
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[Scripted]:
+    scripted = Scripted()
+    yield scripted
+    unload(scripted.engine)
+
+
+@pytest.fixture
+def scripted(loaded: Scripted) -> Scripted:
+    loaded.prompts.clear()
+    return loaded
+
+
+@pytest.fixture
+def chat_model() -> ChatVReason:
+    return ChatVReason(model="scripted", max_tokens=120)
+
+
+def calls_of(message: Any) -> list[tuple[str, dict[str, Any]]]:
+    assert isinstance(message, AIMessage)
+    return [(call["name"], call["args"]) for call in message.tool_calls]
+
+
+class TestCalls:
+    def test_a_call_is_read_with_the_thinking_and_the_text_before_it(
+        self, scripted: Scripted, chat_model: ChatVReason
+    ) -> None:
+        scripted.says = f"<think>I could <tool_call> it</think>Let me look.\n{CALL}"
+        message = chat_model.bind_tools([zoom, note]).invoke("Which color?")
+        assert calls_of(message) == [("zoom", {"second": 3})]
+        assert message.content == "Let me look."
+        assert message.additional_kwargs["reasoning_content"] == "I could <tool_call> it"
+        assert message.response_metadata["finish_reason"] == "tool_calls"
+        assert message.response_metadata["confidence"]["answer"]["kind"] == "tool_calls"
+        assert message.response_metadata["confidence"]["warnings"] == []
+
+    def test_parallel_calls_are_several(self, scripted: Scripted, chat_model: ChatVReason) -> None:
+        scripted.says = f"{CALL}\n{OTHER}"
+        message = chat_model.bind_tools([zoom, note]).invoke("?")
+        assert calls_of(message) == [("zoom", {"second": 3}), ("note", {"text": 'ü " }'})]
+        assert len({call["id"] for call in message.tool_calls}) == 2
+
+    def test_without_parallel_calls_the_first_one_is_the_only_one(
+        self, scripted: Scripted, chat_model: ChatVReason
+    ) -> None:
+        scripted.says = f"{CALL}\n{OTHER}"
+        message = chat_model.bind_tools([zoom, note], parallel_tool_calls=False).invoke("?")
+        assert calls_of(message) == [("zoom", {"second": 3})]
+
+    def test_streamed_chunks_add_up_to_the_calls_and_come_while_they_are_written(
+        self, scripted: Scripted, chat_model: ChatVReason
+    ) -> None:
+        scripted.says = f"Look.{CALL}\n{OTHER}"
+        chunks: list[Any] = [*chat_model.bind_tools([zoom, note]).stream("?")]
+        assert calls_of(added_up(chunks)) == [("zoom", {"second": 3}), ("note", {"text": 'ü " }'})]
+        parts = [part for chunk in chunks for part in chunk.tool_call_chunks]
+        assert [part["name"] for part in parts if part["name"]] == ["zoom", "note"]
+        assert len([part for part in parts if part["index"] == 1]) > 5
+        assert added_up(chunks).response_metadata["finish_reason"] == "tool_calls"
+
+    def test_text_alone_is_an_answer(self, scripted: Scripted, chat_model: ChatVReason) -> None:
+        scripted.says = "<think>x</think><answer>red</answer>"
+        message = chat_model.bind_tools([zoom]).invoke("?")
+        assert (message.content, message.tool_calls) == ("red", [])
+
+    def test_a_call_that_is_cut_off_is_invalid(self, scripted: Scripted, chat_model: ChatVReason) -> None:
+        scripted.says = CALL
+        num_tokens = len(scripted.engine.tokenizer.encode(CALL[: CALL.index("second")]))
+        message = chat_model.bind_tools([zoom]).invoke("?", max_tokens=num_tokens)
+        assert message.tool_calls == []
+        assert message.invalid_tool_calls[0]["name"] == "zoom"
+        assert message.response_metadata["finish_reason"] == "length"
+
+
+class TestChoice:
+    @pytest.mark.parametrize("choice", ["any", "required", True, "zoom", {"type": "tool", "name": "zoom"}])
+    def test_a_demanded_call_is_made_after_the_thinking(
+        self, scripted: Scripted, chat_model: ChatVReason, choice: Any
+    ) -> None:
+        scripted.says = f"<think>no need</think>\n{CALL}"
+        message = chat_model.bind_tools([zoom], tool_choice=choice).invoke("?")
+        assert calls_of(message) == [("zoom", {"second": 3})]
+
+    def test_a_model_that_wants_to_write_something_else_makes_the_demanded_call(
+        self, scripted: Scripted, chat_model: ChatVReason
+    ) -> None:
+        scripted.says = "<think>no need</think>It is red."
+        message = chat_model.bind_tools([stop], tool_choice="stop").invoke("?")
+        assert calls_of(message) == [("stop", {})]
+
+    def test_a_call_by_name_calls_no_other(self, scripted: Scripted, chat_model: ChatVReason) -> None:
+        scripted.says = OTHER
+        message = chat_model.bind_tools([zoom, note], tool_choice="zoom").invoke("?", max_tokens=60)
+        names = {call["name"] for call in [*message.tool_calls, *message.invalid_tool_calls]}
+        assert names == {"zoom"}
+
+    def test_none_keeps_the_model_from_calling(self, scripted: Scripted, chat_model: ChatVReason) -> None:
+        scripted.says = f"No. {CALL}"
+        message = chat_model.bind_tools([zoom], tool_choice="none").invoke("?", max_tokens=30)
+        assert message.tool_calls == message.invalid_tool_calls == []
+        assert "<tool_call>" not in message.content
+        assert "<tools>" not in scripted.prompts[-1]
+
+    def test_a_tool_that_is_not_there_is_an_error_with_the_names(self, chat_model: ChatVReason) -> None:
+        with pytest.raises(ConfigError, match="must be 'auto', 'any', 'none' or one of the tools: zoom, note"):
+            chat_model.bind_tools([zoom, note], tool_choice="zom")
+        with pytest.raises(ModelInvalidRequestError, match="as there are no tools"):
+            chat_model.bind_tools([], tool_choice="any")
+
+    def test_a_tool_that_is_no_function_is_an_error(self, chat_model: ChatVReason) -> None:
+        with pytest.raises(ConfigError, match="is not a function; give functions"):
+            chat_model.bind_tools([{"type": "web_search"}])
+
+
+class TestPrompt:
+    def test_definitions_calls_and_results_reach_a_template_that_knows_no_tools(
+        self, scripted: Scripted, chat_model: ChatVReason
+    ) -> None:
+        scripted.says = "red"
+        call = {"name": "zoom", "args": {"second": 3}, "id": "1"}
+        conversation = [
+            HumanMessage("?"),
+            AIMessage("", tool_calls=[call]),
+            ToolMessage("red circle", tool_call_id="1"),
+        ]
+        assert chat_model.bind_tools([zoom]).invoke(conversation).content == "red"
+        prompt = scripted.prompts[-1]
+        assert "<tools>" in prompt
+        assert '"name": "zoom", "description": "Look at one second' in prompt
+        assert f"<|im_start|>assistant\n{CALL}<|im_end|>" in prompt
+        assert "<|im_start|>user\n<tool_response>\nred circle\n</tool_response><|im_end|>" in prompt
+
+    def test_anthropics_spelling_of_a_call_and_its_result_is_the_same_prompt(
+        self, scripted: Scripted, chat_model: ChatVReason
+    ) -> None:
+        scripted.says = "red"
+        use: Any = {"type": "tool_use", "id": "1", "name": "zoom", "input": {"second": 3}}
+        result: Any = {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "red circle"}]}
+        chat_model.invoke(
+            [HumanMessage("?"), AIMessage([use]), HumanMessage([result, {"type": "text", "text": "So?"}])]
+        )
+        assert f"<|im_start|>assistant\n{CALL}<|im_end|>" in scripted.prompts[-1]
+        assert "<tool_response>\nred circle\n</tool_response>\nSo?" in scripted.prompts[-1]
+
+    def test_tools_count_as_tokens(self, scripted: Scripted, chat_model: ChatVReason) -> None:
+        question: list[BaseMessage] = [HumanMessage("?")]
+        plain = chat_model.get_num_tokens_from_messages(question)
+        assert chat_model.get_num_tokens_from_messages(question, tools=[zoom]) > plain + 50
+
+
+class TestStructure:
+    @pytest.mark.parametrize("method", ["json_schema", "json_mode"])
+    def test_an_answer_in_json_is_an_instance_after_the_thinking(
+        self, scripted: Scripted, chat_model: ChatVReason, method: Any
+    ) -> None:
+        scripted.says = '<think>two</think>\n{"color": "red", "number": 2}'
+        assert chat_model.with_structured_output(Seen, method=method).invoke("?") == Seen(color="red", number=2)
+        told = "Answer with JSON that follows this JSON schema" in scripted.prompts[-1]
+        assert told is (method == "json_schema")
+
+    def test_a_function_call_is_an_instance(self, scripted: Scripted, chat_model: ChatVReason) -> None:
+        scripted.says = '<tool_call>\n{"name": "Seen", "arguments": {"color": "red", "number": 2}}\n</tool_call>'
+        chain = chat_model.with_structured_output(Seen, method="function_calling")
+        assert chain.invoke("?") == Seen(color="red", number=2)
+
+    def test_a_json_schema_gives_a_dict(self, scripted: Scripted, chat_model: ChatVReason) -> None:
+        scripted.says = '{"color": "red", "number": 2}'
+        assert chat_model.with_structured_output(Seen.model_json_schema()).invoke("?") == {"color": "red", "number": 2}
+
+    def test_a_model_that_wants_to_write_something_else_cannot(
+        self, scripted: Scripted, chat_model: ChatVReason
+    ) -> None:
+        scripted.says = "It is red."
+        schema = {
+            "type": "object",
+            "title": "a",
+            "properties": {"color": {"enum": ["red", "blue"]}},
+            "required": ["color"],
+        }
+        answer = chat_model.with_structured_output(schema).invoke("?")
+        assert answer["color"] in ("red", "blue")
+        assert list(answer) == ["color"]
+
+    def test_raw_is_kept_with_the_error_where_it_cannot_be_parsed(
+        self, scripted: Scripted, chat_model: ChatVReason
+    ) -> None:
+        scripted.says = '{"color": "red", "number": 2}'
+        found = chat_model.with_structured_output(Seen, include_raw=True).invoke("?")
+        assert (found["parsed"], found["parsing_error"]) == (Seen(color="red", number=2), None)
+        assert found["raw"].response_metadata["confidence"]["answer"]["kind"] == "json"
+        cut = chat_model.with_structured_output(Seen, include_raw=True, max_tokens=5).invoke("?")
+        assert isinstance(cut["parsing_error"], OutputParserException)
+        assert cut["raw"].response_metadata["finish_reason"] == "length"
+
+    def test_tokens_without_an_alternative_are_no_signal_and_entropies_stay_those_of_the_raw_logits(
+        self, scripted: Scripted, chat_model: ChatVReason
+    ) -> None:
+        scripted.says = '<think>x</think>{"c": "green"}'
+        schema = {"type": "object", "title": "a", "properties": {"c": {"enum": ["red", "green"]}}, "required": ["c"]}
+        (generation,) = scripted.engine.generate(
+            [chat_model.for_call(None, {"response_format": json_schema(schema)})._job([HumanMessage("?")]).request]
+        )
+        trace = generation.trace
+        assert 0 < sum(trace.forced) < len(trace.forced)
+        assert generation.text == scripted.says
+        forced = [entropy for entropy, is_forced in zip(trace.entropy, trace.forced, strict=True) if is_forced]
+        assert max(forced) > 0  # not those of a distribution with one token
+
+    def test_a_response_format_beside_tools_leaves_the_choice(
+        self, scripted: Scripted, chat_model: ChatVReason
+    ) -> None:
+        both = chat_model.bind_tools([zoom], response_format=json_schema(Seen.model_json_schema()))
+        scripted.says = CALL
+        assert calls_of(both.invoke("?")) == [("zoom", {"second": 3})]
+        scripted.says = '{"color": "red", "number": 2}'
+        assert json.loads(str(both.invoke("?").content)) == {"color": "red", "number": 2}
+
+    def test_wrong_formats_say_what_is_right(self, chat_model: ChatVReason) -> None:
+        with pytest.raises(ConfigError, match="use one of: json_schema, function_calling, json_mode"):
+            chat_model.with_structured_output(Seen, method="magic")  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="needs one; give a Pydantic class"):
+            chat_model.with_structured_output(None)
+        with pytest.raises(ConfigError, match=r"give \{'type': 'json_object'\} or"):
+            chat_model.invoke("?", response_format={"type": "yaml"})
+
+
+def json_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}

@@ -1,0 +1,74 @@
+"""Tool calls in a model's output, read while they are written.
+
+A call is `{"name": ..., "arguments": {...}}`; its arguments are passed on as they come, in LangChain's tool-call
+chunks.
+This module knows no marks around a call and no grammar.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from langchain_core.messages import InvalidToolCall, ToolCall, ToolCallChunk
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+
+_BEGIN = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*')
+
+
+@dataclass
+class CallReader:
+    """Reads one call after the other.
+
+    Attributes:
+        index: Which call of the message is read, from 0.
+    """
+
+    index: int = 0
+    _text: str = field(default="", init=False)
+    _num_passed: int = field(default=0, init=False)
+    _has_begun: bool = field(default=False, init=False)
+
+    def feed(self, text: str) -> list[ToolCallChunk]:
+        """Return what is certain of the current call after some more text."""
+        self._text += text
+        chunks = []
+        if not self._has_begun:
+            if (begin := _BEGIN.match(self._text)) is None:
+                return []
+            self._has_begun, self._num_passed = True, begin.end()
+            chunks.append(self._chunk(args="", name=json.loads(begin[1]), id=_new_id()))
+        # The brace that closes the call is no part of its arguments: the last one is held back.
+        certain = len(self._text.rstrip())
+        certain -= self._text[:certain].endswith("}")
+        if certain > self._num_passed:
+            chunks.append(self._chunk(args=self._text[self._num_passed : certain]))
+            self._num_passed = certain
+        return chunks
+
+    def end(self) -> list[ToolCallChunk]:
+        """Return the rest of the current call, and go on to the next one."""
+        rest = [] if self._has_begun or not self._text.strip() else [self._chunk(args=self._text)]
+        self.index += 1
+        self._text, self._num_passed, self._has_begun = "", 0, False
+        return rest
+
+    def _chunk(self, args: str, name: str | None = None, id: str | None = None) -> ToolCallChunk:
+        return tool_call_chunk(name=name, args=args, id=id, index=self.index)
+
+
+def read_call(text: str) -> ToolCall | InvalidToolCall:
+    """Return a complete call; one that was cut off is invalid, with its text as arguments."""
+    begin = _BEGIN.match(text)
+    try:
+        found = json.loads(text)
+        return tool_call(name=found["name"], args=dict(found["arguments"]), id=_new_id())
+    except (ValueError, TypeError, KeyError) as exc:
+        name, args = (json.loads(begin[1]), text[begin.end() :]) if begin else (None, text)
+        return invalid_tool_call(name=name, args=args, id=_new_id(), error=f"the call is not complete JSON: {exc}")
+
+
+def _new_id() -> str:
+    return f"call_{uuid4().hex[:24]}"

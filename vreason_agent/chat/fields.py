@@ -1,0 +1,158 @@
+"""The arguments of `ChatVReason`: fields by the names that LangChain's users know, checked, and overridden per call.
+
+This module knows no prompt, no thread and no output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, SkipValidation, ValidationError, model_validator
+
+from vreason_agent import __version__
+from vreason_agent.chat.langchain_errors import as_langchain_errors
+from vreason_agent.chat.output_format import OutputFormat, response_schema
+from vreason_agent.chat.tools import read_tools, tool_use
+from vreason_agent.decoding import VReasonConfig
+from vreason_agent.errors import ConfigError
+from vreason_agent.model import SamplingParams
+from vreason_agent.model.source import default_model
+
+# What LangChain adds to a call for itself, and what says nothing about the output.
+_FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}
+_NOT_IN_OUTPUT = {"api_key", "timeout", "max_retries", "streaming", "stream_usage"}
+
+
+def _as_config(value: Any) -> VReasonConfig:
+    if isinstance(value, VReasonConfig):
+        return value
+    if isinstance(value, str):
+        return VReasonConfig.from_dict({"schedule": value})
+    if isinstance(value, Mapping):
+        return VReasonConfig.from_dict(value)
+    msg = f"vreason={value!r}: give a VReasonConfig, a schedule such as 'switching' or 'off', or a dict of fields"
+    raise ConfigError(msg)
+
+
+def _as_tools(value: Sequence[Any] | None) -> list[dict[str, Any]] | None:
+    return None if value is None else read_tools(value)
+
+
+class ChatFields(BaseChatModel):
+    """The fields, and what they say about one call; see `ChatVReason` for their meaning."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = None
+    revision: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    temperature: float = Field(default=0.0, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=1)
+    min_p: float | None = Field(default=None, gt=0, le=1)
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    max_tokens: int = Field(default=1024, ge=1)
+    seed: int | None = None
+    stop: list[str] | str | None = None
+    num_frames: int = Field(default=4, ge=2)
+    max_frames: int = Field(default=32, ge=2)
+    start_seconds: float | None = Field(default=None, ge=0)
+    stop_seconds: float | None = Field(default=None, gt=0)
+    vreason: Annotated[SkipValidation[VReasonConfig | str | dict[str, Any]], BeforeValidator(_as_config)] = (
+        VReasonConfig()
+    )
+    tools: Annotated[list[dict[str, Any]] | None, BeforeValidator(_as_tools)] = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool = True
+    response_format: dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0)
+    timeout: float | None = Field(default=None, gt=0)
+    streaming: bool = False
+    stream_usage: bool = True
+    max_retries: int | None = None
+    api_key: SecretStr | None = Field(default=None, exclude=True)
+
+    if not TYPE_CHECKING:  # type checkers see the fields
+
+        def __init__(self, **fields: Any) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as exc:
+                raise ConfigError(_first_error(exc)) from exc
+
+    @model_validator(mode="after")
+    def _set_vreason_version(self) -> Self:
+        self._add_version("vreason-agent", __version__)
+        return self
+
+    @model_validator(mode="after")
+    def _check_output_format(self) -> Self:
+        _ = self.output_format
+        return self
+
+    @property
+    def vreason_config(self) -> VReasonConfig:
+        """How decoding is steered, whichever way `vreason` was written."""
+        return _as_config(self.vreason)
+
+    @property
+    def output_format(self) -> OutputFormat:
+        """What the answer must look like."""
+        use = tool_use(self.tools, self.tool_choice, is_parallel=self.parallel_tool_calls)
+        is_told = (self.response_format or {}).get("type") == "json_schema"
+        return OutputFormat(use, response_schema(self.response_format), is_told)
+
+    @property
+    def stop_texts(self) -> tuple[str, ...]:
+        """The texts that end the answer, however `stop` was written."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def sampling(self) -> SamplingParams:
+        """How tokens are chosen, and when to stop."""
+        return SamplingParams(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+            max_new_tokens=self.max_tokens,
+            seed=self.seed,
+            stop=self.stop_texts,
+            num_top_logprobs=self.top_logprobs or 0,
+        )
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        fields = {name: getattr(self, name) for name in own_fields() if name not in _NOT_IN_OUTPUT}
+        return {**fields, "model": self.model or default_model(), "vreason": self.vreason_config.to_dict()}
+
+    def for_call(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Self:
+        """Return this model with the keyword arguments of one call, validated like the constructor's."""
+        changes = {name: value for name, value in kwargs.items() if name not in _FROM_LANGCHAIN}
+        if stop is not None:
+            changes["stop"] = stop
+        if not changes:
+            return self
+        fields = {name: getattr(self, name) for name in own_fields()}
+        with as_langchain_errors():
+            return type(self)(**{**fields, **changes})
+
+
+def own_fields() -> list[str]:
+    """Return the names of the fields that are not every chat model's."""
+    return [name for name in ChatFields.model_fields if name not in BaseChatModel.model_fields]
+
+
+def _first_error(exc: ValidationError) -> str:
+    error = exc.errors()[0]
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"ChatVReason has no argument {name!r}; use one of: {', '.join(own_fields())}"
+    if isinstance(cause := error.get("ctx", {}).get("error"), ConfigError):
+        return str(cause)
+    return f"ChatVReason {name}={error['input']!r}: {error['msg']}"

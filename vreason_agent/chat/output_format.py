@@ -1,0 +1,118 @@
+"""What an answer must look like, as a grammar and as instructions: tool calls, JSON, or free text.
+
+The thinking is always free: what is demanded begins after `</think>`. Free text with tools at hand is free up to a
+`<tool_call>`, and from there on a call. This module knows no LangChain class and no decoding.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vreason_agent.chat.schema import closed, json_term
+from vreason_agent.chat.tools import ToolUse
+from vreason_agent.errors import ConfigError
+from vreason_agent.model.grammar import GrammarWords
+
+CALL_BEGIN, CALL_END = "<tool_call>\n", "\n</tool_call>"
+_THINK, _THOUGHT, _CALL, _CALLED = "<think>", "</think>", "<tool_call>", "</tool_call>"
+_INSTRUCTIONS = "Answer with JSON that follows this JSON schema, and with nothing else:\n{schema}"
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """The form of one answer.
+
+    Attributes:
+        use: The tools that may or must be called.
+        schema: JSON schema of the answer; `None` for text.
+        is_told: Whether the schema is to be put into the prompt.
+    """
+
+    use: ToolUse = field(default_factory=ToolUse)
+    schema: Mapping[str, Any] | None = None
+    is_told: bool = False
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether the answer may hold calls."""
+        return self.use.mode != "none"
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether there is anything to enforce."""
+        return self.schema is not None or bool(self.use.tools)
+
+    @property
+    def instructions(self) -> str | None:
+        """What the prompt says about the form beyond the tools; `None` for nothing."""
+        if self.schema is None or not self.is_told or self.use.mode == "required":
+            return None
+        return _INSTRUCTIONS.format(schema=json.dumps(closed(self.schema), ensure_ascii=False))
+
+    def grammar(self, words: GrammarWords, *, starts_in_reasoning: bool) -> str:
+        """Return the grammar of an output.
+
+        Args:
+            words: The model's.
+            starts_in_reasoning: Whether the prompt itself ended in `<think>`.
+        """
+        is_demanded = self.schema is not None or self.use.mode == "required"
+        rules = self._demanded(words) if is_demanded else self._free(words)
+        thought = words.free_text("thought", _THOUGHT)
+        think = "" if starts_in_reasoning else words.word(_THINK)
+        starts = [f"{think} {thought.until} {'(BREAK)? ' if is_demanded else ''}body"]
+        starts += [] if is_demanded else [f"{think} {thought.without}"]
+        starts += [] if starts_in_reasoning else ["body"]
+        return "\n".join([f"start: {' | '.join(starts)}", "BREAK: /\\n{1,2}/", thought.text, *rules])
+
+    def _demanded(self, words: GrammarWords) -> list[str]:
+        forms = []
+        rules = []
+        if self.schema is not None and self.use.mode != "required":
+            forms.append("json")
+            rules.append(f"json: {json_term(self.schema)}")
+        if self.has_calls:
+            forms.append(f"{words.word(_CALL)} calls")
+            rules += self._calls(words)
+        return [f"body: {' | '.join(forms)}", *rules]
+
+    def _free(self, words: GrammarWords) -> list[str]:
+        said = words.free_text("said", _CALL, never=(_THINK,))
+        if not self.has_calls:
+            return [f"body: {said.without}", said.text]
+        return [f"body: {said.without} | {said.until} calls", said.text, *self._calls(words)]
+
+    def _calls(self, words: GrammarWords) -> list[str]:
+        functions = [tool["function"] for tool in self.use.callable_tools]
+        names = [f"call_{index}" for index in range(len(functions))]
+        more = f' ("\\n" {words.word(_CALL)} call){{0,{self.use.max_calls - 1}}}' if self.use.max_calls > 1 else ""
+        rules = [f"calls: call{more}", f'call: "\\n" ({" | ".join(names)}) "\\n" {words.word(_CALLED)}']
+        for name, function in zip(names, functions, strict=True):
+            begin = f'{{"name": {json.dumps(function["name"], ensure_ascii=False)}, "arguments": '
+            schema = function.get("parameters") or {"type": "object", "properties": {}}
+            rules.append(f'{name}: {words.word(begin)} {json_term(schema)} "}}"')
+        return rules
+
+
+def response_schema(response_format: Any) -> Mapping[str, Any] | None:
+    """Return the JSON schema that OpenAI's `response_format` demands, `None` for text.
+
+    Raises:
+        ConfigError: If it has another form.
+    """
+    kind = response_format.get("type") if isinstance(response_format, Mapping) else None
+    if response_format is None or kind == "text":
+        return None
+    if kind == "json_object":
+        return {"type": "object"}
+    schema = response_format.get("json_schema", {}).get("schema") if kind == "json_schema" else None
+    if isinstance(schema, Mapping):
+        return schema
+    msg = (
+        f"response_format={response_format!r} cannot be read; give {{'type': 'json_object'}} or "
+        "{'type': 'json_schema', 'json_schema': {'name': ..., 'schema': {...}}}, or use with_structured_output"
+    )
+    raise ConfigError(msg)
