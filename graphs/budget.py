@@ -34,6 +34,8 @@ class Budget:
         max_total_frames: Frames looked at, all attempts together.
         max_total_tokens: Tokens read and written, all attempts together; checked between attempts.
         max_seconds: Time spent answering, all attempts together, pauses not counted; checked between attempts.
+        ask: Whether a human is asked (LangGraph's `interrupt`) before a limit is exceeded. Without a checkpointer
+            nobody can answer later, and the run ends with the reason.
 
     Raises:
         ConfigError: If a limit is not positive and finite, or is a fraction of what is counted.
@@ -43,11 +45,12 @@ class Budget:
     max_total_frames: int | None = None
     max_total_tokens: int | None = None
     max_seconds: float | None = None
+    ask: bool = True
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if value is None:
+            if value is None or item.name == "ask":
                 continue
             if not (isfinite(value) and value > 0):
                 msg = f"{item.name}={value!r}: a limit must be above 0; use None for no limit"

@@ -9,20 +9,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
-from langgraph.types import Overwrite
+from langgraph.types import Overwrite, interrupt
 
 from ..confidence import Confidence, confidence_of
 from ..question import check_question, read_answer, video_question
 from .budget import NOTHING, Budget, add_spent
 from .policy import AcceptPolicy, Ladder
 from .sampling import clip_rungs, open_clip, plan_times
-from .state import Attempt, Task, VideoQAState
+from .state import Attempt, Decision, HumanReply, Task, VideoQAState
+
+_CHECKPOINTER = "__pregel_checkpointer"  # LangGraph has no public way to ask whether a run is kept
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,32 @@ class VideoQANodes:
         """Decide what follows and prepare it."""
         rungs = clip_rungs(state["clip"], self.ladder)
         decision = self.policy.judge(state["attempts"], rungs=rungs, budget=self.budget, spent=state["spent"])
-        _report("judge", state, action=decision["action"], reason=decision["reason"], numbers=decision["numbers"])
-        changes: dict[str, Any] = {"decisions": [decision], "decision": decision}
-        if decision["action"] == "more_frames":
-            changes["rung"] = state["rung"] + 1
-        if decision["action"] == "retry":
-            changes["variation"] = self.policy.variation(state["attempts"])
-        return changes
+        return self._decided(state, decision)
+
+    def route_judged(self, state: VideoQAState) -> Literal["sample", "accept", "abstain", "ask_human"]:
+        """Return the node that follows the judge."""
+        decision = state["decision"]
+        return "ask_human" if self.budget.ask and "wanted" in decision else route(state)
+
+    def ask_human(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
+        """Ask whether a limit may be exceeded by one more attempt; where nobody can be asked, leave it as judged."""
+        decision = state["decision"]
+        if config["configurable"].get(_CHECKPOINTER) is None:
+            return {"decision": decision}
+        reply: HumanReply = interrupt(
+            {
+                "question": "The budget does not allow another attempt. Go on all the same?",
+                "reason": decision["reason"],
+                "wanted": decision["wanted"],
+                "spent": state["spent"],
+                "best_guess": state["attempts"][decision["quotes"]]["answer"],
+            },
+            response_schema=HumanReply,
+        )
+        if reply["action"] == "stop":
+            return self._decided(state, {**decision, "reason": f"{decision['reason']}; a human said stop"})
+        reason = f"{decision['reason']}; a human said go on"
+        return self._decided(state, {**decision, "action": decision["wanted"], "reason": reason, "settled": False})
 
     def accept(self, state: VideoQAState) -> dict[str, Any]:
         """Give the answer."""
@@ -85,6 +106,16 @@ class VideoQANodes:
         best = state["attempts"][state["decision"]["quotes"]]
         guess = {"answer": best["answer"], "choice": best["choice"], "attempt": best["attempt"]}
         return {"answer": None, "choice": None, "best_guess": guess, **_ending(state, best)}
+
+    def _decided(self, state: VideoQAState, decision: Decision) -> dict[str, Any]:
+        """Tell and record a decision, and prepare what it asks for."""
+        _report("judge", state, action=decision["action"], reason=decision["reason"], numbers=decision["numbers"])
+        changes: dict[str, Any] = {"decisions": [decision], "decision": decision}
+        if decision["action"] == "more_frames":
+            changes["rung"] = state["rung"] + 1
+        if decision["action"] == "retry":
+            changes["variation"] = self.policy.variation(state["attempts"])
+        return changes
 
     def _question(self, state: VideoQAState) -> HumanMessage:
         task = state["task"]
@@ -105,6 +136,12 @@ class VideoQANodes:
             "answer", state, num_frames=attempt["num_frames"], answer=attempt["answer"], entropy=entropy, spent=spent
         )
         return {"attempts": [attempt], "spent": spent}
+
+
+def route(state: VideoQAState) -> Literal["sample", "accept", "abstain"]:
+    """Return the node that carries out the decision."""
+    action = state["decision"]["action"]
+    return "sample" if action == "more_frames" or action == "retry" else action
 
 
 def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> Attempt:

@@ -105,7 +105,8 @@ class AcceptPolicy:
         refusal = budget.refusal(spent, next_frames=num_frames) if num_frames else self._used_up(attempts, rungs)
         if refusal is None:
             return _decision(last, action, "; ".join(concerns), numbers, quotes=best_attempt(attempts))
-        return self._give_up(last, attempts, "; ".join([*concerns, refusal]), numbers)
+        ending = self._give_up(last, attempts, "; ".join([*concerns, refusal]), numbers)
+        return {**ending, "wanted": action} if num_frames else ending
 
     def variation(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
         """Return the chat model's keyword arguments for the next retry."""

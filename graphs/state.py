@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from langgraph.channels import EphemeralValue
 from typing_extensions import TypedDict
 
+from ..confidence import Action
 from .budget import Spent
 
 
@@ -46,14 +47,16 @@ class Decision(TypedDict):
     """What was decided after an attempt, why, and which attempt the answer (or best guess) is quoted from.
 
     `settled` is whether the policy's conditions were met: a best guess that is accepted all the same is not settled.
+    `wanted` is what would have followed had the budget allowed it.
     """
 
     attempt: int
-    action: Literal["accept", "more_frames", "retry", "abstain"]
+    action: Action
     reason: str
     numbers: dict[str, Any]
     quotes: int
     settled: bool
+    wanted: NotRequired[Action]
 
 
 class Task(TypedDict):
@@ -110,3 +113,9 @@ class VideoQAState(VideoQAInput):
     confidence: dict[str, Any]
     decision: Decision
     frames: list[float]
+
+
+class HumanReply(TypedDict):
+    """The answer to an interrupt before a limit is exceeded: one more attempt, or an end with what there is."""
+
+    action: Literal["go_on", "stop"]

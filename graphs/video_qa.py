@@ -2,13 +2,15 @@
 
     open → sample → answer → judge → accept
                 ↑_______________|  → abstain
+                                   → ask_human → any of these
 
-`judge` sends it back to `sample` for more frames (or the same ones, for a retry). This module only wires.
+`judge` sends it back to `sample` for more frames (or the same ones, for a retry). Before a limit of the budget is
+exceeded, `ask_human` interrupts the run where a checkpointer keeps it. This module only wires.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableLambda
@@ -17,7 +19,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from .budget import Budget
-from .nodes import VideoQANodes
+from .nodes import VideoQANodes, route
 from .policy import AcceptPolicy, Ladder
 from .state import VideoQAInput, VideoQAOutput, VideoQAState
 
@@ -49,19 +51,15 @@ def build_video_qa_graph(
     builder.add_node("sample", nodes.sample)
     builder.add_node("answer", RunnableLambda(nodes.answer, nodes.aanswer, name="answer"))
     builder.add_node("judge", nodes.judge)
+    builder.add_node("ask_human", nodes.ask_human)
     builder.add_node("accept", nodes.accept)
     builder.add_node("abstain", nodes.abstain)
     builder.add_edge(START, "open")
     builder.add_edge("open", "sample")
     builder.add_edge("sample", "answer")
     builder.add_edge("answer", "judge")
-    builder.add_conditional_edges("judge", route)
+    builder.add_conditional_edges("judge", nodes.route_judged)
+    builder.add_conditional_edges("ask_human", route)
     builder.add_edge("accept", END)
     builder.add_edge("abstain", END)
     return builder.compile(checkpointer=checkpointer, name="video_qa")
-
-
-def route(state: VideoQAState) -> Literal["sample", "accept", "abstain"]:
-    """Return the node that carries out the judge's decision."""
-    action = state["decision"]["action"]
-    return "sample" if action == "more_frames" or action == "retry" else action

@@ -145,8 +145,9 @@ def test_a_good_answer_is_accepted_though_the_budget_is_spent() -> None:
 
 @pytest.mark.parametrize("name", ["max_attempts", "max_total_frames", "max_total_tokens", "max_seconds"])
 def test_a_limit_of_zero_is_refused(name: str) -> None:
+    limits: Any = {name: 0}
     with pytest.raises(ConfigError, match=f"{name}=0: a limit must be above 0; use None"):
-        Budget(**{name: 0})
+        Budget(**limits)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1])

@@ -1,0 +1,89 @@
+"""Before a limit is exceeded a human is asked, where somebody can answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+
+from vreason_agent.graphs import AcceptPolicy, Budget, ScriptedChatModel, ScriptedReply, build_video_qa_graph
+
+SURE, UNSURE = {"entropy_drop": 0.9, "final_entropy": 0.1}, {"entropy_drop": 0.1, "final_entropy": 0.1}
+THREAD: Any = {"configurable": {"thread_id": "1"}}
+
+
+def build(model: ScriptedChatModel, *, checkpointer: Any = None, **budget: Any) -> Any:
+    policy = AcceptPolicy(min_agreeing=1)
+    return build_video_qa_graph(model, policy=policy, budget=Budget(**budget), checkpointer=checkpointer)
+
+
+def script(*signals: dict[str, float]) -> ScriptedChatModel:
+    return ScriptedChatModel(replies=[ScriptedReply("red", each) for each in signals])
+
+
+def paused(clip: Path, model: ScriptedChatModel, **budget: Any) -> tuple[Any, Any]:
+    graph = build(model, checkpointer=InMemorySaver(), **budget)
+    result = graph.invoke({"video": str(clip), "question": "?"}, THREAD)
+    (waiting,) = result["__interrupt__"]
+    return graph, waiting.value
+
+
+def test_the_question_has_the_reason_and_what_was_spent(clip: Path) -> None:
+    _, asked = paused(clip, script(UNSURE), max_total_frames=11)
+    assert "would take 12 frames in all, over max_total_frames=11" in asked["reason"]
+    assert (asked["wanted"], asked["spent"]["frames"], asked["best_guess"]) == ("more_frames", 4, "red")
+    json.dumps(asked)
+
+
+def test_go_on_allows_one_more_attempt_and_does_not_repeat_the_last(clip: Path) -> None:
+    model = script(UNSURE, SURE)
+    graph, _ = paused(clip, model, max_attempts=1)
+    result = graph.invoke(Command(resume={"action": "go_on"}), THREAD)
+    assert (result["answer"], len(model.requests)) == ("red", 2)
+    assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8]
+    assert result["decisions"][1]["reason"].endswith("over max_attempts=1; a human said go on")
+
+
+def test_after_that_attempt_a_human_is_asked_again(clip: Path) -> None:
+    model = script(UNSURE, UNSURE)
+    graph, _ = paused(clip, model, max_attempts=1)
+    result = graph.invoke(Command(resume={"action": "go_on"}), THREAD)
+    assert "would take 3 attempts" in result["__interrupt__"][0].value["reason"]
+    assert len(model.requests) == 2
+
+
+def test_stop_ends_with_the_best_guess_and_says_who_stopped(clip: Path) -> None:
+    graph, _ = paused(clip, script(UNSURE), max_attempts=1)
+    result = graph.invoke(Command(resume={"action": "stop"}), THREAD)
+    assert (result["answer"], result["best_guess"]["answer"]) == (None, "red")
+    assert result["decision"]["reason"].endswith("a human said stop")
+
+
+def test_a_reply_that_is_neither_is_refused_and_can_be_given_again(clip: Path) -> None:
+    graph, _ = paused(clip, script(UNSURE), max_attempts=1)
+    with pytest.raises(pydantic.ValidationError, match="go_on"):
+        graph.invoke(Command(resume={"action": "perhaps"}), THREAD)
+    assert graph.invoke(Command(resume={"action": "stop"}), THREAD)["decision"]["action"] == "abstain"
+
+
+def test_without_a_checkpointer_it_stops_with_the_reason(clip: Path) -> None:
+    result = build(script(UNSURE), max_attempts=1).invoke({"video": str(clip), "question": "?"}, THREAD)
+    assert "__interrupt__" not in result
+    assert result["decision"]["action"] == "abstain"
+    assert "over max_attempts=1" in result["decision"]["reason"]
+
+
+def test_nobody_is_asked_where_the_budget_says_so(clip: Path) -> None:
+    graph = build(script(UNSURE), checkpointer=InMemorySaver(), max_attempts=1, ask=False)
+    assert graph.invoke({"video": str(clip), "question": "?"}, THREAD)["decision"]["action"] == "abstain"
+
+
+async def test_async_runs_pause_and_go_on_too(clip: Path) -> None:
+    graph = build(script(UNSURE, SURE), checkpointer=InMemorySaver(), max_attempts=1)
+    assert (await graph.ainvoke({"video": str(clip), "question": "?"}, THREAD))["__interrupt__"]
+    assert (await graph.ainvoke(Command(resume={"action": "go_on"}), THREAD))["answer"] == "red"
