@@ -15,7 +15,9 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from vreason_agent.chat.looking import FrameDefaults
+from vreason_agent.chat.output_format import OutputFormat
 from vreason_agent.chat.reply import Reply
+from vreason_agent.chat.splitting import split_output
 from vreason_agent.decoding import Phase, VReasonConfig
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.evaluation import Answer, AnswerBatch, Question, hash_tokens
@@ -127,7 +129,9 @@ class Engine:
     def _answer_of(
         self, conversation: Conversation, generation: Generation, setting: Setting, seconds: float
     ) -> Answer:
-        reply = Reply(self.model, generation, conversation.looks, conversation.options, setting.vreason, False)
+        output, free = split_output(generation.text), OutputFormat()
+        looks, options = conversation.looks, conversation.options
+        reply = Reply(self.model, generation, output, looks, options, setting.vreason, free, has_logprobs=False)
         confidence, trace = reply.confidence(), generation.trace
         return Answer(
             text=generation.text,
