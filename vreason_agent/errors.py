@@ -60,3 +60,15 @@ class GenerationError(VReasonError):
 
 class EvaluationError(VReasonError):
     """A dataset, run file or comparison cannot be used."""
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether a text can be encoded: bytes that are not UTF-8 reach Python as lone surrogates.
+
+    Native libraries crash the process or raise on such a text, so it is refused before they see it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

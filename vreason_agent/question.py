@@ -12,8 +12,8 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
 
-from vreason_agent.confidence import confidence_of, same_answer
-from vreason_agent.errors import ConfigError
+from vreason_agent.confidence import confidence_of, repeated_option, same_answer
+from vreason_agent.errors import ConfigError, is_utf8
 
 
 def video_question(
@@ -70,15 +70,19 @@ def check_question(question: str, options: Sequence[str]) -> None:
     """Refuse a question that cannot be asked.
 
     Raises:
-        ConfigError: If it is empty, or there is one option, an empty one, or one twice.
+        ConfigError: If it is empty or not UTF-8, or there is one option, an empty one, or one twice.
     """
+    for text in (question, *options):
+        if not is_utf8(text):
+            msg = f"{text!r} holds bytes that are not UTF-8; write it in UTF-8"
+            raise ConfigError(msg)
     if not question.strip():
         msg = f"question={question!r} is empty; ask something, e.g. 'What happens first?'"
         raise ConfigError(msg)
     if len(options) == 1 or any(not option.strip() for option in options):
         msg = f"options={list(options)!r}: give at least two texts, none empty, or none at all for an open question"
         raise ConfigError(msg)
-    if len({option.strip().casefold() for option in options}) < len(options):
+    if repeated_option(options) is not None:
         msg = f"options={list(options)!r}: an option is there twice; make them different"
         raise ConfigError(msg)
 

@@ -158,6 +158,12 @@ WRONG_ARGUMENTS = {
         ["ask", "no.mp4", "What?", "--option", "red", "--option", "red"],
         "'red' is given more than once; give each option once",
     ),
+    "an option twice but for case and space": (
+        ["ask", "no.mp4", "What?", "--option", "Red", "--option", "red "],
+        "'red ' is given more than once; give each option once",
+    ),
+    "a question that is not UTF-8": (["ask", "no.mp4", "What\udcff?"], "QUESTION: 'What\\udcff?' holds bytes"),
+    "an option that is not UTF-8": (["ask", "no.mp4", "What?", "--option", "\udcff"], "not UTF-8; write it in UTF-8"),
     "an empty option": (["ask", "no.mp4", "What?", "--option", ""], "--option: '' is empty"),
     "a range without length": (
         ["ask", "no.mp4", "What?", "--start", "3", "--stop", "3"],

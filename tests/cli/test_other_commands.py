@@ -143,3 +143,33 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(clip: str) -> None:
     os.close(writer)
     assert result.returncode == 1
     assert result.stderr == b""
+
+
+@pytest.mark.parametrize("name", ["probe", "ask", "demo-video"])
+def test_a_file_name_that_is_not_utf8_is_refused_before_opencv_sees_it(clip: str, tmp_path: Path, name: str) -> None:
+    path = os.fsencode(tmp_path) + b"/y\xff.avi"
+    if name != "demo-video":
+        Path(os.fsdecode(path)).write_bytes(Path(clip).read_bytes())
+    question = [b"What?"] if name == "ask" else []
+    command = [os.fsencode(sys.executable), b"-m", b"vreason_agent", name.encode(), path, *question]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "has a name that is not UTF-8; rename it" in result.stderr
+
+
+def test_a_link_to_a_name_that_is_not_utf8_is_refused(command: Command, clip: str, tmp_path: Path) -> None:
+    target = tmp_path / "y\udcff.avi"
+    target.write_bytes(Path(clip).read_bytes())
+    (tmp_path / "link.avi").symlink_to(target)
+    assert command("probe", tmp_path / "link.avi") == 1
+    assert "not UTF-8; rename it" in command.err
+
+
+def test_the_printed_command_can_be_typed_where_the_name_begins_with_a_dash(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command("demo-video", "--", "-x.mp4") == 0
+    words = shlex.split(command.out.splitlines()[-1])
+    assert build_parser().parse_args(words[1:]).video == "./-x.mp4"

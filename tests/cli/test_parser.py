@@ -5,6 +5,8 @@ import argparse
 import pytest
 
 from vreason_agent.cli.parser import UsageError, device, frame_count, ladder, seconds, text, whole_number
+from vreason_agent.errors import ConfigError
+from vreason_agent.question import video_question
 
 
 @pytest.mark.parametrize(
@@ -72,3 +74,9 @@ def test_an_unknown_device_is_told_the_known_ones(value: str) -> None:
 @pytest.mark.parametrize("value", ["cpu", "cuda", "cuda:3", "mps"])
 def test_known_devices_are_taken(value: str) -> None:
     assert device(value) == value
+
+
+@pytest.mark.parametrize(("question", "options"), [("What\udcff?", ()), ("What?", ("red", "\udcff"))])
+def test_a_question_from_python_that_is_not_utf8_is_refused(question: str, options: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="holds bytes that are not UTF-8"):
+        video_question("clip.mp4", question, options=options)

@@ -45,7 +45,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def wheel(source: Path) -> Path:
     """Build the sdist, and the wheel from the sdist."""
-    run(sys.executable, "-m", "build", "--outdir", source / "dist", cwd=source)
+    log = run(sys.executable, "-m", "build", "--outdir", source / "dist", cwd=source)
+    assert "is absent from the `packages` configuration" not in log
     return next((source / "dist").glob("*.whl"))
 
 
@@ -87,7 +88,7 @@ def test_the_wheel_holds_exactly_the_listed_packages(wheel: Path) -> None:
 def test_the_wheel_holds_the_type_marker_and_the_weights_within_their_limit(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         sizes = {item.filename: item.file_size for item in archive.infolist()}
-    assert "vreason_agent/py.typed" in sizes
+    assert {"vreason_agent/py.typed", "vreason_agent/tiny/MODEL_CARD.md"} <= set(sizes)
     weights = {name: size for name, size in sizes.items() if name.startswith("vreason_agent/tiny/weights/")}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {name.rpartition("/")[2] for name in weights}
     assert sum(weights.values()) <= 16 * 2**20

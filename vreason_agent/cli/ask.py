@@ -14,7 +14,17 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from vreason_agent.cli.loading import check_context, describe_model, make_chat_model
-from vreason_agent.cli.parser import SCHEDULES, UsageError, device, frame_count, ladder, seconds, text, whole_number
+from vreason_agent.cli.parser import (
+    SCHEDULES,
+    UsageError,
+    device,
+    frame_count,
+    ladder,
+    name,
+    seconds,
+    text,
+    whole_number,
+)
 from vreason_agent.cli.report import DECISIONS, times, to_json, to_text
 from vreason_agent.cli.terminal import Progress, interruptible, warnings_as_lines
 
@@ -44,10 +54,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "130 interrupted.",
     )
     add = parser.add_argument
-    add("video", metavar="VIDEO", type=text, help="video, image, GIF or folder of frames")
+    add("video", metavar="VIDEO", type=name, help="video, image, GIF or folder of frames")
     add("question", metavar="QUESTION", type=text, help="what to ask")
     add("--option", type=text, action="append", metavar="TEXT", help="a possible answer; repeat it, at least twice")
-    add("--model", type=text, metavar="M", help="folder or hub id (default: $VREASON_MODEL, else the bundled model)")
+    add("--model", type=name, metavar="M", help="folder or hub id (default: $VREASON_MODEL, else the bundled model)")
     add("--frames", type=frame_count, metavar="N", help="frames to look at first, an even number (default: 4)")
     add(
         "--max-frames",
@@ -102,13 +112,14 @@ def check_together(arguments: argparse.Namespace) -> None:
     Raises:
         UsageError: for a single or repeated option, or a range without length.
     """
+    from vreason_agent.confidence import repeated_option
+
     options = arguments.option or []
     if len(options) == 1:
         msg = f"--option {options[0]!r} is the only option; give at least two, or none for an open question"
         raise UsageError(msg)
-    repeated = sorted({option for option in options if options.count(option) > 1})
-    if repeated:
-        msg = f"--option {repeated[0]!r} is given more than once; give each option once"
+    if options and (repeated := repeated_option(options)) is not None:
+        msg = f"--option {repeated!r} is given more than once; give each option once"
         raise UsageError(msg)
     if arguments.stop is not None and arguments.stop <= (arguments.start or 0.0):
         msg = f"--stop {arguments.stop:g} is not after --start {arguments.start or 0:g}; give a later --stop"

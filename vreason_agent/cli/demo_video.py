@@ -10,7 +10,7 @@ import json
 import shlex
 from pathlib import Path
 
-from vreason_agent.cli.parser import text, whole_number
+from vreason_agent.cli.parser import name, whole_number
 from vreason_agent.errors import ConfigError
 
 DEFAULT_SEED = 1
@@ -24,7 +24,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Write a clip of the bundled model's world of colored shapes, and print a question about it and "
         "the true answer. The last line printed is the command that asks the question.",
     )
-    parser.add_argument("out", metavar="OUT", type=text, help="file to write, such as demo.mp4; replaced if it exists")
+    parser.add_argument("out", metavar="OUT", type=name, help="file to write, such as demo.mp4; replaced if it exists")
     parser.add_argument("--seed", type=whole_number, default=DEFAULT_SEED, metavar="N", help="which clip (default: 1)")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object: path, seed, question, options, answer, kind"
@@ -61,7 +61,8 @@ def describe(facts: dict[str, object]) -> str:
     """Word the facts for a person; the last line is the command that asks the question."""
     path, question = str(facts["path"]), str(facts["question"])
     options = [str(option) for option in facts["options"]]  # type: ignore[attr-defined]
-    command = ["vreason-agent", "ask", path, question]
+    typed = f"./{path}" if path.startswith("-") else path
+    command = ["vreason-agent", "ask", typed, question]
     for option in options:
         command += ["--option", option]
     return "\n".join(

@@ -10,7 +10,7 @@ import math
 import re
 from typing import NoReturn
 
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, is_utf8
 
 DEFAULT_FRAMES = 4
 DEFAULT_MAX_FRAMES = 32
@@ -34,7 +34,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def text(value: str) -> str:
-    """Accept a text that says something."""
+    """Accept a text that says something, in UTF-8."""
+    if not is_utf8(value):
+        msg = f"{value!r} holds bytes that are not UTF-8; write it in UTF-8, or where it is set LC_ALL=C.UTF-8"
+        raise argparse.ArgumentTypeError(msg)
+    return name(value)
+
+
+def name(value: str) -> str:
+    """Accept a name of a file or model that is not empty."""
     if not value.strip():
         msg = f"{value!r} is empty; give some text"
         raise argparse.ArgumentTypeError(msg)

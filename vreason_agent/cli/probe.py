@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from vreason_agent.cli.parser import text
+from vreason_agent.cli.parser import name
 
 if TYPE_CHECKING:
     from vreason_agent.video import VideoInfo
@@ -23,7 +23,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="tell what a video file is",
         description="Tell kind, size, length, frame rate and codec of a video, an image, a GIF or a folder of frames.",
     )
-    parser.add_argument("file", metavar="FILE", type=text, help="video, image, GIF or folder of frames")
+    parser.add_argument("file", metavar="FILE", type=name, help="video, image, GIF or folder of frames")
     parser.add_argument("--json", action="store_true", help="print one JSON object; what is not known is null")
     parser.set_defaults(run=run)
 

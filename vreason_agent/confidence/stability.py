@@ -77,3 +77,13 @@ def _strip_punctuation(word: str) -> str:
     while word and is_mark(word[-1]) and word[-1] != "%":
         word = word[:-1]
     return word
+
+
+def repeated_option(options: Sequence[str]) -> str | None:
+    """Return the first option that repeats an earlier one, apart from case and surrounding space; `None` for none."""
+    seen: set[str] = set()
+    for option in options:
+        if (key := option.strip().casefold()) in seen:
+            return option
+        seen.add(key)
+    return None

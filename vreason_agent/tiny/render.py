@@ -18,6 +18,7 @@ import numpy as np
 
 from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.tiny.scene import COLORS, Scene
+from vreason_agent.video.source import check_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,6 +97,7 @@ _OUTLINES = {
 
 def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *, codec: str, video_fps: float) -> None:
     """Write RGB frames of the world's size into a video file."""
+    check_name(os.path.realpath(path))
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), video_fps, (CANVAS_PX, CANVAS_PX))  # type: ignore[attr-defined]
     if not writer.isOpened():
         raise VideoDecodeError(

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
+from vreason_agent.errors import (
+    ConfigError,
+    VideoDecodeError,
+    VideoError,
+    VideoNotFoundError,
+    VideoTooLargeError,
+    is_utf8,
+)
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 
 Kind = Literal["video", "image", "gif", "frames"]
@@ -62,7 +69,7 @@ def open_source(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMIT
         VideoTooLargeError: The file exceeds `limits.max_bytes`.
         VideoDecodeError: Empty, of no known container, or a folder without pictures.
         VideoError: A URL or protocol string, no regular file, or one that may not be read.
-        ConfigError: `video` is no path.
+        ConfigError: `video` is no path, or one whose name is not UTF-8.
     """
     given = path_text(video)
     path = _existing_path(given)
@@ -94,6 +101,17 @@ def path_text(given: object) -> str:
     return os.fsdecode(given)
 
 
+def check_name(path: str) -> None:
+    """Refuse a name that is not UTF-8: OpenCV crashes the process on one.
+
+    Raises:
+        ConfigError: If it holds bytes that Python could not decode.
+    """
+    if not is_utf8(path):
+        msg = f"{path!r} has a name that is not UTF-8; rename it, or where it is UTF-8 set LC_ALL=C.UTF-8"
+        raise ConfigError(msg)
+
+
 def local_path(url: str) -> str:
     """Return the path that a `file://` URL or a bare path names.
 
@@ -116,7 +134,9 @@ def _existing_path(given: str) -> str:
     if not given or "\x00" in given or not os.path.exists(given):
         msg = f"no such file or folder: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'!s}"
         raise VideoNotFoundError(msg)
-    return os.path.realpath(given)
+    path = os.path.realpath(given)
+    check_name(path)
+    return path
 
 
 def _kind_of(path: str, given: str) -> Kind:
