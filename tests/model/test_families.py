@@ -98,6 +98,7 @@ def test_a_file_that_asks_for_smaller_frames_is_obeyed() -> None:
         {"min_pixels": 3136, "max_pixels": 7200},
         {"size": {"shortest_edge": 3136, "longest_edge": 7200}},
         {"size": {"min_pixels": 3136, "max_pixels": 7200}},
+        {"min_pixels": None, "max_pixels": None, "size": {"shortest_edge": 3136, "longest_edge": 7200}},
     ]
     for size in sizes:
         assert Qwen25VL().video_budget(SETTINGS, size) == PixelBudget(3136, 7200, 115_200 * TOKEN)

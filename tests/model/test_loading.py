@@ -89,6 +89,20 @@ def test_what_steering_was_never_run_with_is_refused(folder: Path, setting: dict
         load_model(folder, **setting)
 
 
+@pytest.mark.parametrize("part", [None, "text_config"])
+@pytest.mark.parametrize("method", ["awq", "gptq", "bitsandbytes", "fp8"])
+def test_a_folder_of_quantized_weights_is_refused_before_they_are_read(
+    folder: Path, part: str | None, method: str
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (config[part] if part else config)["quantization_config"] = {"quant_method": method}
+    (folder / "config.json").write_text(json.dumps(config))
+    for weights in folder.glob("*.safetensors"):
+        weights.write_bytes(b"")
+    with pytest.raises(ModelLoadError, match=rf"quantized \({method}\).*Take the same model unquantized"):
+        load(folder)
+
+
 def test_a_folder_without_config_says_what_it_has(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ModelLoadError, match=r"no config\.json \(found: notes\.txt\).*hf download REPO --local-dir"):

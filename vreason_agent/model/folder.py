@@ -69,7 +69,7 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
         source: the name the user gave, for messages.
 
     Raises:
-        ModelLoadError: `config.json`, the preprocessor file or weights are missing or broken.
+        ModelLoadError: `config.json`, the preprocessor file or weights are missing or broken, or the weights quantized.
     """
     if not (path / "config.json").is_file():
         found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
@@ -78,6 +78,7 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
             "config.json and the .safetensors files, or download it again: hf download REPO --local-dir FOLDER"
         )
     config = _read_json(path / "config.json")
+    _refuse_quantized(config, source)
     image, video = _processors(path, source)
     weights = _weight_files(path, source)
     return ModelFolder(path, config, image, video, _chat_template(path), weights, _sizes(weights))
@@ -93,6 +94,17 @@ def _read_json(path: Path) -> dict[str, Any]:
             f"{str(path)!r} holds a JSON {type(data).__name__}, not an object. Download the file again"
         )
     return data
+
+
+def _refuse_quantized(config: Mapping[str, Any], source: str) -> None:
+    """Reject AWQ, GPTQ, bitsandbytes, FP8 and the like, wherever the config names them."""
+    for part in (config, *(value for value in config.values() if isinstance(value, Mapping))):
+        if found := part.get("quantization_config") or part.get("compression_config"):
+            method = found.get("quant_method", "unnamed") if isinstance(found, Mapping) else found
+            raise ModelLoadError(
+                f"the weights of {source!r} are quantized ({method}): steering has not been shown correct on them. "
+                "Take the same model unquantized, or a smaller one"
+            )
 
 
 def _optional_json(path: Path) -> dict[str, Any]:

@@ -68,12 +68,19 @@ class QwenVLFamily:
 
 
 def pixel_limits(processor: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Smallest and largest frame area of a preprocessor file, px, under the old keys or the new ones (`size`)."""
+    """Smallest and largest frame area of a preprocessor file, px, under the old keys or the new ones (`size`).
+
+    A key that is null counts as absent.
+    """
     size = processor.get("size")
     size = size if isinstance(size, Mapping) else {}
-    low = processor.get("min_pixels", size.get("min_pixels", size.get("shortest_edge")))
-    high = processor.get("max_pixels", size.get("max_pixels", size.get("longest_edge")))
-    return (None if low is None else int(low)), (None if high is None else int(high))
+    lows = (processor.get("min_pixels"), size.get("min_pixels"), size.get("shortest_edge"))
+    highs = (processor.get("max_pixels"), size.get("max_pixels"), size.get("longest_edge"))
+    return _first_number(lows), _first_number(highs)
+
+
+def _first_number(values: Sequence[Any]) -> int | None:
+    return next((int(value) for value in values if value is not None), None)
 
 
 def _channels(values: Sequence[float]) -> tuple[float, float, float]:
