@@ -5,7 +5,7 @@ Times are data; no frame is read here. A rung with twice the frames keeps every 
 
 from __future__ import annotations
 
-from ..video import VideoInfo, local_path, pairs_plan, probe, resolve_span
+from ..video import local_path, pairs_plan, probe, resolve_span
 from .policy import Ladder
 from .state import Clip
 
@@ -19,8 +19,9 @@ def open_clip(path: str, *, start_seconds: float | None, stop_seconds: float | N
     """
     info = probe(local_path(path))
     start, stop = resolve_span(info, start_seconds, stop_seconds)
-    num_frames = 1 if info.kind == "image" else _frames_in(info, start, stop)
-    return Clip(path=path, kind=info.kind, start_seconds=start, stop_seconds=stop, num_frames=num_frames)
+    num_frames = 1 if info.kind == "image" else info.num_frames_in(start, stop)
+    at_least_one = None if num_frames is None else max(1, num_frames)
+    return Clip(path=path, kind=info.kind, start_seconds=start, stop_seconds=stop, num_frames=at_least_one)
 
 
 def clip_rungs(clip: Clip, ladder: Ladder) -> tuple[int, ...]:
@@ -41,9 +42,3 @@ def plan_times(clip: Clip, num_frames: int, ladder: Ladder) -> list[float]:
     start, stop = clip["start_seconds"], clip["stop_seconds"]
     plan = pairs_plan(start, stop, num_frames=num_frames, max_frames=ladder.max_frames)
     return list(plan.timestamps_seconds)
-
-
-def _frames_in(info: VideoInfo, start: float, stop: float) -> int | None:
-    if info.num_frames is None or not info.duration_seconds:
-        return None
-    return max(1, round(info.num_frames * (stop - start) / info.duration_seconds))

@@ -53,3 +53,8 @@ def test_a_chat_model_asked_about_a_cut_file_fails_before_any_frame_is_read():
     with pytest.raises(VideoDecodeError, match="get the whole file"):
         plan_times(CUT, {}, FrameDefaults())
     assert plan_times(CUT, {"stop_seconds": 4.0, "num_frames": 2}, FrameDefaults(max_frames=2)) == (0.0, 2.0)
+
+
+def test_a_part_holds_its_share_of_the_frames() -> None:
+    assert [WHOLE.num_frames_in(4.0, stop) for stop in (8.0, 5.0, 4.01)] == [100, 25, 0]
+    assert ENDLESS.num_frames_in(0.0, 1.0) is None

@@ -53,6 +53,12 @@ class VideoInfo:
         """Whether all of the video's length can be read."""
         return self.readable_seconds is None or self.readable_seconds == self.duration_seconds
 
+    def num_frames_in(self, start_seconds: float, stop_seconds: float) -> int | None:
+        """About how many frames a part holds, 0 where it is shorter than half of one; `None` if not known."""
+        if self.num_frames is None or not self.duration_seconds:
+            return None
+        return round(self.num_frames * (stop_seconds - start_seconds) / self.duration_seconds)
+
     def check_readable(self, stop_seconds: float | None = None) -> None:
         """Check that the video can be read up to `stop_seconds`, by default to its end.
 

@@ -111,7 +111,7 @@ def check_scenes_library() -> None:
 @lru_cache(maxsize=64)
 def _scan(info: VideoInfo, stamp: tuple[int, int], span: Span, max_frames: int) -> Scenes:
     start, stop = span
-    plan = uniform_plan(start, stop, num_frames=max(2, min(max_frames, _frames_in(info, start, stop) or max_frames)))
+    plan = uniform_plan(start, stop, num_frames=max(2, min(max_frames, info.num_frames_in(start, stop) or max_frames)))
     frames = read_frames(info.path, plan.timestamps_seconds, max_side_px=SCAN_SIDE_PX)
     keep = [i for i, index in enumerate(frames.frame_indices) if i == 0 or index != frames.frame_indices[i - 1]]
     times = [frames.timestamps_seconds[i] for i in keep]
@@ -128,12 +128,6 @@ def _scan(info: VideoInfo, stamp: tuple[int, int], span: Span, max_frames: int) 
         step_seconds=step,
         num_frames=len(keep),
     )
-
-
-def _frames_in(info: VideoInfo, start: float, stop: float) -> int | None:
-    if info.num_frames is None or not info.duration_seconds:
-        return None
-    return round(info.num_frames * (stop - start) / info.duration_seconds)
 
 
 def _compare(frames: Frames, keep: Sequence[int], step_seconds: float) -> tuple[list[int], list[float]]:
