@@ -13,14 +13,13 @@ from langchain_core.messages import AIMessage
 
 from ..confidence import confidence_of
 from ..errors import ConfigError, DependencyError
+from .policy import VARIATIONS
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 except ImportError as exc:
     msg = "the middleware needs langchain, which cannot be loaded: pip install 'vreason-agent[agents]'"
     raise DependencyError(msg) from exc
-
-VARIATIONS: tuple[Mapping[str, Any], ...] = ({"temperature": 0.7, "seed": 1}, {"temperature": 0.7, "seed": 2})
 
 
 class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):

@@ -16,6 +16,9 @@ from ..errors import ConfigError
 from .budget import Budget, Spent
 from .state import Attempt, Decision
 
+VARIATIONS: tuple[Mapping[str, Any], ...] = ({"temperature": 0.7, "seed": 1}, {"temperature": 0.7, "seed": 2})
+"""Keyword arguments of the chat model for further tries, in turn."""
+
 
 @dataclass(frozen=True)
 class Ladder:
@@ -70,7 +73,7 @@ class AcceptPolicy:
     min_entropy_drop: float = 0.5
     min_agreeing: int = 2
     max_retries: int = 1
-    variations: tuple[Mapping[str, Any], ...] = ({"temperature": 0.7, "seed": 1}, {"temperature": 0.7, "seed": 2})
+    variations: tuple[Mapping[str, Any], ...] = VARIATIONS
     abstain: bool = True
 
     def __post_init__(self) -> None:
