@@ -86,6 +86,12 @@ def plan_batch(number: int, progress: float, *, seed: int, batch_tokens: int) ->
     return Plan(number, seed, is_blind, is_scrambled, num_pairs, max(2, batch_tokens // length), stage.truth)
 
 
+def plan_step(number: int, num_steps: int, *, seed: int, batch_tokens: int, skips_basics: bool) -> Plan:
+    """The plan of batch `number` in a run of `num_steps`."""
+    progress = progress_at(number, num_steps, skips_basics=skips_basics)
+    return plan_batch(number, progress, seed=seed, batch_tokens=batch_tokens)
+
+
 def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") -> Batch:
     """Draw, encode, read back and tokenize the clips of one batch."""
     rng = np.random.default_rng([plan.seed, plan.number, 2])
@@ -136,8 +142,7 @@ def feed(
     tokenizer = Tokenizer.from_str(tokenizer_json)
     parent = mp.parent_process()
     for number in range(start, num_steps):
-        progress = progress_at(number, num_steps, skips_basics=skips_basics)
-        plan = plan_batch(number, progress, seed=seed, batch_tokens=batch_tokens)
+        plan = plan_step(number, num_steps, seed=seed, batch_tokens=batch_tokens, skips_basics=skips_basics)
         batch = make_batch(plan, tokenizer, folder=folder)
         while not _has_put(queue, batch):
             if parent is not None and not parent.is_alive():

@@ -90,7 +90,7 @@ def train_language(
     is_compiled: bool = False,
 ) -> None:
     """Train the language model in place, pausing at `stop_at`; resumes from `checkpoint` where it exists."""
-    from vreason_agent.tiny.curriculum import make_batch, plan_batch, progress_at
+    from vreason_agent.tiny.curriculum import make_batch, plan_step
 
     language = model.model.language_model
     model.model.visual.requires_grad_(False)
@@ -130,8 +130,7 @@ def train_language(
     bar = tqdm(range(start, last), initial=start, total=num_steps, mininterval=10)
     for step in bar:
         if in_process:
-            progress = progress_at(step, num_steps, skips_basics=skips_basics)
-            plan = plan_batch(step, progress, seed=seed, batch_tokens=batch_tokens)
+            plan = plan_step(step, num_steps, seed=seed, batch_tokens=batch_tokens, skips_basics=skips_basics)
             batch = make_batch(plan, inline, folder=folder)
         else:
             batch = queue.get()
