@@ -12,7 +12,7 @@ from typing import Any
 _OF_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions")
 _LISTS = ("anyOf", "oneOf", "prefixItems")
 _NESTED = ("items", "additionalProperties")
-# As Python's json.dumps and the templates spell it; what the library cannot enforce is warned about, not refused.
+# As Python's json.dumps and the templates spell it; what the library cannot enforce is left out, not refused.
 _SPELLING = {
     "whitespace_flexible": False,
     "key_separator": ": ",

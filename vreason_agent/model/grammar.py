@@ -95,17 +95,6 @@ class GrammarWords:
         ]
         return GrammarRules(f"{name}_until", f"{name}_without", "\n".join(lines))
 
-    def check(self, grammar: str) -> list[str]:
-        """Return what of a grammar will not be enforced.
-
-        Raises:
-            ConfigError: it cannot be enforced at all.
-        """
-        is_error, messages = LLMatcher.validate_grammar_with_warnings(grammar, self.tokens)
-        if is_error:
-            raise ConfigError(f"this output format cannot be enforced: {messages[0]}; simplify the schema")
-        return messages
-
     def processor(self, grammars: Sequence[str | None]) -> GrammarProcessor:
         """Return the processor of a batch with one grammar, or none, per row."""
         return GrammarProcessor([None if text is None else _Row(self.tokens, text, self._stop) for text in grammars])
