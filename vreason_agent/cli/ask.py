@@ -118,7 +118,7 @@ def check_together(arguments: argparse.Namespace) -> None:
     if len(options) == 1:
         msg = f"--option {options[0]!r} is the only option; give at least two, or none for an open question"
         raise UsageError(msg)
-    if options and (repeated := repeated_option(options)) is not None:
+    if (repeated := repeated_option(options)) is not None:
         msg = f"--option {repeated!r} is given more than once; give each option once"
         raise UsageError(msg)
     if arguments.stop is not None and arguments.stop <= (arguments.start or 0.0):
