@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from vreason_agent.tiny.batches import Batch, collate, token_id, token_row
+from vreason_agent.tiny.drills import TYPICAL_LENGTH, drill_row
 from vreason_agent.tiny.lessons import Lesson, lesson_images, make_lesson, scramble
 from vreason_agent.tiny.pairs import FAST_CODECS
 from vreason_agent.tiny.pixels import shrink
@@ -31,10 +32,12 @@ SLOW_CODEC_SHARE = 0.03  # VP8 takes twenty times as long to write
 class Stage:
     """Mix of batches up to a share of the run.
 
-    Chance of a blind one, of a scrambled one among the others, of each number of pairs, of telling the truth.
+    Chance of a drill, of a blind batch among the others, of a scrambled one among the rest, of each number of pairs, of
+    telling the truth.
     """
 
     until: float
+    drill: float
     blind: float
     scrambled: float
     pairs: dict[int, float]
@@ -42,14 +45,15 @@ class Stage:
 
 
 STAGES = (
-    Stage(0.06, 0.2, 0.3, {2: 0.5, 4: 0.5}),
-    Stage(0.15, 0.2, 0.3, {4: 0.5, 8: 0.5}),
-    Stage(0.45, 0.25, 0.35, {8: 0.2, 16: 0.8}),
-    Stage(0.85, 0.25, 0.15, {4: 0.1, 8: 0.2, 16: 0.7}),
-    Stage(1.01, 0.2, 0.05, {2: 0.08, 4: 0.14, 8: 0.25, 16: 0.53}, truth=0.5),
+    Stage(0.06, 0.0, 0.2, 0.3, {2: 0.5, 4: 0.5}),
+    Stage(0.15, 0.0, 0.2, 0.3, {4: 0.5, 8: 0.5}),
+    Stage(0.25, 0.9, 0.2, 0.3, {8: 0.2, 16: 0.8}),
+    Stage(0.5, 0.15, 0.15, 0.35, {8: 0.2, 16: 0.8}),
+    Stage(0.85, 0.1, 0.12, 0.15, {4: 0.1, 8: 0.2, 16: 0.7}),
+    Stage(1.01, 0.08, 0.12, 0.05, {2: 0.08, 4: 0.14, 8: 0.25, 16: 0.53}, truth=0.5),
 )
 BASICS = 0.15  # share of a run from nothing that goes to short clips; one that starts from weights skips it
-KIND_WEIGHTS = {"blink": 1.3, "color": 1.2, "unanswerable": 1.1, "after": 2.0}
+KIND_WEIGHTS = {"blink": 1.5, "color": 1.5, "shape": 1.5, "unanswerable": 1.3}
 COUNTING_KINDS = ("first", "last", "count")  # their tallies would grow without end in a scrambled video
 
 
@@ -59,6 +63,7 @@ class Plan:
 
     number: int
     seed: int
+    is_drill: bool
     is_blind: bool
     is_scrambled: bool
     num_pairs: int
@@ -76,14 +81,16 @@ def plan_batch(number: int, progress: float, *, seed: int, batch_tokens: int) ->
     """The plan of batch `number` at `progress` (0 to 1) of the run; about `batch_tokens` tokens."""
     rng = np.random.default_rng([seed, number, 1])
     stage = next(stage for stage in STAGES if progress < stage.until)
-    is_blind = bool(rng.random() < stage.blind)
+    is_drill = bool(rng.random() < stage.drill)
+    is_blind = is_drill or bool(rng.random() < stage.blind)
     sizes, chances = zip(*stage.pairs.items(), strict=True)
     num_pairs = int(
         rng.choice((4, 8, 16, 16) if is_blind else sizes, p=None if is_blind else np.array(chances) / sum(chances))
     )
     is_scrambled = not is_blind and bool(rng.random() < stage.scrambled)
-    length = 60 + num_pairs * (8 if is_blind else 20)
-    return Plan(number, seed, is_blind, is_scrambled, num_pairs, max(2, batch_tokens // length), stage.truth)
+    length = TYPICAL_LENGTH if is_drill else 60 + num_pairs * (8 if is_blind else 20)
+    rows = max(2, batch_tokens // length)
+    return Plan(number, seed, is_drill, is_blind, is_scrambled, num_pairs, rows, stage.truth)
 
 
 def plan_step(number: int, num_steps: int, *, seed: int, batch_tokens: int, skips_basics: bool) -> Plan:
@@ -95,6 +102,10 @@ def plan_step(number: int, num_steps: int, *, seed: int, batch_tokens: int, skip
 def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") -> Batch:
     """Draw, encode, read back and tokenize the clips of one batch."""
     rng = np.random.default_rng([plan.seed, plan.number, 2])
+    pad = token_id(tokenizer, "<|endoftext|>")
+    if plan.is_drill:
+        drills = [drill_row(tokenizer, rng, max_lines=plan.num_pairs) for _ in range(plan.rows)]
+        return collate(drills, ["drill"] * plan.rows, None, pad)
     kinds = [kind for kind in KINDS if not (plan.is_scrambled and kind in COUNTING_KINDS)]
     weights = np.array([KIND_WEIGHTS.get(kind, 1.0) for kind in kinds])
     lessons = []
@@ -113,7 +124,7 @@ def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") ->
         order = rng.permutation(len(frames))
         frames, lessons = frames[order], scramble(lessons, order.tolist())
     rows = [token_row(tokenizer, lesson, is_blind=plan.is_blind) for lesson in lessons]
-    return collate(rows, [lesson.question.kind for lesson in lessons], frames, token_id(tokenizer, "<|endoftext|>"))
+    return collate(rows, [lesson.question.kind for lesson in lessons], frames, pad)
 
 
 def _frames(lesson: Lesson, rng: np.random.Generator, folder: str) -> NDArray[np.uint8]:

@@ -177,12 +177,13 @@ class Meter:
     def add(self, batch: Batch, each: Tensor, right: Tensor) -> None:
         """Take in one batch."""
         weights, answers = torch.from_numpy(batch.weights)[:, 1:], torch.from_numpy(batch.answers)[:, 1:] > 0
-        is_scrambled = not answers.any()
-        name = "text" if batch.frames is None else "scrambled" if is_scrambled else "video"
+        has_answers = bool(answers.any())
+        names = ("text", "drill") if batch.frames is None else ("video", "scrambled")
+        name = names[not has_answers]
         reasoning = (weights > 0) & ~answers
         self.sums[f"{name}_loss"].append(each[reasoning].mean().item())
         self.sums[f"{name}_tokens"].append(right[reasoning].mean().item())
-        if is_scrambled:
+        if not has_answers:
             return
         whole = ((right > 0) | ~answers).all(1).tolist()
         for kind, is_right in zip(batch.kinds, whole, strict=True):

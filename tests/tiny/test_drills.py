@@ -1,0 +1,76 @@
+"""Claims about drills: every object is followed by its number exactly where the question asks about it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from vreason_agent.tiny.curriculum import Plan, make_batch
+from vreason_agent.tiny.drills import CELL, REPEAT_WEIGHT, drill_row
+from vreason_agent.tiny.scene import COLORS, SHAPES
+from vreason_agent.tiny.train import fresh_tokenizer
+
+OBJECT = re.compile(rf" (?P<color>{'|'.join(COLORS)})(?: (?P<shape>{'|'.join(SHAPES)}))?(?: (?P<number>\d))? {CELL}")
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A fresh tokenizer."""
+    return fresh_tokenizer()
+
+
+def drills(tokenizer: PreTrainedTokenizerFast, count: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    return [str(tokenizer.decode(drill_row(tokenizer.backend_tokenizer, rng, max_lines=8).ids)) for _ in range(count)]
+
+
+def asked_words(text: str) -> set[str]:
+    """Colors and shapes that the question itself names, its options left out."""
+    question = text.split("\n")[1].split("?")[0]
+    return {word for word in question.split() if word in COLORS or word in SHAPES}
+
+
+def test_an_object_is_numbered_when_first_seen_if_it_has_every_word_asked_about(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    num_asked = num_others = num_bare = 0
+    for text in drills(tokenizer, 200):
+        words, seen = asked_words(text), set[tuple[str, str | None]]()
+        objects = list(OBJECT.finditer(text.split("<think>")[1]))
+        if any(found["shape"] is None for found in objects):
+            num_bare += 1
+            continue  # objects that differ in shape alone cannot be told apart
+        for found in objects:
+            name = (found["color"], found["shape"])
+            is_asked, is_fresh = words <= set(name), name not in seen
+            seen.add(name)
+            if is_fresh:
+                assert (found["number"] is not None) == is_asked, text
+                num_asked, num_others = num_asked + is_asked, num_others + (not is_asked)
+            elif found["number"] is not None:
+                assert "flash" in text, text
+    assert 5 < num_bare < 60, "some drills name objects by color alone"
+    assert 0.15 < num_asked / (num_asked + num_others) < 0.85
+
+
+def test_only_what_follows_a_name_is_a_target(tokenizer: PreTrainedTokenizerFast) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        row = drill_row(tokenizer.backend_tokenizer, rng, max_lines=8)
+        assert row.ids == tokenizer.encode(tokenizer.decode(row.ids))
+        for before, token, weight in zip(row.ids, row.ids[1:], row.weights[1:], strict=False):
+            if weight:
+                assert weight in (1.0, REPEAT_WEIGHT)
+                assert str(tokenizer.decode([before])).strip() in {*SHAPES, *COLORS}
+                assert str(tokenizer.decode([token])).strip() in {CELL, *"123456789"}
+
+
+def test_a_batch_of_drills_has_no_frames_and_no_answers(tokenizer: PreTrainedTokenizerFast) -> None:
+    plan = Plan(number=3, seed=1, is_drill=True, is_blind=True, is_scrambled=False, num_pairs=4, rows=5, truth=0.0)
+    batch = make_batch(plan, tokenizer.backend_tokenizer)
+    assert batch.frames is None
+    assert not batch.answers.any()
+    assert (batch.weights > 0).any(1).sum() >= 4
