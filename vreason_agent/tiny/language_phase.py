@@ -23,6 +23,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from vreason_agent.tiny.batches import Batch
 from vreason_agent.tiny.curriculum import feed
+from vreason_agent.tiny.muon import Float32Muon, has_fast_bfloat16
 from vreason_agent.tiny.pixels import patchify, see_pairs
 
 
@@ -62,7 +63,7 @@ def make_optimizers(model: nn.Module, *, learning_rate: float, use_muon: bool) -
     adam: dict[str, Any] = {"betas": (0.9, 0.98), "weight_decay": 0.0, "fused": True}
     if not use_muon:
         return [torch.optim.AdamW([*matrices, *others], lr=learning_rate, **adam)]
-    muon = torch.optim.Muon(matrices, lr=learning_rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw", ns_steps=5)
+    muon = Float32Muon(matrices, lr=learning_rate, weight_decay=0.02)
     return [muon, torch.optim.AdamW(others, lr=learning_rate, **adam)]
 
 
@@ -137,7 +138,7 @@ def train_language(
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * schedule(step, num_steps, warmup=60, decay_share=0.42)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
             loss, each, right = batch_loss(model, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(language.parameters(), 1.0)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from vreason_agent.tiny.muon import has_fast_bfloat16
 from vreason_agent.tiny.pairs import COLOR_IDS, SHAPE_IDS, Replay, random_pairs
 from vreason_agent.tiny.pixels import patchify, see_pairs
 
@@ -91,7 +92,7 @@ def train_vision(
             group["lr"] = learning_rate * min(1.0, (step + 1) / 100, max(0.02, (num_steps - step) / (0.5 * num_steps)))
         pairs = replay.draw(rng, batch)
         labels = torch.from_numpy(pairs.labels.astype(np.int64))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
             logits = heads(see_pairs(visual, patchify(torch.from_numpy(pairs.frames))))
         loss, right = cell_loss(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
