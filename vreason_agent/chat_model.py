@@ -24,13 +24,15 @@ from vreason_agent.chat.job import Job, starts_in_reasoning
 from vreason_agent.chat.langchain_errors import as_langchain_errors
 from vreason_agent.chat.looking import FrameDefaults
 from vreason_agent.chat.reply import PROVIDER
-from vreason_agent.chat.streaming import Stopper, aiterate, arun, iterate
+from vreason_agent.chat.streaming import Stopper, aiterate, arun, interrupted_by, iterate
 from vreason_agent.chat.structured import Method, structured_output
 from vreason_agent.chat.tools import read_tools, tool_use
 from vreason_agent.messages import Conversation, read_messages
 from vreason_agent.model import GenerationRequest, Turn, VideoLanguageModel, load_model
 from vreason_agent.model.source import default_model
 from vreason_agent.model.tool_prompt import with_instructions
+
+__all__ = ["ChatVReason", "interrupted_by"]
 
 
 class ChatVReason(ChatFields):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.chat_model.fakes import SETTLED, FakeEngine, join_generations
-from vreason_agent.chat.streaming import OnToken, Stopper, aiterate, arun, iterate
+from vreason_agent.chat.streaming import OnToken, Stopper, aiterate, arun, interrupted_by, iterate
 from vreason_agent.model import Generation, GenerationRequest, StreamEvent, TextPart, Turn
 
 REQUEST = GenerationRequest((Turn("user", (TextPart("?"),)),))
@@ -107,3 +107,14 @@ def test_time_running_out_ends_it_and_is_marked() -> None:
     assert stopper.is_timed_out
     assert isinstance(generation, Generation)
     assert len(generation.token_ids) == 1
+
+
+def test_an_interrupted_context_ends_its_generations_on_any_thread() -> None:
+    event, work, whole = threading.Event(), Work(1), list(iterate(Work(1000), Stopper()))
+    with interrupted_by(event):
+        items = iterate(work, Stopper())
+    next(items)
+    event.set()
+    work.let_on()
+    assert len(list(items)) < len(whole) - 1
+    assert Stopper().interrupt is None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -309,41 +307,6 @@ def test_bad_files_are_told_in_a_line_each_before_torch_is_imported(clip: str, t
     lines = result.stderr.decode().splitlines()
     assert len(lines) == len(paths), lines
     assert all(line.startswith("vreason-agent: error: ") for line in lines)
-
-
-INTERRUPTED = """
-import sys, time
-from langchain_core.messages import AIMessageChunk
-from langchain_core.outputs import ChatGenerationChunk
-from vreason_agent.cli import ask, main
-from vreason_agent.graphs import ScriptedChatModel
-
-class Endless(ScriptedChatModel):
-    def _stream(self, messages, stop=None, run_manager=None, **kwargs):
-        while True:
-            yield ChatGenerationChunk(message=AIMessageChunk(content="word "))
-            time.sleep(0.05)
-
-ask.make_chat_model = lambda arguments: Endless(replies=[])
-ask.check_context = lambda *arguments: None
-ask.describe_model = lambda model: {"name": "endless", "device": "cpu", "bundled": False}
-sys.exit(main(["ask", sys.argv[1], "What?"]))
-"""
-
-
-def test_ctrl_c_ends_within_a_token_with_exit_code_130(clip: str) -> None:
-    with subprocess.Popen([sys.executable, "-c", INTERRUPTED, clip], stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        seen = b""
-        while b"word" not in seen:
-            piece = os.read(process.stderr.fileno(), 1000)
-            assert piece, seen.decode()
-            seen += piece
-        process.send_signal(signal.SIGINT)
-        _, rest = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert rest.decode().endswith("vreason-agent: interrupted\n")
-    assert b"Traceback" not in rest
 
 
 def test_schedules_are_those_of_the_decoding_config() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,39 @@ def test_more_frames_than_the_context_holds_are_told_before_any_token(command: C
     assert command("ask", *question[:2], "--frames", "2048", "--max-frames", "2048") == 1
     assert "2048 frames make a prompt of" in command.err
     assert "look 1" not in command.err
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+from vreason_agent.cli import ask, main
+from vreason_agent.cli.loading import describe_model
+
+forwards = 0
+
+def count(*_):
+    global forwards
+    forwards += 1
+    if forwards == 20:  # the prompt and 19 tokens
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)  # a token of a real model takes its time, in which the main thread hears the signal
+
+def listen(chat_model):
+    chat_model.engine.hf_model.model.language_model.layers[0].register_forward_hook(count)
+    return describe_model(chat_model)
+
+ask.describe_model = listen
+code = main(["ask", *sys.argv[1:], "--quiet"])
+print(code, forwards)
+"""
+
+
+def test_ctrl_c_stops_the_real_model_within_a_token(question: list[str]) -> None:
+    arguments = [*question[:-4], "--frames", "32", "--max-frames", "32"]
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, *arguments], capture_output=True, text=True, timeout=120)
+    code, forwards = map(int, done.stdout.split())
+    assert code == 130
+    assert 20 <= forwards <= 21
+    assert done.stderr == "vreason-agent: interrupted\n"
 
 
 def test_doctor_passes_with_the_bundled_model(command: Command) -> None:

@@ -12,8 +12,8 @@ import contextvars
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -23,20 +23,35 @@ OnToken = Callable[[StreamEvent], bool | None]
 Work = Callable[[OnToken], Generation]
 Item: TypeAlias = StreamEvent | Generation
 
+INTERRUPT: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("INTERRUPT", default=None)
+
+
+@contextmanager
+def interrupted_by(event: threading.Event) -> Iterator[None]:
+    """Let an event, once set, end every generation begun in this context at its next token, on whatever thread."""
+    token = INTERRUPT.set(event)
+    try:
+        yield
+    finally:
+        INTERRUPT.reset(token)
+
 
 @dataclass
 class Stopper:
-    """Tells the decode loop to stop: when cancelled, or after `timeout_seconds`."""
+    """Tells the decode loop to stop: when cancelled, after `timeout_seconds`, or when the context is interrupted."""
 
     timeout_seconds: float | None = None
     began: float = field(default_factory=time.monotonic)
     is_cancelled: bool = False
     is_timed_out: bool = False
+    interrupt: threading.Event | None = field(default_factory=INTERRUPT.get)
 
     def __call__(self, _: StreamEvent) -> bool:
         """Return whether the row is to end after this token."""
         if self.timeout_seconds is not None and time.monotonic() - self.began > self.timeout_seconds:
             self.is_timed_out = True
+        if self.interrupt is not None and self.interrupt.is_set():
+            self.is_cancelled = True
         return self.is_cancelled or self.is_timed_out
 
     def cancel(self) -> None:

@@ -10,7 +10,6 @@ import argparse
 import json
 import time
 from dataclasses import replace
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from vreason_agent.cli.loading import check_context, describe_model, make_chat_model
@@ -29,7 +28,6 @@ from vreason_agent.cli.report import DECISIONS, times, to_json, to_text
 from vreason_agent.cli.terminal import Progress, interruptible, warnings_as_lines
 
 if TYPE_CHECKING:
-    from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.language_models import BaseChatModel
 
     from vreason_agent.graphs import AcceptPolicy
@@ -93,14 +91,16 @@ def run(arguments: argparse.Namespace) -> int:
     progress = Progress(quiet=arguments.quiet)
     began = time.perf_counter()
     check_video(arguments, progress)
-    with interruptible() as stopped, warnings_as_lines(progress):
+    from vreason_agent.chat_model import interrupted_by
+
+    with interruptible() as stopped, interrupted_by(stopped), warnings_as_lines(progress):
         chat_model = make_chat_model(arguments)
         model = describe_model(chat_model)
         progress.line(f"model: {model['name']} on {model['device']}")
         if model["bundled"]:
             progress.line(TOY_MODEL)
         check_context(chat_model, arguments, (num_frames, max_frames))
-        result = follow(arguments, chat_model, (num_frames, max_frames), progress, stopped)
+        result = follow(arguments, chat_model, (num_frames, max_frames), progress)
     report = to_json(result, model, time.perf_counter() - began)
     print(json.dumps(report) if arguments.json else to_text(report))
     return EXIT_ABSTAINED if report["decision"]["action"] == "abstain" else EXIT_ANSWERED
@@ -146,7 +146,6 @@ def follow(
     chat_model: BaseChatModel,
     rungs: tuple[int, int],
     progress: Progress,
-    stopped: Event,
 ) -> dict[str, Any]:
     """Run the graph, tell on stderr what it does, and return its output."""
     from vreason_agent.graphs import Ladder, build_video_qa_graph
@@ -161,9 +160,8 @@ def follow(
         "stop_seconds": arguments.stop,
     }
     result: dict[str, Any] = {}
-    listener = {"callbacks": [stop_at_next_token(stopped)]}
     stream: Any = graph.stream
-    for mode, data in stream(question, listener, stream_mode=["custom", "messages", "values"]):
+    for mode, data in stream(question, stream_mode=["custom", "messages", "values"]):
         if mode == "values":
             result = data
         elif mode == "messages":
@@ -183,20 +181,6 @@ def policy(seed: int | None) -> AcceptPolicy:
         return default
     variations = [{**variation, "seed": seed + number} for number, variation in enumerate(default.variations, start=1)]
     return replace(default, variations=tuple(variations))
-
-
-def stop_at_next_token(stopped: Event) -> BaseCallbackHandler:
-    """Return a listener that ends a generation at its next token once the event is set."""
-    from langchain_core.callbacks import BaseCallbackHandler
-
-    class StopAtNextToken(BaseCallbackHandler):
-        raise_error = True
-
-        def on_llm_new_token(self, token: Any, **_: Any) -> None:
-            if stopped.is_set():
-                raise KeyboardInterrupt
-
-    return StopAtNextToken()
 
 
 def spoken(message: Any) -> list[tuple[str, str]]:
