@@ -12,7 +12,7 @@ import pytest
 
 from tests.video.conftest import numbered
 from vreason_agent.errors import VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import Limits, read_frames, read_image
+from vreason_agent.video import Limits, probe, read_frames, read_image
 from vreason_agent.video.image_size import image_size
 
 
@@ -71,3 +71,31 @@ def test_a_picture_file_over_the_byte_limit_is_refused(tmp_path: Path):
 def test_a_picture_named_mp4_is_a_picture(tmp_path: Path):
     (tmp_path / "a.mp4").write_bytes(cv2.imencode(".jpg", numbered(1))[1].tobytes())
     assert read_frames(tmp_path / "a.mp4", [0.0]).method == "image"
+
+
+def _write(path: Path, height: int, width: int) -> None:
+    assert cv2.imwrite(str(path), np.zeros((height, width, 3), np.uint8))
+
+
+def test_pictures_of_another_size_in_a_folder_are_told_when_it_is_probed(tmp_path: Path):
+    for number, size in enumerate([(20, 30), (20, 30), (10, 30)]):
+        _write(tmp_path / f"{number}.png", *size)
+    with pytest.raises(VideoDecodeError, match=r"0\.png 30x20, 2\.png 30x10\); bring them to one size"):
+        probe(tmp_path)
+
+
+def test_a_folder_of_one_size_in_several_formats_is_probed_without_decoding_them(tmp_path: Path, monkeypatch):
+    from vreason_agent.video import images
+
+    for name in ("0.png", "1.jpg", "2.bmp"):
+        _write(tmp_path / name, 20, 30)
+    read = []
+
+    def spy(path, **keywords):
+        read.append(path)
+        return read_image(path, **keywords)
+
+    monkeypatch.setattr(images, "read_image", spy)
+    info = probe(tmp_path)
+    assert (info.width_px, info.height_px, info.num_frames) == (30, 20, 3)
+    assert [Path(path).name for path in read] == ["0.png"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.source import path_text
 
 Picture = NDArray[np.uint8]
+_HEADER_BYTES = 1 << 16  # a JPEG's size may stand behind a thumbnail
 
 
 def read_image(source: str | os.PathLike[str] | bytes, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
@@ -38,6 +40,33 @@ def read_image(source: str | os.PathLike[str] | bytes, *, limits: Limits = DEFAU
         return _decode(source, f"{len(source)} bytes of image data", limits)
     given = path_text(source)
     return _decode(_read_bytes(given, limits), repr(given), limits)
+
+
+def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_LIMITS) -> tuple[int, int]:
+    """Return height and width in pixels of the pictures of a folder, from their headers wherever these agree.
+
+    Raises:
+        VideoDecodeError: If two of them differ in size, or one that has to be decoded cannot be.
+    """
+    height, width = read_image(paths[0], limits=limits).shape[:2]
+    header = _header_size(paths[0])
+    for path in paths[1:]:
+        if _header_size(path) == header:
+            continue
+        other = read_image(path, limits=limits).shape[:2]  # a turned photograph may yet be of the same size
+        if other != (height, width):
+            sizes = f"{os.path.basename(paths[0])} {width}x{height}, {os.path.basename(path)} {other[1]}x{other[0]}"
+            msg = f"the frames of {folder!r} differ in size ({sizes}); bring them to one size"
+            raise VideoDecodeError(msg)
+    return height, width
+
+
+def _header_size(path: str) -> tuple[int, int] | None:
+    try:
+        with open(path, "rb") as file:
+            return image_size(file.read(_HEADER_BYTES))
+    except OSError:
+        return None  # decoding it tells why
 
 
 def fit_within(image: Picture, max_side_px: int | None) -> Picture:
