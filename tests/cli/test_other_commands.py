@@ -52,6 +52,23 @@ def test_the_same_seed_writes_the_same_question_and_another_seed_another(command
     assert printed[0] == printed[1] != printed[2]
 
 
+@pytest.mark.parametrize("theirs", ["holiday.mp4", "holiday.json"])
+def test_demo_video_never_replaces_a_file_that_it_did_not_write(command: Command, tmp_path: Path, theirs: str) -> None:
+    (tmp_path / theirs).write_text('{"precious": true}')
+    assert command("demo-video", tmp_path / "holiday.mp4") == 1
+    assert f"rm {tmp_path / theirs}" in command.err
+    assert command.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [theirs]
+    assert (tmp_path / theirs).read_text() == '{"precious": true}'
+
+
+def test_writing_webm_prints_nothing_of_the_codec_library(tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "vreason_agent", "demo-video", str(tmp_path / "demo.webm")]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert (tmp_path / "demo.webm").stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [("no-such-folder/demo.mp4", r"mkdir -p .*no-such-folder"), ("demo.txt", r"\.mp4"), ("demo", r"\.mp4")],

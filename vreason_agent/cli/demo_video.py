@@ -24,7 +24,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Write a clip of the bundled model's world of colored shapes, and print a question about it and "
         "the true answer. The last line printed is the command that asks the question.",
     )
-    parser.add_argument("out", metavar="OUT", type=name, help="file to write, such as demo.mp4; replaced if it exists")
+    parser.add_argument("out", metavar="OUT", type=name, help="file to write, such as demo.mp4, with a JSON beside it")
     parser.add_argument("--seed", type=whole_number, default=DEFAULT_SEED, metavar="N", help="which clip (default: 1)")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object: path, seed, question, options, answer, kind"
@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vreason_agent.tiny.render import write_clip
     from vreason_agent.tiny.world import make_clip
 
+    check_free(Path(arguments.out))
     clip = make_clip(arguments.seed)
     write_clip(arguments.out, clip)
     question = clip.questions[0]
@@ -55,6 +56,28 @@ def run(arguments: argparse.Namespace) -> int:
     }
     print(json.dumps(facts) if arguments.json else describe(facts))
     return 0
+
+
+def check_free(out: Path) -> None:
+    """Check that nothing would be lost: only a clip of this command, known by the JSON beside it, is replaced.
+
+    Raises:
+        ConfigError: If OUT or the JSON beside it is another's file.
+    """
+    facts = out.with_suffix(".json")
+    taken = [path for path in (facts, out) if path.exists()]
+    if taken and not _is_of_this_command(facts):
+        path = str(taken[0])
+        msg = f"{path!r} exists and was not written by demo-video; give another OUT, or first: rm {shlex.quote(path)}"
+        raise ConfigError(msg)
+
+
+def _is_of_this_command(facts: Path) -> bool:
+    try:
+        known = json.loads(facts.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(known, dict) and {"seed", "split", "scene_set", "signature"} <= known.keys()
 
 
 def describe(facts: dict[str, object]) -> str:

@@ -67,14 +67,18 @@ class Progress:
 @contextmanager
 def warnings_as_lines(progress: Progress) -> Iterator[None]:
     """Show each warning once, as a line of progress."""
+    shown: set[str] = set()
 
     def show(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
     ) -> None:
-        progress.line(f"warning: {' '.join(str(message).split())}")
+        text = " ".join(str(message).split())
+        if text not in shown:
+            shown.add(text)
+            progress.line(f"warning: {text}")
 
     with warnings.catch_warnings():
-        warnings.simplefilter("once", UserWarning)
+        warnings.simplefilter("always", UserWarning)  # Python's own "once" forgets whenever a library sets a filter
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.showwarning = show
         yield

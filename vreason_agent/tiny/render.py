@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -98,7 +100,8 @@ _OUTLINES = {
 def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *, codec: str, video_fps: float) -> None:
     """Write RGB frames of the world's size into a video file."""
     check_name(os.path.realpath(path))
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), video_fps, (CANVAS_PX, CANVAS_PX))  # type: ignore[attr-defined]
+    with _silent_stderr() if codec == "VP80" else nullcontext():
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), video_fps, (CANVAS_PX, CANVAS_PX))
     if not writer.isOpened():
         raise VideoDecodeError(
             f"OpenCV cannot write {str(path)!r} with codec {codec!r}; choose another ending, such as .mp4"
@@ -106,6 +109,18 @@ def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *,
     for image in images:
         writer.write(np.ascontiguousarray(image[:, :, ::-1]))
     writer.release()
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep native code off the process's stderr: OpenCV complains of each WebM it opens, whatever its log level."""
+    sys.stderr.flush()
+    with open(os.devnull, "wb") as nowhere, os.fdopen(os.dup(2), "wb") as kept:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept.fileno(), 2)
 
 
 def decode_all(path: str | os.PathLike[str]) -> list[NDArray[np.uint8]]:
