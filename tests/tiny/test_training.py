@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +13,14 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from vreason_agent.errors import ConfigError
-from vreason_agent.tiny import train
+from vreason_agent.errors import ConfigError, VReasonError
+from vreason_agent.tiny import loop, train
 from vreason_agent.tiny.build import MICRO, build_model
 from vreason_agent.tiny.curriculum import BASICS, make_batch, plan_batch, progress_at
 from vreason_agent.tiny.language_phase import train_language
+from vreason_agent.tiny.loop import Run, feed
 from vreason_agent.tiny.pairs import Replay, random_pairs
+from vreason_agent.tiny.vision_phase import train_vision
 
 
 @pytest.fixture(scope="module")
@@ -24,33 +29,89 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return train.fresh_tokenizer()
 
 
-def run(tokenizer: PreTrainedTokenizerFast, folder: Path, stops: list[int]) -> dict[str, torch.Tensor]:
+def state_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def train_words(
+    tokenizer: PreTrainedTokenizerFast, folder: Path, stops: list[int], **how: bool
+) -> dict[str, torch.Tensor]:
     """Train a very small model for four steps, pausing and resuming at `stops`."""
+    folder.mkdir()
     for stop in stops:
         model = build_model(tokenizer, MICRO, seed=3)
-        train_language(
-            model,
-            tokenizer.backend_tokenizer.to_str(),
-            num_steps=4,
-            batch_tokens=300,
-            learning_rate=1e-3,
-            stop_at=stop,
-            checkpoint=folder / "language.pt",
-            log=folder / "log.jsonl",
-            folder=str(folder),
-            in_process=True,
+        steps = Run(
+            "language", 4, folder / "language.pt", folder / "log.jsonl", stop_at=stop, **{"in_process": True, **how}
         )
-    return model.state_dict()
+        train_language(
+            model, tokenizer.backend_tokenizer, steps, batch_tokens=300, learning_rate=1e-3, folder=str(folder)
+        )
+    return state_of(model)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    whole, resumed = run(tokenizer, tmp_path / "a", [4]), run(tokenizer, tmp_path / "b", [2, 4])
-    fresh = build_model(tokenizer, MICRO, seed=3).state_dict()
+def train_sight(
+    tokenizer: PreTrainedTokenizerFast, folder: Path, stops: list[int], **how: bool
+) -> dict[str, torch.Tensor]:
+    """Train a very small tower for four steps, pausing and resuming at `stops`; its replay overflows."""
+    folder.mkdir()
+    for stop in stops:
+        visual = build_model(tokenizer, MICRO, seed=3).model.visual
+        steps = Run(
+            "vision", 4, folder / "vision.pt", folder / "log.jsonl", stop_at=stop, **{"in_process": True, **how}
+        )
+        train_vision(visual, MICRO.hidden, steps, batch=24, learning_rate=1e-3, folder=str(folder), capacity=800)
+    return state_of(visual)
+
+
+@pytest.mark.parametrize("train_phase", [train_words, train_sight])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, train_phase
+) -> None:
+    whole, resumed = train_phase(tokenizer, tmp_path / "a", [4]), train_phase(tokenizer, tmp_path / "b", [2, 4])
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert any(not torch.equal(whole[name], fresh[name]) for name in whole if "language_model" in name)
-    assert all(torch.equal(whole[name], fresh[name]) for name in whole if "visual" in name), "the tower is frozen"
+
+
+@pytest.mark.parametrize("train_phase", [train_words, train_sight])
+def test_a_run_with_a_worker_process_equals_one_without(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, train_phase
+) -> None:
+    here = train_phase(tokenizer, tmp_path / "a", [2])
+    there = train_phase(tokenizer, tmp_path / "b", [2], in_process=False)
+    assert all(torch.equal(here[name], there[name]) for name in here)
+
+
+def test_training_the_language_leaves_the_tower_alone(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    trained = train_words(tokenizer, tmp_path / "a", [1])
+    fresh = build_model(tokenizer, MICRO, seed=3).state_dict()
+    assert any(not torch.equal(trained[name], fresh[name]) for name in trained if "language_model" in name)
+    assert all(torch.equal(trained[name], fresh[name]) for name in trained if "visual" in name), "the tower is frozen"
+
+
+KILLED = """
+import os, time
+from vreason_agent.tiny import loop
+loop.PATIENCE_SECONDS = 0.2
+batches = loop.feed(lambda number: os.getpid(), range(1000), in_process=False)
+print(next(batches), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_trainer_leaves_no_worker_behind() -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True) as trainer:
+        assert trainer.stdout is not None
+        worker = int(trainer.stdout.readline())
+        trainer.kill()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()
+
+
+def test_a_worker_that_fails_ends_the_run_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "PATIENCE_SECONDS", 0.2)
+    with pytest.raises(VReasonError, match="run again to resume"):
+        list(feed(lambda number: 1 // 0, range(3), in_process=False))
 
 
 def test_a_batch_depends_on_seed_and_number_alone(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
@@ -87,19 +148,17 @@ def test_exporting_before_training_says_how_to_train(tmp_path: Path) -> None:
 
 
 def test_the_log_reports_losses(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    model = build_model(tokenizer, MICRO)
+    steps = Run("language", 20, tmp_path / "language.pt", tmp_path / "log.jsonl", in_process=True)
     train_language(
-        model,
-        tokenizer.backend_tokenizer.to_str(),
-        num_steps=20,
+        build_model(tokenizer, MICRO),
+        tokenizer.backend_tokenizer,
+        steps,
         batch_tokens=150,
         learning_rate=1e-3,
         use_muon=False,
-        checkpoint=tmp_path / "language.pt",
-        log=tmp_path / "log.jsonl",
         folder=str(tmp_path),
-        in_process=True,
     )
     row = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
-    assert row["step"] == 20
+    assert (row["phase"], row["step"]) == ("language", 20)
     assert 0 < row["video_loss"] < 10
+    assert row["tokens"] > 1000

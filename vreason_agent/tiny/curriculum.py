@@ -1,18 +1,14 @@
-"""What the language phase trains on at each step: batch plans by progress, and the process that makes the batches.
+"""What the language phase trains on at each step: batch plans by progress, and the batches.
 
 Batch number and seed decide a batch, so that a resumed run sees what an uninterrupted one would. Knows no torch model.
 """
 
 from __future__ import annotations
 
-import multiprocessing as mp
 import os
 from dataclasses import dataclass
-from queue import Full
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -136,33 +132,9 @@ def _frames(lesson: Lesson, rng: np.random.Generator, folder: str) -> NDArray[np
     return small.reshape(-1, 2, *small.shape[1:])
 
 
-def feed(
-    queue: mp.Queue[Batch],
-    tokenizer_json: str,
-    *,
-    start: int,
-    num_steps: int,
-    seed: int,
-    batch_tokens: int,
-    skips_basics: bool,
-    folder: str,
-) -> None:
-    """Body of the worker process: put every batch from `start` on into the queue, in order."""
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    tokenizer = Tokenizer.from_str(tokenizer_json)
-    parent = mp.parent_process()
-    for number in range(start, num_steps):
-        plan = plan_step(number, num_steps, seed=seed, batch_tokens=batch_tokens, skips_basics=skips_basics)
-        batch = make_batch(plan, tokenizer, folder=folder)
-        while not _has_put(queue, batch):
-            if parent is not None and not parent.is_alive():
-                return  # killed, it could not end this process
-
-
-def _has_put(queue: mp.Queue[Batch], batch: Batch) -> bool:
-    try:
-        queue.put(batch, timeout=5.0)
-    except Full:
-        return False
-    return True
+def make_numbered(
+    number: int, *, tokenizer: Tokenizer, num_steps: int, seed: int, batch_tokens: int, skips_basics: bool, folder: str
+) -> Batch:
+    """Batch `number` of a run of `num_steps`."""
+    plan = plan_step(number, num_steps, seed=seed, batch_tokens=batch_tokens, skips_basics=skips_basics)
+    return make_batch(plan, tokenizer, folder=folder)

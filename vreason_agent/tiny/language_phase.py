@@ -2,27 +2,26 @@
 
 The vision tower is frozen.
 
-Knows no world: batches come from a queue.
+Knows no world beyond the batches of the curriculum.
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing as mp
-import time
 from collections import defaultdict
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from vreason_agent.tiny.batches import Batch
-from vreason_agent.tiny.curriculum import feed
+from vreason_agent.tiny.curriculum import make_numbered
+from vreason_agent.tiny.loop import Run, run_steps
 from vreason_agent.tiny.muon import Float32Muon, has_fast_bfloat16
 from vreason_agent.tiny.pixels import patchify, see_pairs
 
@@ -74,70 +73,28 @@ def schedule(step: int, num_steps: int, *, warmup: int, decay_share: float) -> f
 
 def train_language(
     model: Qwen2_5_VLForConditionalGeneration,
-    tokenizer_json: str,
+    tokenizer: Tokenizer,
+    run: Run,
     *,
-    num_steps: int,
     batch_tokens: int,
     learning_rate: float,
-    checkpoint: Path,
-    log: Path,
     seed: int = 0,
     skips_basics: bool = False,
     folder: str = "/dev/shm",
     use_muon: bool = True,
-    stop_at: int | None = None,
-    save_every: int = 100,
-    in_process: bool = False,
     is_compiled: bool = False,
 ) -> None:
-    """Train the language model in place, pausing at `stop_at`; resumes from `checkpoint` where it exists."""
-    from vreason_agent.tiny.curriculum import make_batch, plan_step
-
+    """Train the language model in place."""
     language = model.model.language_model
     model.model.visual.requires_grad_(False)
     optimizers = make_optimizers(language, learning_rate=learning_rate, use_muon=use_muon)
-    start = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        start = state["step"]
     if is_compiled:
         for layer in language.layers:
             layer.forward = torch.compile(layer.forward, dynamic=True)
-    queue: mp.Queue[Any] = mp.Queue(8)
-    worker = mp.Process(
-        target=feed,
-        args=(queue, tokenizer_json),
-        daemon=True,
-        kwargs={
-            "start": start,
-            "num_steps": num_steps,
-            "seed": seed,
-            "batch_tokens": batch_tokens,
-            "skips_basics": skips_basics,
-            "folder": folder,
-        },
-    )
-    if not in_process:
-        worker.start()
-    else:
-        from tokenizers import Tokenizer
+    meter = Meter()
 
-        inline = Tokenizer.from_str(tokenizer_json)
-    meter, began, tokens = Meter(), time.time(), 0
-    last = num_steps if stop_at is None else stop_at
-    bar = tqdm(range(start, last), initial=start, total=num_steps, mininterval=10)
-    for step in bar:
-        if in_process:
-            plan = plan_step(step, num_steps, seed=seed, batch_tokens=batch_tokens, skips_basics=skips_basics)
-            batch = make_batch(plan, inline, folder=folder)
-        else:
-            batch = queue.get()
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * schedule(step, num_steps, warmup=60, decay_share=0.42)
+    def update(step: int, batch: Batch) -> None:
+        set_learning_rate(optimizers, learning_rate * schedule(step, run.num_steps, warmup=60, decay_share=0.42))
         with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
             loss, each, right = batch_loss(model, batch)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -145,28 +102,30 @@ def train_language(
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        tokens += batch.ids.size
         meter.add(batch, each, right)
-        if step % 20 == 19:
-            row = {
-                "phase": "language",
-                "step": step + 1,
-                "seconds": round(time.time() - began),
-                "tokens": tokens,
-                **meter.flush(),
-            }
-            bar.set_postfix(loss=row.get("video_loss"), answer=row.get("video_answer"))
-            with log.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        if (step + 1) % save_every == 0 or step + 1 == last:
-            fresh = checkpoint.with_suffix(".new")
-            torch.save(
-                {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step + 1},
-                fresh,
-            )
-            fresh.replace(checkpoint)
-    if not in_process:
-        worker.terminate()
+
+    make = partial(
+        make_numbered,
+        tokenizer=tokenizer,
+        num_steps=run.num_steps,
+        seed=seed,
+        batch_tokens=batch_tokens,
+        skips_basics=skips_basics,
+        folder=folder,
+    )
+    run_steps(run, {"model": model, **name_optimizers(optimizers)}, make, update, meter.flush)
+
+
+def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], learning_rate: float) -> None:
+    """Set the step size of all parameters."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+
+
+def name_optimizers(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, torch.optim.Optimizer]:
+    """Optimizers under the names a checkpoint keeps them by."""
+    return {f"optimizer{number}": optimizer for number, optimizer in enumerate(optimizers)}
 
 
 class Meter:
@@ -174,9 +133,11 @@ class Meter:
 
     def __init__(self) -> None:
         self.sums: dict[str, list[float]] = defaultdict(list)
+        self.tokens = 0
 
     def add(self, batch: Batch, each: Tensor, right: Tensor) -> None:
         """Take in one batch."""
+        self.tokens += batch.ids.size
         weights, answers = torch.from_numpy(batch.weights)[:, 1:], torch.from_numpy(batch.answers)[:, 1:] > 0
         has_answers = bool(answers.any())
         names = ("text", "drill") if batch.frames is None else ("video", "scrambled")
@@ -192,7 +153,8 @@ class Meter:
             self.sums[f"{name[0]}_{kind}"].append(is_right)
 
     def flush(self) -> dict[str, float]:
-        """The means, and start again."""
-        means = {key: round(float(np.mean(values)), 4) for key, values in sorted(self.sums.items())}
+        """The means, and start again; `tokens` is the sum since the run was begun or resumed."""
+        means: dict[str, float] = {"tokens": self.tokens}
+        means |= {key: round(float(np.mean(values)), 4) for key, values in sorted(self.sums.items())}
         self.sums.clear()
         return means

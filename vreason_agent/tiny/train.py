@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGenera
 from vreason_agent.errors import ConfigError
 from vreason_agent.tiny.build import TINY, WEIGHTS, build_model, load_tokenizer, save_folder
 from vreason_agent.tiny.language_phase import train_language
+from vreason_agent.tiny.loop import Run
 from vreason_agent.tiny.pairs import random_pairs
 from vreason_agent.tiny.pixels import patchify, see_pairs
 from vreason_agent.tiny.tokenizer import save_tokenizer
@@ -83,12 +84,10 @@ def _vision(args: argparse.Namespace, run: Path) -> None:
     train_vision(
         model.model.visual,
         TINY.hidden,
-        num_steps=args.vision_steps,
+        Run("vision", args.vision_steps, run / "vision.pt", run / "log.jsonl"),
         batch=192,
         learning_rate=1.5e-3,
         seed=args.seed,
-        checkpoint=run / "vision.pt",
-        log=run / "log.jsonl",
     )
 
 
@@ -102,14 +101,12 @@ def _language(args: argparse.Namespace, run: Path) -> None:
         even_out(model, seed=args.seed)
     train_language(
         model,
-        tokenizer.backend_tokenizer.to_str(),
-        num_steps=args.language_steps,
+        tokenizer.backend_tokenizer,
+        Run("language", args.language_steps, run / "language.pt", run / "log.jsonl"),
         batch_tokens=args.batch_tokens,
         learning_rate=args.learning_rate,
         seed=args.seed,
         skips_basics=bool(args.start_from),
-        checkpoint=run / "language.pt",
-        log=run / "log.jsonl",
         is_compiled=not args.no_compile,
     )
 

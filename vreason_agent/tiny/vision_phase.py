@@ -6,25 +6,21 @@ cell. Knows no question and no language model.
 
 from __future__ import annotations
 
-import json
-import multiprocessing as mp
-import time
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm  # type: ignore[import-untyped]
 
+from vreason_agent.tiny.loop import Run, Stateful, run_steps
 from vreason_agent.tiny.muon import has_fast_bfloat16
-from vreason_agent.tiny.pairs import COLOR_IDS, SHAPE_IDS, Replay, random_pairs
+from vreason_agent.tiny.pairs import COLOR_IDS, PAIRS_PER_FILE, SHAPE_IDS, Pairs, Replay, random_pairs
 from vreason_agent.tiny.pixels import patchify, see_pairs
 
 NUM_COLORS, NUM_SHAPES = len(COLOR_IDS) + 1, len(SHAPE_IDS) + 1
 PER_FRAME = NUM_COLORS + NUM_SHAPES
+STOCK, FRESH = 64, 3  # files known before the first step, and more at each step
 
 
 def cell_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,54 +39,52 @@ def cell_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return loss + 0.3 * functional.cross_entropy(own.flatten(0, 1), cells.flatten()), right.float().mean()
 
 
-def _feed(queue: mp.Queue[Any], seed: int, folder: str) -> None:
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    rng = np.random.default_rng([1, 77, seed])
-    while True:
-        queue.put(random_pairs(rng, folder))
+def make_files(step: int, *, seed: int, folder: str) -> list[Pairs]:
+    """The files that become known at a step; the first step brings a stock."""
+    return [_file(number, seed=seed, folder=folder) for number in range(*_known(step))]
+
+
+def _known(step: int) -> tuple[int, int]:
+    """Numbers `[first, stop)` of the files that become known at a step."""
+    first = 0 if step == 0 else STOCK + FRESH * step
+    return first, STOCK + FRESH * (step + 1)
+
+
+def _file(number: int, *, seed: int, folder: str) -> Pairs:
+    return random_pairs(np.random.default_rng([1, 77, seed, number]), folder)
 
 
 def train_vision(
     visual: nn.Module,
     hidden: int,
+    run: Run,
     *,
-    num_steps: int,
     batch: int,
     learning_rate: float,
-    checkpoint: Path,
-    log: Path,
     seed: int = 0,
     folder: str = "/dev/shm",
     capacity: int = 24000,
 ) -> None:
-    """Train the tower in place; resumes from `checkpoint` where it exists."""
+    """Train the tower in place on batches of `batch` pairs, drawn from the latest `capacity` ones."""
     torch.manual_seed(seed)
     heads = nn.Linear(hidden, 2 * PER_FRAME + 9)
     parameters = [*visual.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    start = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        visual.load_state_dict(state["visual"])
-        heads.load_state_dict(state["heads"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = state["step"]
-    queue: mp.Queue[Any] = mp.Queue(64)
-    worker = mp.Process(target=_feed, args=(queue, seed + start, folder), daemon=True)
-    worker.start()
-    replay, rng, fresh = Replay(capacity), np.random.default_rng([seed, start]), 0
-    while replay.size < 4 * batch:
-        replay.add(queue.get())
-    began = time.time()
-    bar = tqdm(range(start, num_steps), initial=start, total=num_steps, mininterval=5)
-    for step in bar:
-        while not queue.empty():
-            replay.add(queue.get())
-            fresh += 1
+    replay, means = Replay(capacity), dict[str, float]()
+
+    def resume(start: int) -> None:
+        known = 0 if start == 0 else _known(start - 1)[1]
+        first = max(0, known - capacity // PAIRS_PER_FILE - 1)
+        replay.at = first * PAIRS_PER_FILE % capacity  # where it would stand, had it seen all before
+        for number in range(first, known):
+            replay.add(_file(number, seed=seed, folder=folder))
+
+    def update(step: int, files: list[Pairs]) -> None:
+        for file in files:
+            replay.add(file)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate * min(1.0, (step + 1) / 100, max(0.02, (num_steps - step) / (0.5 * num_steps)))
-        pairs = replay.draw(rng, batch)
+            group["lr"] = learning_rate * _schedule(step, run.num_steps)
+        pairs = replay.draw(np.random.default_rng([seed, step]), batch)
         labels = torch.from_numpy(pairs.labels.astype(np.int64))
         with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
             logits = heads(see_pairs(visual, patchify(torch.from_numpy(pairs.frames))))
@@ -99,27 +93,13 @@ def train_vision(
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if step % 25 == 0:
-            bar.set_postfix(loss=f"{loss.item():.4f}", right=f"{right.item():.4f}")
-            with log.open("a") as file:
-                row = {
-                    "phase": "vision",
-                    "step": step,
-                    "loss": round(loss.item(), 4),
-                    "cells_right": round(right.item(), 4),
-                    "busy": round(float(((labels > 0).any(-1).any(1)).float().mean()), 3),
-                    "files": fresh,
-                    "seconds": round(time.time() - began),
-                }
-                file.write(json.dumps(row) + "\n")
-        if step % 200 == 199 or step == num_steps - 1:
-            torch.save(
-                {
-                    "visual": visual.state_dict(),
-                    "heads": heads.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step + 1,
-                },
-                checkpoint,
-            )
-    worker.terminate()
+        means.update(loss=round(loss.item(), 4), cells_right=round(right.item(), 4))
+
+    make = partial(make_files, seed=seed, folder=folder)
+    state: dict[str, Stateful] = {"visual": visual, "heads": heads, "optimizer": optimizer}
+    run_steps(run, state, make, update, lambda: means, resume=resume)
+
+
+def _schedule(step: int, num_steps: int) -> float:
+    """Factor on the learning rate: up, flat, then down to 2 % over the second half."""
+    return min(1.0, (step + 1) / 100, max(0.02, (num_steps - step) / (0.5 * num_steps)))
