@@ -1,7 +1,7 @@
 """The closing figures: `python -m benchmarks.quality COMMAND --data DIR --out DIR`.
 
-card, schedules, signals and agent make figures on test questions; tune-steps and tune-policy compare settings on
-development questions (--split dev); verify checks the batched ladder against the real graph.
+card, schedules, signals and agent make figures on test questions; tune-steps, tune-phase and tune-policy compare
+settings on development questions (--split dev); verify checks the batched ladder against the real graph.
 
 Run from the repository's root. Clips and answers are kept in the folders given by --data and --out, so that a stopped
 run goes on where it was and a finished one prints its table at once.
@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.quality.agent import agent, tune_policy
 from benchmarks.quality.bench import Bench
 from benchmarks.quality.card import card
+from benchmarks.quality.phases import tune_phase
 from benchmarks.quality.schedules import SCHEDULES, compare_schedules, decoding_config, tune_steps
 from benchmarks.quality.signals import signals
 from benchmarks.quality.verify import verify
@@ -71,6 +72,16 @@ def _tune_steps(bench: Bench, args: argparse.Namespace) -> str:
     )
 
 
+def _tune_phase(bench: Bench, args: argparse.Namespace) -> str:
+    return tune_phase(
+        bench,
+        args.frames or LADDER.rungs(),
+        warmup_steps=args.warmup_steps,
+        min_final_steps=args.min_final_steps,
+        ema_decays=args.ema_decays,
+    )
+
+
 def _signals(bench: Bench, args: argparse.Namespace) -> str:
     steered = decoding_config("switching", learning_rate=args.learning_rate, update_interval=args.update_interval)
     return signals(bench, {"off": VReasonConfig(schedule="off"), "switching": steered}, args.frames or [8])
@@ -99,6 +110,7 @@ _COMMANDS: dict[str, Callable[[Bench, argparse.Namespace], str]] = {
     "card": _card,
     "schedules": _schedules,
     "tune-steps": _tune_steps,
+    "tune-phase": _tune_phase,
     "signals": _signals,
     "agent": _agent,
     "verify": _verify,
@@ -134,6 +146,10 @@ def _parser() -> argparse.ArgumentParser:
     tuning = commands.choices["tune-steps"]
     tuning.add_argument("--learning-rates", nargs="+", type=float, default=[0.05, 0.2, 0.5])
     tuning.add_argument("--update-intervals", nargs="+", type=int, default=[1, 2, 4])
+    phase = commands.choices["tune-phase"]
+    phase.add_argument("--warmup-steps", nargs="+", type=int, default=[4, 8, 12])
+    phase.add_argument("--min-final-steps", nargs="+", type=int, default=[1, 2, 4, 8])
+    phase.add_argument("--ema-decays", nargs="+", type=float, default=[0.8, 0.9, 0.95])
     for name in ("tune-steps", "agent", "verify", "tune-policy"):
         commands.choices[name].add_argument("--schedule", choices=SCHEDULES, default=DEFAULTS.schedule)
     for name in ("agent", "verify"):

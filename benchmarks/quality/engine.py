@@ -132,7 +132,7 @@ class Engine:
         output, free = split_output(generation.text), OutputFormat()
         looks, options = conversation.looks, conversation.options
         reply = Reply(self.model, generation, output, looks, options, setting.vreason, free, has_logprobs=False)
-        confidence, trace = reply.confidence(), generation.trace
+        confidence, trace, span = reply.confidence(), generation.trace, reply.answer_span
         return Answer(
             text=generation.text,
             answer=confidence.answer["text"],
@@ -146,6 +146,8 @@ class Engine:
                 "finish_reason": generation.finish_reason,
                 "prompt_tokens": generation.prompt_tokens,
                 "timestamps_seconds": [second for look in conversation.looks for second in look.timestamps_seconds],
+                "entropy": [round(float(value), 5) for value in trace.entropy],
+                "answer_stop": span[1] if span else None,
                 "num_updates": trace.num_updates,
                 "share_differs_from_minimize": trace.share_differs_from_minimize,
                 "exploitation_share": trace.phase_shares.get(Phase.EXPLOITATION.value),

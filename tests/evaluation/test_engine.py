@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.quality.bench import Bench
 from benchmarks.quality.engine import Engine, Setting
+from benchmarks.quality.phases import entropy_drop
 from benchmarks.quality.verify import verify
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.decoding import VReasonConfig
@@ -37,6 +38,15 @@ def test_a_batch_gives_what_the_chat_model_gives_one_by_one(bench):
         assert dict(answer.signals) == pytest.approx(confidence["signals"], abs=1e-4)
         assert answer.details["timestamps_seconds"] == confidence["evidence"]["timestamps_seconds"]
         assert answer.num_frames == 4
+
+
+@pytest.mark.parametrize("min_final_steps", [1, 4])
+def test_a_replayed_drop_is_that_of_the_trace(bench, min_final_steps):
+    config = VReasonConfig(schedule="off", min_final_steps=min_final_steps)
+    for answer in bench.engine.answering(Setting(num_frames=8, vreason=config))(bench.questions):
+        replayed = entropy_drop(answer, config)
+        assert replayed == pytest.approx(answer.signals["entropy_drop"], abs=1e-3)
+        assert (replayed is None) == (answer.signals["entropy_drop"] is None)
 
 
 def test_batched_ladder_equals_the_graph_on_the_model(bench):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import SimpleNamespace
 
@@ -12,6 +12,7 @@ from benchmarks.quality.agent import agent, run_agent, tune_policy
 from benchmarks.quality.bench import Bench
 from benchmarks.quality.card import card
 from benchmarks.quality.engine import Setting
+from benchmarks.quality.phases import tune_phase
 from benchmarks.quality.schedules import compare_schedules, decoding_config, tune_steps
 from benchmarks.quality.signals import HIGHER_IS_CONFIDENT, signals
 from vreason_agent.confidence import SIGNAL_NAMES
@@ -58,6 +59,8 @@ class ScriptedBench(Bench):
             num_tokens=20,
             details={
                 "timestamps_seconds": times,
+                "entropy": [1.0] * 8 + [0.2 if is_settled else 0.9] * 3,
+                "answer_stop": 11,
                 "num_updates": 5,
                 "share_differs_from_minimize": 0.4,
                 "exploitation_share": 0.5,
@@ -95,6 +98,20 @@ def test_finished_card_asks_nothing(bench):
     calls.clear()
     assert card(bench, (4,)) == first
     assert calls == []
+
+
+def test_phase_settings_decide_which_answers_have_a_drop(bench):
+    text = tune_phase(bench, (8,), warmup_steps=[8], min_final_steps=[3, 4], ema_decays=[0.9])
+    lines = text.splitlines()
+    assert lines[4].startswith("| 8 | 3 | 0.9 | 1.000")
+    assert lines[4].endswith("(100 %) |")
+    assert lines[5].endswith("(0 %) |")
+    assert [setting.vreason.schedule for setting, _ in calls] == ["off"]
+
+
+def test_phase_settings_are_not_tuned_on_test_questions(bench):
+    with pytest.raises(ConfigError, match="use --split dev"):
+        tune_phase(replace(bench, split="test"), (8,), warmup_steps=[8], min_final_steps=[4], ema_decays=[0.9])
 
 
 def test_schedules_are_compared_with_off(bench):

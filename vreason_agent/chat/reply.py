@@ -66,7 +66,7 @@ class Reply:
 
     def confidence(self) -> Confidence:
         """Return the confidence record of this one pass."""
-        parsed, span = self._parsed, self._answer_span
+        parsed, span = self._parsed, self.answer_span
         signals = read_signals(self.generation.trace, span)
         times = [float(second) for look in self.looks for second in look.timestamps_seconds]
         evidence = {"num_frames": sum(look.num_frames for look in self.looks), "timestamps_seconds": times}
@@ -89,7 +89,8 @@ class Reply:
         return self.engine.answer_parser(text, self.options)
 
     @cached_property
-    def _answer_span(self) -> tuple[int, int] | None:
+    def answer_span(self) -> tuple[int, int] | None:
+        """Token indices `[start, stop)` of the answer's text; `None` where none could be read or located."""
         return token_span(self.generation.token_texts, self._parsed.answer_span)
 
     @property
@@ -119,14 +120,14 @@ class Reply:
         found = {
             "truncated": self.generation.finish_reason == "length",
             "unparsed": self._kind == "unparsed",
-            "answer_not_located": is_read and self._answer_span is None,
+            "answer_not_located": is_read and self.answer_span is None,
             "steered": self.generation.trace.steered,
             "toy_model": self.engine.name == BUNDLED_NAME,
         }
         return [*(code for code, is_found in found.items() if is_found), *self.generation.notes]
 
     def _vreason(self) -> dict[str, Any]:
-        trace, span = self.generation.trace, self._answer_span
+        trace, span = self.generation.trace, self.answer_span
         stride = max(1, -(-len(trace.entropy) // MAX_TRACE_POINTS))
         series = {
             "stride": stride,
