@@ -78,7 +78,7 @@ def decode(
         on_token: Called with each token; returning True ends that row with it.
         num_top_logprobs: Most likely tokens to report per token.
         past_key_values: A cache that holds the first entries of the prompt already (a prefix, as `DecodeResult.cache`
-            leaves it); the rest is read. It is extended in place.
+            leaves it, unless Lite dropped some of them); the rest is read. It is extended in place.
         vision_seconds: Wall time of encoding the frames, if the caller did it, for the trace.
 
     Raises:
