@@ -5,7 +5,6 @@ This module knows transformers' generation helpers (logits processors, stopping 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from transformers import (
 )
 
 from vreason_agent.decoding.cache import check_cache
+from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.loop import DecodeLoop
 from vreason_agent.decoding.prompt import Prompt, make_prompt
@@ -100,9 +100,9 @@ def decode(
             on_token=on_token,
             num_top_logprobs=num_top_logprobs,
         )
-        started = time.perf_counter()
+        started = seconds_now(hf_model.device)
         logits = _prefill(hf_model, prompt, cache, prefill_inputs or {})
-        seconds = DecodingSeconds(vision=vision_seconds, prefill=time.perf_counter() - started)
+        seconds = DecodingSeconds(vision=vision_seconds, prefill=seconds_now(hf_model.device) - started)
         return DecodeLoop(hf_model, prompt, cache, config=config, rules=rules, seconds=seconds).run(logits)
 
 

@@ -6,7 +6,6 @@ as in `decode`. This module knows `generate`'s contract for custom loops and no 
 
 from __future__ import annotations
 
-import time
 from typing import Any, cast
 
 import torch
@@ -21,6 +20,7 @@ from transformers import (
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from vreason_agent.decoding.cache import check_cache
+from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.loop import DecodeLoop
 from vreason_agent.decoding.prompt import Prompt
@@ -92,10 +92,10 @@ def vreason_generate(
             keep_scores=keep and bool(generation_config.output_scores),
             keep_logits=keep and bool(generation_config.output_logits),
         )
-        started = time.perf_counter()
+        started = seconds_now(model.device)
         private: Any = model
         outputs = private._prefill(input_ids, generation_config, model_kwargs)
-        seconds = DecodingSeconds(prefill=time.perf_counter() - started)
+        seconds = DecodingSeconds(prefill=seconds_now(model.device) - started)
         loop = DecodeLoop(model, prompt, cache, config=vreason or VReasonConfig(), rules=rules, seconds=seconds)
         result = loop.run(outputs.logits[:, -1].to(input_ids.device))
     if trace_out is not None:
