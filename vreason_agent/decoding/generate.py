@@ -23,9 +23,10 @@ from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.loop import DecodeLoop
+from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt
 from vreason_agent.decoding.result import DecodeResult, OnToken
-from vreason_agent.decoding.rules import LoopRules, check_generation_config, pad_token_id
+from vreason_agent.decoding.rules import LoopRules, pad_token_id
 from vreason_agent.decoding.sampling import TokenSampler
 from vreason_agent.decoding.stopping import StopRules, check_stop_strings
 from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
@@ -53,7 +54,8 @@ def vreason_generate(
     `generate` drops its `streamer` and `tokenizer` before a custom loop: use `on_token` to stream, and
     `stop_strings=[...], stop_tokenizer=tokenizer` for stop strings (inside a `generation_config`, transformers refuses
     them before the loop is asked). Sampling draws the whole batch from torch's global stream, as `generate` does;
-    `decode` gives each row its own generator.
+    `decode` gives each row its own generator. An `assistant_model` never reaches the loop: it would change the speed
+    and not the distribution of tokens, and is left unused.
 
     Args:
         model: The model that `generate` was called on.
@@ -76,7 +78,8 @@ def vreason_generate(
         ConfigError: a generation option that the loop does not support, or stop strings without their tokenizer.
         GenerationError: the model cannot be steered, or its logits are not finite.
     """
-    check_generation_config(generation_config)
+    # `generate` has repeated the rows already.
+    check_generation_config(generation_config, done_before=("num_return_sequences",))
     check_stop_strings(stop_strings, stop_tokenizer, keyword="stop_tokenizer")
     if stop_strings is not None and stop_tokenizer is not None:
         stopping_criteria = StoppingCriteriaList([*stopping_criteria, StopStringCriteria(stop_tokenizer, stop_strings)])
