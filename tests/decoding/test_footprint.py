@@ -11,6 +11,7 @@ from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, Pr
 from tests.decoding.forcing import TeacherForcing
 from tests.decoding.tiny_models import TinyPrompt, make_prompt
 from vreason_agent.decoding import VReasonConfig, decode
+from vreason_agent.errors import GenerationError
 
 CONFIGS = {
     "next": VReasonConfig(),
@@ -112,6 +113,31 @@ def test_a_second_question_can_reuse_the_cache(sharp_model: PreTrainedModel, gre
     cache.crop(-(cache.get_seq_length() - prompt.length + 3))
     arguments = {name: value for name, value in prompt.arguments.items() if name != "prefill_inputs"}
     second = decode(sharp_model, **arguments, config=VReasonConfig(), generation_config=greedy, past_key_values=cache)
+    assert second.sequences == first.sequences
+
+
+def test_a_cache_that_lite_shortened_is_refused_as_a_prefix(
+    sharp_model: PreTrainedModel, greedy: GenerationConfig
+) -> None:
+    prompt = make_prompt(sharp_model)
+    arguments = {name: value for name, value in prompt.arguments.items() if name != "prefill_inputs"}
+    for schedule in ("switching", "off"):
+        cache = decode(
+            sharp_model, **prompt.arguments, config=VReasonConfig(schedule=schedule, lite=True),
+            generation_config=greedy,
+        ).cache  # fmt: skip
+        cache.crop(-42)  # what it generated, and three tokens to read anew
+        with pytest.raises(GenerationError, match=r"lacks 3 video tokens.*in 3 of 3 layers.*lite=False\)"):
+            decode(sharp_model, **arguments, generation_config=greedy, past_key_values=cache)
+
+
+def test_lite_that_drops_nothing_leaves_a_prefix(sharp_model: PreTrainedModel, greedy: GenerationConfig) -> None:
+    prompt = make_prompt(sharp_model)
+    config = VReasonConfig(lite=True, lite_keep_ratio=1.0)
+    first = decode(sharp_model, **prompt.arguments, config=config, generation_config=greedy)
+    first.cache.crop(-42)
+    arguments = {name: value for name, value in prompt.arguments.items() if name != "prefill_inputs"}
+    second = decode(sharp_model, **arguments, generation_config=greedy, past_key_values=first.cache)
     assert second.sequences == first.sequences
 
 

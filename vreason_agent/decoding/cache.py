@@ -18,6 +18,23 @@ from vreason_agent.decoding.controller import ValueCacheController
 from vreason_agent.errors import GenerationError
 
 
+class LiteLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """A cache layer that lacks entries: good to decode on from, of no use as the prefix of another prompt.
+
+    Nothing in a shortened layer says which tokens are missing, and its length no longer counts the prompt.
+
+    Attributes:
+        num_dropped: Video tokens that Lite took out of each row, at least 1.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def __init__(self, num_dropped: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.num_dropped = num_dropped
+
+
 class SteeredLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """The cache layer of the last decoder layer while a batch is steered.
 
@@ -44,12 +61,13 @@ class SteeredLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Take over the entries of `layer`.
 
         Args:
-            layer: The filled plain layer, keys and values `(batch, num_kv_heads, length, head_dim)`.
+            layer: The filled plain or shortened layer, keys and values `(batch, num_kv_heads, length, head_dim)`.
             controllers: One per row; `None` leaves the row alone.
             video_indices: Per row `(num_video_tokens,)`, the cache positions that its controller acts on.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         move_entries(layer, self)
+        self._num_dropped = layer.num_dropped if isinstance(layer, LiteLayer) else 0
         self._controllers = controllers
         self._video_indices = video_indices
         self._is_tracing = False
@@ -85,8 +103,8 @@ class SteeredLayer(DynamicLayer):  # type: ignore[no-untyped-call]
             self._is_replaying = self._is_base = False
 
     def to_plain(self) -> DynamicLayer:
-        """Return an ordinary layer with the base entries."""
-        plain = DynamicLayer()  # type: ignore[no-untyped-call]
+        """Return a layer of the kind it took over from, with the base entries."""
+        plain = LiteLayer(self._num_dropped) if self._num_dropped else DynamicLayer()  # type: ignore[no-untyped-call]
         move_entries(self, plain)
         return plain
 
@@ -121,9 +139,11 @@ def check_cache(cache: object) -> DynamicCache:
     """Return `cache` if decoding can use it.
 
     Raises:
-        GenerationError: it is no `DynamicCache` of plain layers (static, quantized, offloaded or sliding-window).
+        GenerationError: it is no `DynamicCache` of plain layers (static, quantized, offloaded or sliding-window), or a
+            run under Lite dropped some of its entries.
     """
     layers = getattr(cache, "layers", [])
+    _check_complete(layers)
     is_plain = type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in layers)
     if not is_plain or getattr(cache, "offloading", False):
         kinds = sorted({type(layer).__name__ for layer in layers}) or ["no layers"]
@@ -132,3 +152,14 @@ def check_cache(cache: object) -> DynamicCache:
             "leave out `cache_implementation` and `past_key_values`, and load the model without sliding windows"
         )
     return cast("DynamicCache", cache)
+
+
+def _check_complete(layers: Sequence[object]) -> None:
+    """Refuse a prefix with holes: the next prompt would be read at the wrong entries, and answer wrongly."""
+    dropped = [layer.num_dropped for layer in layers if isinstance(layer, LiteLayer)]
+    if dropped:
+        raise GenerationError(
+            f"past_key_values lacks {max(dropped)} video tokens that Lite dropped in {len(dropped)} of {len(layers)} "
+            "layers, so it is no prefix of a prompt; leave past_key_values out, or fill it under "
+            "VReasonConfig(lite=False)"
+        )

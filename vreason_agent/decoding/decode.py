@@ -5,7 +5,6 @@ This module knows transformers' generation helpers (logits processors, stopping 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,11 +19,13 @@ from transformers import (
 )
 
 from vreason_agent.decoding.cache import check_cache
+from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.loop import DecodeLoop
+from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt, make_prompt
 from vreason_agent.decoding.result import DecodeResult, OnToken
-from vreason_agent.decoding.rules import LoopRules, check_generation_config, pad_token_id, prepare_generation_config
+from vreason_agent.decoding.rules import LoopRules, pad_token_id, prepare_generation_config
 from vreason_agent.decoding.sampling import TokenSampler
 from vreason_agent.decoding.stopping import StopRules, check_stop_strings
 from vreason_agent.decoding.trace import DecodingSeconds
@@ -68,7 +69,8 @@ def decode(
         config: The V-Reason configuration; `None`: the default.
         generation_config: Sampling rules and limits as transformers defines them, taken as given: unset sampling fields
             are off, whatever the model's own generation config says. Only unset `eos_token_id` and `pad_token_id` come
-            from there. Needs `max_new_tokens` or `max_length`.
+            from there. Needs `max_new_tokens` or `max_length`; `output_scores` and `output_logits` fill the result's
+            `scores` and `logits`. What the loop does not implement is refused (see `options`).
         logits_processor: Further processors, applied before the sampling rules. One with `is_grammar = True` states
             what a grammar allows (see `sampling`); under `apply_to="current"` processors run twice at an update.
         stopping_criteria: Further reasons to end a row.
@@ -78,19 +80,19 @@ def decode(
         on_token: Called with each token; returning True ends that row with it.
         num_top_logprobs: Most likely tokens to report per token.
         past_key_values: A cache that holds the first entries of the prompt already (a prefix, as `DecodeResult.cache`
-            leaves it); the rest is read. It is extended in place.
+            leaves it, unless Lite dropped some of them); the rest is read. It is extended in place.
         vision_seconds: Wall time of encoding the frames, if the caller did it, for the trace.
 
     Raises:
-        ConfigError: an argument contradicts another.
+        ConfigError: an argument contradicts another, or a generation option is not implemented.
         GenerationError: the prompt is not decodable, the model cannot be steered, or its logits are not finite.
     """
     config = VReasonConfig() if config is None else config
     # Autograd cannot run in inference mode, and the weights' gradients are not wanted outside of the controller.
     with torch.inference_mode(False), torch.no_grad():
         prompt = make_prompt(hf_model, input_ids, attention_mask, video_mask, position_ids)
+        check_generation_config(generation_config)
         prepared = prepare_generation_config(hf_model, generation_config, prompt.input_ids)
-        check_generation_config(prepared)
         empty = DynamicCache(config=hf_model.config.get_text_config(decoder=True))
         cache = check_cache(empty if past_key_values is None else past_key_values)
         rules = LoopRules(
@@ -99,10 +101,12 @@ def decode(
             pad_token_id=pad_token_id(prepared),
             on_token=on_token,
             num_top_logprobs=num_top_logprobs,
+            keep_scores=bool(prepared.output_scores),
+            keep_logits=bool(prepared.output_logits),
         )
-        started = time.perf_counter()
+        started = seconds_now(hf_model.device)
         logits = _prefill(hf_model, prompt, cache, prefill_inputs or {})
-        seconds = DecodingSeconds(vision=vision_seconds, prefill=time.perf_counter() - started)
+        seconds = DecodingSeconds(vision=vision_seconds, prefill=seconds_now(hf_model.device) - started)
         return DecodeLoop(hf_model, prompt, cache, config=config, rules=rules, seconds=seconds).run(logits)
 
 

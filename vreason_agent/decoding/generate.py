@@ -6,7 +6,6 @@ as in `decode`. This module knows `generate`'s contract for custom loops and no 
 
 from __future__ import annotations
 
-import time
 from typing import Any, cast
 
 import torch
@@ -21,11 +20,13 @@ from transformers import (
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from vreason_agent.decoding.cache import check_cache
+from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.loop import DecodeLoop
+from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt
 from vreason_agent.decoding.result import DecodeResult, OnToken
-from vreason_agent.decoding.rules import LoopRules, check_generation_config, pad_token_id
+from vreason_agent.decoding.rules import LoopRules, pad_token_id
 from vreason_agent.decoding.sampling import TokenSampler
 from vreason_agent.decoding.stopping import StopRules, check_stop_strings
 from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
@@ -53,7 +54,8 @@ def vreason_generate(
     `generate` drops its `streamer` and `tokenizer` before a custom loop: use `on_token` to stream, and
     `stop_strings=[...], stop_tokenizer=tokenizer` for stop strings (inside a `generation_config`, transformers refuses
     them before the loop is asked). Sampling draws the whole batch from torch's global stream, as `generate` does;
-    `decode` gives each row its own generator.
+    `decode` gives each row its own generator. An `assistant_model` never reaches the loop: it would change the speed
+    and not the distribution of tokens, and is left unused.
 
     Args:
         model: The model that `generate` was called on.
@@ -76,7 +78,8 @@ def vreason_generate(
         ConfigError: a generation option that the loop does not support, or stop strings without their tokenizer.
         GenerationError: the model cannot be steered, or its logits are not finite.
     """
-    check_generation_config(generation_config)
+    # `generate` has repeated the rows already.
+    check_generation_config(generation_config, done_before=("num_return_sequences",))
     check_stop_strings(stop_strings, stop_tokenizer, keyword="stop_tokenizer")
     if stop_strings is not None and stop_tokenizer is not None:
         stopping_criteria = StoppingCriteriaList([*stopping_criteria, StopStringCriteria(stop_tokenizer, stop_strings)])
@@ -92,10 +95,10 @@ def vreason_generate(
             keep_scores=keep and bool(generation_config.output_scores),
             keep_logits=keep and bool(generation_config.output_logits),
         )
-        started = time.perf_counter()
+        started = seconds_now(model.device)
         private: Any = model
         outputs = private._prefill(input_ids, generation_config, model_kwargs)
-        seconds = DecodingSeconds(prefill=time.perf_counter() - started)
+        seconds = DecodingSeconds(prefill=seconds_now(model.device) - started)
         loop = DecodeLoop(model, prompt, cache, config=vreason or VReasonConfig(), rules=rules, seconds=seconds)
         result = loop.run(outputs.logits[:, -1].to(input_ids.device))
     if trace_out is not None:

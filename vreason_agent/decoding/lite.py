@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import DynamicCache
 
+from vreason_agent.decoding.cache import LiteLayer, move_entries
 from vreason_agent.errors import GenerationError
 
 
@@ -34,6 +35,8 @@ def drop_video_tokens(
 ) -> LiteResult:
     """Shorten every layer of `cache` in place, keeping the order of what remains.
 
+    A layer that lost entries becomes a `LiteLayer`, which says so to whoever is handed the cache later.
+
     Args:
         cache: Filled by the prompt, entries `(batch, num_kv_heads, length, head_dim)`.
         video_mask: `(batch, length)`, bool, the video tokens.
@@ -46,10 +49,13 @@ def drop_video_tokens(
     num_dropped = _num_dropped(video_mask, keep_ratio)
     keep = torch.empty(0)
     layers: list[Any] = cache.layers
-    for layer in layers:
+    for number, layer in enumerate(layers):
         keep = _kept_indices(layer.values, video_mask.to(layer.values.device), num_dropped)
         where = keep[:, None, :, None].expand(-1, layer.keys.shape[1], -1, layer.keys.shape[-1])
         layer.keys, layer.values = layer.keys.gather(2, where), layer.values.gather(2, where)
+        if num_dropped:
+            layers[number] = LiteLayer(num_dropped)
+            move_entries(layer, layers[number])
     keep = keep.to(video_mask.device)
     masks = None if attention_mask is None else attention_mask.gather(1, keep)
     return LiteResult(video_mask.gather(1, keep), masks)

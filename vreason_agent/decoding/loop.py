@@ -6,12 +6,12 @@ model class: of the model only `hf_model(**inputs)`.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.entropy import Distribution, distribution
 from vreason_agent.decoding.lite import drop_video_tokens
@@ -93,13 +93,13 @@ class DecodeLoop:
         Raises:
             GenerationError: the model's logits are not finite.
         """
-        started = time.perf_counter()
+        started = seconds_now(self._hf_model.device)
         with self._steering:
             step = 0
             while any(row.is_running for row in self._rows):
                 self._finish_step(step, self._choose(step, first_logits))
                 step += 1
-        return self._result(time.perf_counter() - started)
+        return self._result(seconds_now(self._hf_model.device) - started)
 
     def _choose(self, step: int, first_logits: torch.Tensor) -> _Step:
         """Run the model for one step, and the updates that fall on it."""

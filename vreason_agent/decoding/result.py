@@ -53,7 +53,8 @@ class DecodeResult:
         traces: Per row.
         top_logprobs: Per row and token, the most likely tokens and their raw log-probabilities; empty unless asked for.
         input_ids: `(batch, length)`, prompt and generated tokens, finished rows padded.
-        cache: The key-value cache with base values only, of the prompt and all generated tokens but the last.
+        cache: The key-value cache with base values only, of the prompt and all generated tokens but the last. Under
+            Lite it lacks the video tokens that were dropped and cannot be the prefix of another prompt.
         scores: Per step, processed scores `(batch, vocab_size)`; `None` unless asked for.
         logits: Per step, raw logits `(batch, vocab_size)`; `None` unless asked for.
     """

@@ -66,28 +66,6 @@ def prepare_generation_config(
     return prepared
 
 
-def check_generation_config(generation_config: GenerationConfig) -> None:
-    """Refuse what this loop does not do rather than ignore it.
-
-    Raises:
-        ConfigError: beams, a disabled or non-dynamic cache, chunked prefill, or recorded attentions or hidden states.
-    """
-    unsupported = {
-        "num_beams": (generation_config.num_beams or 1) > 1,
-        "use_cache": generation_config.use_cache is False,
-        "cache_implementation": generation_config.cache_implementation not in (None, "dynamic"),
-        "guidance_scale": generation_config.guidance_scale not in (None, 1, 1.0),
-        "output_attentions": bool(generation_config.output_attentions),
-        "output_hidden_states": bool(generation_config.output_hidden_states),
-        "prefill_chunk_size": generation_config.prefill_chunk_size is not None,
-    }
-    for name, is_set in unsupported.items():
-        if is_set:
-            raise ConfigError(
-                f"{name}={getattr(generation_config, name)!r} is not supported by V-Reason's loop; leave {name} out"
-            )
-
-
 def pad_token_id(generation_config: GenerationConfig) -> int:
     """Return the token that fills ended rows of a prepared config: padding, else the first end token, else 0."""
     padding = generation_config._pad_token_tensor

@@ -6,7 +6,6 @@ plain cache layer back afterwards. This module knows nothing of sampling, stoppi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
@@ -16,6 +15,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from vreason_agent.decoding.cache import SteeredLayer
+from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.controller import ValueCacheController
 from vreason_agent.decoding.entropy import distribution
@@ -101,6 +101,7 @@ class Steering(Unsteered):
         self._config = config
         self._last_layer = LastLayer(hf_model, cache)
         plain: Any = cache.layers[-1]
+        self._device: torch.device = plain.values.device
         indices = [row.nonzero().squeeze(1) for row in video_mask.to(plain.values.device)]
         self.controllers = [
             ValueCacheController(values.index_select(1, index), config) if len(index) else None
@@ -132,22 +133,22 @@ class Steering(Unsteered):
 
     def update(self, switches: Mapping[int, Switch], entropy: torch.Tensor) -> dict[int, float]:
         """Take the optimizer steps; those after the first run the last layer again."""
-        started = time.perf_counter()
+        started = seconds_now(self._device)
         for optim_step in range(self._config.num_optim_steps):
             if optim_step > 0:
                 with self._layer.tracing(), self._layer.replaying():
                     entropy = distribution(self._last_layer.logits()).entropy
             self._descend(switches, entropy)
         norms = {row: controller.norm() for row in switches if (controller := self.controllers[row]) is not None}
-        self.seconds += time.perf_counter() - started
+        self.seconds += seconds_now(self._device) - started
         return norms
 
     def steered_logits(self) -> torch.Tensor:
         """Run the last layer again with the controllers as they are now."""
-        started = time.perf_counter()
+        started = seconds_now(self._device)
         with self._layer.replaying():
             logits = self._last_layer.logits()
-        self.seconds += time.perf_counter() - started
+        self.seconds += seconds_now(self._device) - started
         return logits
 
     def base_logits(self) -> torch.Tensor:

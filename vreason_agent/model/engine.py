@@ -21,6 +21,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
 from vreason_agent.decoding import DecodeResult, TokenEvent, VReasonConfig, decode
+from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.errors import GenerationError
 from vreason_agent.model.draft import EncodedPrompt
 from vreason_agent.model.encoding import PromptEncoder
@@ -155,9 +156,9 @@ class _Batch:
         """Preprocess, encode, decode, and put the results together."""
         begin = time.perf_counter()
         pixels = [preprocess_prompt(prompt, self._model.encoder) for _, _, prompt in self._rows]
-        seen = time.perf_counter()
+        seen = seconds_now(self._model.device)
         prefill = vision_inputs(self._model.hf_model, pixels, self._model.device)
-        vision_seconds = time.perf_counter() - seen if "mm_encoder_outputs" in prefill else None
+        vision_seconds = seconds_now(self._model.device) - seen if "mm_encoder_outputs" in prefill else None
         result = self._decode(prefill, shared, vreason)
         seconds = {"preprocess": seen - begin, "total": time.perf_counter() - begin}
         return [self._generation(i, result, vision_seconds, seconds) for i in range(len(self._rows))]
