@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from vreason_agent.model.encoding import PromptEncoder, VisionSpec
 from vreason_agent.model.engine import VideoLanguageModel
 from vreason_agent.model.family import ModelFamily, family_for
 from vreason_agent.model.folder import ModelFolder, open_folder
-from vreason_agent.model.placement import check_memory, choose_device, choose_dtype
+from vreason_agent.model.memory import out_of_memory_as
+from vreason_agent.model.placement import check_memory, choose_device, choose_dtype, memory_remedy
 from vreason_agent.model.preprocess import PixelBudget
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, parse_answer, plain_prompt, reasoning_prompt
 
@@ -55,7 +56,7 @@ def build_model(
     precision = choose_dtype(dtype, chosen, folder.sizes)
     check_memory(folder.sizes, chosen, precision, source=name)
     tokenizer = _load_tokenizer(folder, name)
-    hf_model = _load_weights(folder, family, precision, attn_implementation or "sdpa", name).to(chosen)
+    hf_model = _load_weights(folder, family, chosen, precision, attn_implementation or "sdpa", name)
     stop, pad = _end_tokens(folder, hf_model.config, tokenizer)
     return VideoLanguageModel(
         name=name,
@@ -86,7 +87,9 @@ def _load_tokenizer(folder: ModelFolder, name: str) -> Any:
         ) from exc
 
 
-def _load_weights(folder: ModelFolder, family: ModelFamily, dtype: torch.dtype, attention: str, name: str) -> Any:
+def _load_weights(
+    folder: ModelFolder, family: ModelFamily, device: torch.device, dtype: torch.dtype, attention: str, name: str
+) -> Any:
     model_class = getattr(transformers, family.architecture, None)
     if model_class is None:
         raise DependencyError(
@@ -94,7 +97,7 @@ def _load_weights(folder: ModelFolder, family: ModelFamily, dtype: torch.dtype, 
             "pip install -U transformers"
         )
     try:
-        with _quiet_transformers():
+        with _quiet_transformers(), _memory_told(folder, device, dtype, name):
             hf_model, report = model_class.from_pretrained(
                 str(folder.path),
                 dtype=dtype,
@@ -104,6 +107,7 @@ def _load_weights(folder: ModelFolder, family: ModelFamily, dtype: torch.dtype, 
                 local_files_only=True,
                 output_loading_info=True,
             )
+            hf_model = hf_model.to(device)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as exc:
         raise ModelLoadError(
             f"the weights of model {name!r} cannot be loaded ({_first_line(exc)}). Check that config.json and the "
@@ -111,6 +115,14 @@ def _load_weights(folder: ModelFolder, family: ModelFamily, dtype: torch.dtype, 
         ) from exc
     _check_complete(report, name)
     return hf_model.requires_grad_(False).eval()
+
+
+def _memory_told(
+    folder: ModelFolder, device: torch.device, dtype: torch.dtype, name: str
+) -> AbstractContextManager[None]:
+    num_bytes = folder.sizes.num_parameters * dtype.itemsize
+    what = f"model {name!r}, {num_bytes / 1e9:.3g} GB of weights as {str(dtype).removeprefix('torch.')}"
+    return out_of_memory_as(ModelLoadError, what, device, remedy=memory_remedy(device, dtype))
 
 
 def _check_complete(report: dict[str, Any], name: str) -> None:
