@@ -81,7 +81,8 @@ def test_json_is_one_documented_object_alone_on_stdout(command: Command, clip: s
     assert [attempt["num_frames"] for attempt in report["attempts"]] == [4, 8]
     assert [attempt["decision"]["action"] for attempt in report["attempts"]] == ["more_frames", "accept"]
     assert len(report["frames"]) == 8
-    assert report["usage"] == {"attempts": 2, "frames": 12, "input_tokens": 200, "output_tokens": 40}
+    spent = {"attempts": 2, "frames": 12, "input_tokens": 200, "output_tokens": 40, "vision_tokens": None}
+    assert report["usage"] == spent
     assert report["model"]["name"] == "scripted"
     assert "look 1" in command.err
 
@@ -326,7 +327,7 @@ class Endless(ScriptedChatModel):
 
 ask.make_chat_model = lambda arguments: Endless(replies=[])
 ask.check_context = lambda *arguments: None
-ask.describe_model = lambda model: {"name": "endless", "device": "cpu", "bundled": False}
+ask.model_facts = lambda model: {"name": "endless", "device": "cpu", "bundled": False}
 sys.exit(main(["ask", sys.argv[1], "What?"]))
 """
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import TemplateError
 
@@ -205,7 +205,7 @@ class PromptEncoder:
             else:
                 draft.add_text(piece)
         draft.videos.append(part)
-        draft.uses.append(VisionUse("video", len(part.images), fit.height_px, fit.width_px, fit.num_tokens))
+        draft.uses.append(_use("video", len(part.images), fit))
         draft.notes.extend(note for note in layout.notes if note not in draft.notes)
 
     def _add_image(self, draft: PromptDraft, part: ImagePart) -> None:
@@ -214,7 +214,7 @@ class PromptEncoder:
         self._add_segment(draft, Segment(1), fit, self._image_id)
         draft.image_grids.append(fit.grid_thw)
         draft.images.append(part)
-        draft.uses.append(VisionUse("image", 1, fit.height_px, fit.width_px, fit.num_tokens))
+        draft.uses.append(_use("image", 1, fit))
 
     def _add_segment(self, draft: PromptDraft, segment: Segment, fit: FrameFit, token_id: int) -> None:
         merge = self.video.settings.merge_size
@@ -222,6 +222,11 @@ class PromptEncoder:
         draft.add_text(self._start)
         draft.add_vision(token_id, Span(grid[0] * grid[1] * grid[2], grid, segment.positions_per_pair))
         draft.add_text(self._end)
+
+
+def _use(kind: Literal["image", "video"], num_frames: int, fit: FrameFit) -> VisionUse:
+    tokens_per_pair = fit.num_tokens // fit.grid_thw[0]
+    return VisionUse(kind, num_frames, fit.height_px, fit.width_px, tokens_per_pair, fit.num_tokens)
 
 
 def _content(turn: Turn, texts: list[TextPart]) -> str | list[dict[str, str]]:
