@@ -54,18 +54,20 @@ class PromptEncoder:
         video: VisionSpec,
         image: VisionSpec,
         source: str,
+        template_file: str,
     ) -> None:
         """Keep what the prompts of a model are made from, and check that it takes video.
 
         Raises:
-            ModelLoadError: the config or the chat template has no place for a video.
+            ModelLoadError: the config or the chat template has no place for a video, or the template is damaged.
         """
         self.video, self.image = video, image
         self._tokenizer, self._template, self._family, self._config = tokenizer, chat_template, family, config
         self._special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
         names = ("video_token_id", "image_token_id", "vision_start_token_id", "vision_end_token_id")
         ids = [getattr(config, name, None) for name in names]
-        tokens = [None if i is None else tokenizer.convert_ids_to_tokens(i) for i in ids]
+        known = range(len(tokenizer))
+        tokens = [tokenizer.convert_ids_to_tokens(i) if type(i) is int and i in known else None for i in ids]
         if not all(tokens) or tokens[0] not in self._special:
             raise ModelLoadError(
                 f"model {source!r} has no special token for video: config.json must name {', '.join(names)} and the "
@@ -76,7 +78,7 @@ class PromptEncoder:
         block = f"(?:{re.escape(self._start)})?{{}}(?:{re.escape(self._end)})?"
         kinds = "|".join(block.format(re.escape(token)) for token in (self._video_token, self._image_token))
         self._placeholder = re.compile(f"({kinds}|{_MARKED.pattern.replace('(', '(?:')})")
-        self._check_template(source)
+        self._check_template(source, template_file)
 
     def encode(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()) -> EncodedPrompt:
         """Encode a conversation, ready for the assistant's next words.
@@ -185,8 +187,23 @@ class PromptEncoder:
                 "user and alternate user and assistant"
             ) from exc
 
-    def _check_template(self, source: str) -> None:
-        rendered = self._render([{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "?"}]}])
+    def _check_template(self, source: str, file: str) -> None:
+        try:
+            rendered = self._render([{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "?"}]}])
+        except (
+            GenerationError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as exc:
+            cause = exc.__cause__ or exc
+            raise ModelLoadError(
+                f"the chat template of model {source!r} in {file} cannot be used ({cause}). Download the file again: "
+                "hf download REPO --local-dir FOLDER"
+            ) from exc
         if self._video_token not in rendered:
             raise ModelLoadError(
                 f"the chat template of model {source!r} has no place for a video ({self._video_token}). Use a model "
