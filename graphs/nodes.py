@@ -163,6 +163,7 @@ def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> At
         reasoning="".join(reasoning),
         confidence=confidence.to_dict(),
         tokens={"input": usage["input_tokens"], "output": usage["output_tokens"]},
+        vision=message.response_metadata.get("vision"),
         model=message.response_metadata.get("model_name"),
         seconds=seconds,
     )

@@ -26,7 +26,10 @@ class Clip(TypedDict):
 
 
 class Attempt(TypedDict):
-    """One complete answer."""
+    """One complete answer.
+
+    `vision` is what each picture cost in pixels and tokens; a chat model that does not tell leaves it `None`.
+    """
 
     attempt: int
     rung: int
@@ -39,6 +42,7 @@ class Attempt(TypedDict):
     reasoning: str
     confidence: dict[str, Any]
     tokens: dict[str, int]
+    vision: NotRequired[list[dict[str, Any]] | None]
     model: str | None
     seconds: float
 

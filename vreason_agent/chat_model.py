@@ -40,7 +40,8 @@ class ChatVReason(ChatFields):
 
     Every field can also be given per call (`invoke(..., seed=1)`, `bind(num_frames=8)`). Messages may hold standard
     text, image and video blocks (`vreason_agent.messages.video_question` makes one); the answer is `content`, the
-    thinking a `reasoning` block, and `response_metadata` has `confidence`, `vreason` (the trace in short) and `frames`.
+    thinking a `reasoning` block, and `response_metadata` has `confidence`, `vreason` (the trace in short), `frames` and
+    `vision` (what each picture cost in pixels and tokens).
 
     Attributes:
         model: Folder, hub id, or `None` for `VREASON_MODEL`, then the bundled model (it knows its toy world only).

@@ -43,9 +43,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
         ]
         chat_model = ScriptedChatModel(replies=replies)
         monkeypatch.setattr(ask, "make_chat_model", lambda arguments: chat_model)
-        monkeypatch.setattr(
-            ask, "describe_model", lambda model: {"name": "scripted", "device": "cpu", "bundled": bundled}
-        )
+        monkeypatch.setattr(ask, "model_facts", lambda model: {"name": "scripted", "device": "cpu", "bundled": bundled})
         monkeypatch.setattr(ask, "check_context", lambda *arguments: None)
         return chat_model
 

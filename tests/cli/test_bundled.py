@@ -116,7 +116,7 @@ def test_more_frames_than_the_context_holds_are_told_before_any_token(command: C
 INTERRUPTED = """
 import os, signal, sys, time
 from vreason_agent.cli import ask, main
-from vreason_agent.cli.loading import describe_model
+from vreason_agent.cli.loading import model_facts
 
 forwards = 0
 
@@ -129,9 +129,9 @@ def count(*_):
 
 def listen(chat_model):
     chat_model.engine.hf_model.model.language_model.layers[0].register_forward_hook(count)
-    return describe_model(chat_model)
+    return model_facts(chat_model)
 
-ask.describe_model = listen
+ask.model_facts = listen
 code = main(["ask", *sys.argv[1:], "--quiet"])
 print(code, forwards)
 """

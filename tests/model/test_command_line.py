@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.model.published import config_of, write_folder
+from tests.model.published import SIDE_PX, config_of, write_folder
 from vreason_agent.cli import main
+from vreason_agent.cli.doctor import picture_costs
 
 ANSWERED_OR_ABSTAINED = (0, 3)
 
@@ -45,4 +46,36 @@ def test_a_published_folder_is_asked_through_the_command_line(
     out = json.loads(capsys.readouterr().out)
     assert code in ANSWERED_OR_ABSTAINED
     assert str(folder) in json.dumps(out["model"])
-    assert out["usage"]
+    [use] = out["attempts"][0]["vision"]
+    side = SIDE_PX[family]
+    assert (out["model"]["video"]["min_px"], out["model"]["video"]["max_px"]) == (4 * side**2, 8 * side**2)
+    assert (out["model"]["video"]["min_tokens"], out["model"]["video"]["max_tokens"]) == (4, 8)
+    assert out["model"]["video"]["max_total_tokens"] == out["model"]["video"]["max_total_px"] // side**2 == 115_200
+    assert out["model"]["image"]["max_px"] == 8 * side**2
+    assert out["model"]["video"]["min_px"] <= use["height_px"] * use["width_px"] <= out["model"]["video"]["max_px"]
+    assert use["tokens_per_pair"] == use["height_px"] * use["width_px"] // side**2
+    tokens = sum(use["num_tokens"] for attempt in out["attempts"] for use in attempt["vision"])
+    assert out["usage"]["vision_tokens"] == tokens == use["tokens_per_pair"] * len(out["attempts"])
+    assert out["usage"]["input_tokens"] > tokens
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_doctor_tells_what_a_frame_and_a_video_may_cost(
+    folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--model", str(folders["qwen2_5_vl"]), "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert "a video frame takes 3136 to 6272 px, a pair of frames 4 to 8 tokens, a video at most 90316800 px" in out
+    assert "or 115200 tokens; loaded in" in out
+
+
+def test_doctor_tells_where_a_video_has_no_limit_of_its_own() -> None:
+    limits = {
+        "min_px": 4,
+        "max_px": 8,
+        "min_tokens": 1,
+        "max_tokens": 2,
+        "max_total_px": None,
+        "max_total_tokens": None,
+    }
+    assert picture_costs({"video": limits}).endswith("1 to 2 tokens, a video what its context holds")

@@ -189,7 +189,9 @@ def test_weights_of_another_size_are_refused(folder: Path) -> None:
 
 def test_a_broken_tokenizer_is_refused(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(ModelLoadError, match=r"tokenizer of model .* Download the folder again with tokenizer\.json"):
+    with pytest.raises(
+        ModelLoadError, match=r"tokenizer of model .* from tokenizer\.json and .* Download the folder again"
+    ):
         load(folder)
 
 

@@ -99,6 +99,7 @@ def encoder_at(model: VideoLanguageModel, budget: PixelBudget) -> PromptEncoder:
         video=VisionSpec(model.encoder.video.settings, budget),
         image=VisionSpec(model.encoder.image.settings, budget),
         source="test",
+        template_file="chat_template.jinja",
     )
 
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from vreason_agent.errors import ConfigError, VReasonError
 from vreason_agent.tiny import loop, train
 from vreason_agent.tiny.build import MICRO, build_model
-from vreason_agent.tiny.curriculum import BASICS, make_batch, plan_batch, progress_at
+from vreason_agent.tiny.curriculum import make_batch, plan_batch, progress_at
 from vreason_agent.tiny.language_phase import train_language
 from vreason_agent.tiny.loop import Run, feed
 from vreason_agent.tiny.pairs import Replay, random_pairs
@@ -121,10 +121,10 @@ def test_a_batch_depends_on_seed_and_number_alone(tokenizer: PreTrainedTokenizer
     assert plan_batch(8, 0.9, seed=1, batch_tokens=600) != plan
 
 
-def test_a_run_from_weights_skips_the_short_clips() -> None:
-    assert progress_at(0, 100, skips_basics=False) == 0.0
-    assert progress_at(0, 100, skips_basics=True) == BASICS
-    assert progress_at(99, 100, skips_basics=True) < 1.0
+def test_progress_runs_from_where_it_begins_to_the_end() -> None:
+    assert progress_at(0, 100, begin=0.0) == 0.0
+    assert progress_at(0, 100, begin=0.6) == 0.6
+    assert 0.99 < progress_at(99, 100, begin=0.6) < 1.0
 
 
 def test_mirrored_pairs_keep_their_labels() -> None:

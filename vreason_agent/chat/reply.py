@@ -48,6 +48,7 @@ class Reply:
             "confidence": self.confidence().to_dict(),
             "vreason": self._vreason(),
             "frames": [look.to_dict() for look in self.looks],
+            "vision": [use.to_dict() for use in self.generation.vision],
         }
         return {**metadata, "logprobs": self._logprobs()} if self.has_logprobs else metadata
 

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vreason_agent.cli.loading import check_context, describe_model, make_chat_model
+from vreason_agent.cli.loading import check_context, make_chat_model, model_facts
 from vreason_agent.cli.parser import (
     SCHEDULES,
     UsageError,
@@ -48,8 +48,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Answer a question about a video. The model first looks at a few frames; where its entropy does "
         "not settle or its answer does not hold, it looks at twice as many, up to --max-frames, and else abstains.",
         epilog="The keys of --json: answer, choice, best_guess, confidence, decision, attempts, frames, model, usage, "
-        "seconds. Exit codes: 0 answered, 1 failed, 2 wrong arguments, 3 abstained (the best guess is printed), "
-        "130 interrupted.",
+        "seconds. model.video and model.image are the budgets of pixels and tokens, per frame and in all; "
+        "attempts[].vision and usage what was spent of them. Exit codes: 0 answered, 1 failed, 2 wrong arguments, "
+        "3 abstained (the best guess is printed), 130 interrupted.",
     )
     add = parser.add_argument
     add("video", metavar="VIDEO", type=name, help="video, image, GIF or folder of frames")
@@ -95,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with interruptible() as stopped, interrupted_by(stopped), warnings_as_lines(progress):
         chat_model = make_chat_model(arguments)
-        model = describe_model(chat_model)
+        model = model_facts(chat_model)
         progress.line(f"model: {model['name']} on {model['device']}")
         if model["bundled"]:
             progress.line(TOY_MODEL)

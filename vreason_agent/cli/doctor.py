@@ -10,10 +10,10 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vreason_agent.cli.parser import device, text
 from vreason_agent.errors import DependencyError, VReasonError
@@ -128,19 +128,30 @@ def check_torch() -> str:
 
 def check_model(model: str | None, device: str | None) -> str:
     """Load a model and let it write a few tokens about a made-up clip, without and with V-Reason."""
-    from vreason_agent.model import load_model
+    from vreason_agent.model import describe_model, load_model
 
     began = time.perf_counter()
     loaded = load_model(model, device=device)
     load_seconds = time.perf_counter() - began
-    num_parameters = sum(parameter.numel() for parameter in loaded.hf_model.parameters())
+    facts = describe_model(loaded)
     speeds = [f"{schedule} {tokens_per_second(loaded, schedule):.0f}" for schedule in ("off", "switching")]
-    dtype = str(loaded.dtype).removeprefix("torch.")
     return (
-        f"{loaded.name}: {loaded.family.name}, {num_parameters / 1e6:.1f} million parameters, {dtype} on "
-        f"{loaded.device}, context of {loaded.context_length} tokens; loaded in {load_seconds:.1f} s; "
-        f"tokens per second by schedule: {', '.join(speeds)}"
+        f"{facts['name']}: {facts['family']}, {facts['num_parameters'] / 1e6:.1f} million parameters, {facts['dtype']} "
+        f"on {facts['device']}, {facts['attention']} attention, context of {facts['context_tokens']} tokens; "
+        f"{picture_costs(facts)}; loaded in {load_seconds:.1f} s; tokens per second by schedule: {', '.join(speeds)}"
     )
+
+
+def picture_costs(facts: Mapping[str, Any]) -> str:
+    """Word what a frame and a whole video may cost."""
+    limits = facts["video"]
+    each = (
+        f"a video frame takes {limits['min_px']} to {limits['max_px']} px, a pair of frames {limits['min_tokens']} to "
+        f"{limits['max_tokens']} tokens"
+    )
+    if limits["max_total_px"] is None:
+        return f"{each}, a video what its context holds"
+    return f"{each}, a video at most {limits['max_total_px']} px or {limits['max_total_tokens']} tokens"
 
 
 def tokens_per_second(model: VideoLanguageModel, schedule: Schedule) -> float:

@@ -28,19 +28,11 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def describe_model(chat_model: Any) -> dict[str, Any]:
-    """Load the model and return its name and where it runs; `bundled` marks the toy model."""
-    from vreason_agent.model.source import BUNDLED_NAME
+def model_facts(chat_model: Any) -> dict[str, Any]:
+    """Load the chat model's engine and return what it is, in the words of `describe_model`."""
+    from vreason_agent.model import describe_model
 
-    engine = chat_model.engine
-    return {
-        "name": engine.name,
-        "revision": engine.revision,
-        "family": engine.family.name,
-        "device": str(engine.device),
-        "dtype": str(engine.dtype).removeprefix("torch."),
-        "bundled": engine.name == BUNDLED_NAME,
-    }
+    return describe_model(chat_model.engine)
 
 
 def check_context(chat_model: Any, arguments: argparse.Namespace, rungs: tuple[int, int]) -> None:

@@ -37,8 +37,10 @@ def to_json(result: Mapping[str, Any], model: Mapping[str, Any], seconds: float)
     Returns:
         `answer` and `choice` (option letter), both null when abstained; `best_guess` then holds them instead;
         `confidence` the record; `decision` the last, with its reason and numbers; `attempts` every complete answer,
-        each with the decision it led to; `frames` the times in seconds that the answer rests on; `model`; `usage` of
-        all attempts together; `seconds`.
+        each with the decision it led to and under `vision` what its pictures cost (sides of a frame in px, tokens per
+        temporal pair and in all); `frames` the times in seconds that the answer rests on; `model` what answered, its
+        budgets of pixels and tokens under `video` and `image`; `usage` of all attempts together, `vision_tokens` being
+        those of `input_tokens` that are pictures (null where the chat model does not tell); `seconds`.
     """
     decisions = {decision["attempt"]: decision for decision in result["decisions"]}
     return {
@@ -55,10 +57,17 @@ def to_json(result: Mapping[str, Any], model: Mapping[str, Any], seconds: float)
     }
 
 
-def usage(attempts: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def usage(attempts: Sequence[Mapping[str, Any]]) -> dict[str, int | None]:
     """Return what all attempts together used."""
     tokens = {f"{kind}_tokens": sum(attempt["tokens"][kind] for attempt in attempts) for kind in ("input", "output")}
-    return {"attempts": len(attempts), "frames": sum(attempt["num_frames"] for attempt in attempts), **tokens}
+    frames = sum(attempt["num_frames"] for attempt in attempts)
+    return {"attempts": len(attempts), "frames": frames, **tokens, "vision_tokens": vision_tokens(attempts)}
+
+
+def vision_tokens(attempts: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the tokens of all pictures, or `None` where an attempt does not tell."""
+    told = [attempt.get("vision") for attempt in attempts]
+    return None if None in told else sum(use["num_tokens"] for uses in told for use in uses or ())
 
 
 def to_text(report: Mapping[str, Any]) -> str:
@@ -70,7 +79,8 @@ def to_text(report: Mapping[str, Any]) -> str:
     lines += [f"  {signals(confidence)}", "", f"Frames ({len(report['frames'])})", f"  {times(report['frames'])}"]
     lines += ["", "Tried", *(f"  {attempt_line(attempt)}" for attempt in attempts), "", "Spent"]
     answers = f"{used['attempts']} answer{'s' * (used['attempts'] != 1)}"
-    tokens = f"{used['input_tokens']} tokens read, {used['output_tokens']} written"
+    pictures = "" if used["vision_tokens"] is None else f" ({used['vision_tokens']} of them pictures)"
+    tokens = f"{used['input_tokens']} tokens read{pictures}, {used['output_tokens']} written"
     lines.append(f"  {answers}, {used['frames']} frames, {tokens}, {report['seconds']:.1f} s")
     return "\n".join(lines)
 

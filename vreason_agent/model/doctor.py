@@ -1,4 +1,4 @@
-"""What a loaded model is, as plain data: for `vreason-agent doctor`, reports and bug tickets.
+"""What a loaded model is, as plain data: for `vreason-agent doctor`, `ask --json`, reports and bug tickets.
 
 This module does not know how the data is shown.
 """
@@ -9,6 +9,7 @@ from typing import Any
 
 from vreason_agent.model.encoding import VisionSpec
 from vreason_agent.model.engine import VideoLanguageModel
+from vreason_agent.model.source import BUNDLED_NAME
 
 __all__ = ["describe_model"]
 
@@ -17,13 +18,15 @@ def describe_model(model: VideoLanguageModel) -> dict[str, Any]:
     """Return a model's family, size, placement, limits and route for time; JSON-plain.
 
     Returns:
-        `name`, `revision`, `family`, `architecture`, `time_route`, `num_parameters`, `num_layers`, `device`, `dtype`,
-        `attention`, `context_tokens`, and under `video` and `image` what a frame may cost (`min_px` and `max_px` of one
-        frame after the resize, `max_total_px` of all temporal pairs, and the same in tokens).
+        `name`, `bundled` (whether it is the toy model), `revision`, `family`, `architecture`, `time_route`,
+        `num_parameters`, `num_layers`, `device`, `dtype`, `attention`, `context_tokens`, and under `video` and `image`
+        what a frame may cost: `min_px` and `max_px` of one frame after the resize, `max_total_px` of all temporal pairs
+        together (`None` for no limit), and the same in tokens of a temporal pair or an image.
     """
     text = model.hf_model.config.get_text_config()
     return {
         "name": model.name,
+        "bundled": model.name == BUNDLED_NAME,
         "revision": model.revision,
         "family": model.family.name,
         "architecture": model.family.architecture,

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import TemplateError
 
@@ -54,18 +54,20 @@ class PromptEncoder:
         video: VisionSpec,
         image: VisionSpec,
         source: str,
+        template_file: str,
     ) -> None:
         """Keep what the prompts of a model are made from, and check that it takes video.
 
         Raises:
-            ModelLoadError: the config or the chat template has no place for a video.
+            ModelLoadError: the config or the chat template has no place for a video, or the template is damaged.
         """
         self.video, self.image = video, image
         self._tokenizer, self._template, self._family, self._config = tokenizer, chat_template, family, config
         self._special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
         names = ("video_token_id", "image_token_id", "vision_start_token_id", "vision_end_token_id")
         ids = [getattr(config, name, None) for name in names]
-        tokens = [None if i is None else tokenizer.convert_ids_to_tokens(i) for i in ids]
+        known = range(len(tokenizer))
+        tokens = [tokenizer.convert_ids_to_tokens(i) if type(i) is int and i in known else None for i in ids]
         if not all(tokens) or tokens[0] not in self._special:
             raise ModelLoadError(
                 f"model {source!r} has no special token for video: config.json must name {', '.join(names)} and the "
@@ -76,7 +78,7 @@ class PromptEncoder:
         block = f"(?:{re.escape(self._start)})?{{}}(?:{re.escape(self._end)})?"
         kinds = "|".join(block.format(re.escape(token)) for token in (self._video_token, self._image_token))
         self._placeholder = re.compile(f"({kinds}|{_MARKED.pattern.replace('(', '(?:')})")
-        self._check_template(source)
+        self._check_template(source, template_file)
 
     def encode(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()) -> EncodedPrompt:
         """Encode a conversation, ready for the assistant's next words.
@@ -185,8 +187,23 @@ class PromptEncoder:
                 "user and alternate user and assistant"
             ) from exc
 
-    def _check_template(self, source: str) -> None:
-        rendered = self._render([{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "?"}]}])
+    def _check_template(self, source: str, file: str) -> None:
+        try:
+            rendered = self._render([{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "?"}]}])
+        except (
+            GenerationError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as exc:
+            cause = exc.__cause__ or exc
+            raise ModelLoadError(
+                f"the chat template of model {source!r} in {file} cannot be used ({cause}). Download the file again: "
+                "hf download REPO --local-dir FOLDER"
+            ) from exc
         if self._video_token not in rendered:
             raise ModelLoadError(
                 f"the chat template of model {source!r} has no place for a video ({self._video_token}). Use a model "
@@ -205,7 +222,7 @@ class PromptEncoder:
             else:
                 draft.add_text(piece)
         draft.videos.append(part)
-        draft.uses.append(VisionUse("video", len(part.images), fit.height_px, fit.width_px, fit.num_tokens))
+        draft.uses.append(_use("video", len(part.images), fit))
         draft.notes.extend(note for note in layout.notes if note not in draft.notes)
 
     def _add_image(self, draft: PromptDraft, part: ImagePart) -> None:
@@ -214,7 +231,7 @@ class PromptEncoder:
         self._add_segment(draft, Segment(1), fit, self._image_id)
         draft.image_grids.append(fit.grid_thw)
         draft.images.append(part)
-        draft.uses.append(VisionUse("image", 1, fit.height_px, fit.width_px, fit.num_tokens))
+        draft.uses.append(_use("image", 1, fit))
 
     def _add_segment(self, draft: PromptDraft, segment: Segment, fit: FrameFit, token_id: int) -> None:
         merge = self.video.settings.merge_size
@@ -222,6 +239,11 @@ class PromptEncoder:
         draft.add_text(self._start)
         draft.add_vision(token_id, Span(grid[0] * grid[1] * grid[2], grid, segment.positions_per_pair))
         draft.add_text(self._end)
+
+
+def _use(kind: Literal["image", "video"], num_frames: int, fit: FrameFit) -> VisionUse:
+    tokens_per_pair = fit.num_tokens // fit.grid_thw[0]
+    return VisionUse(kind, num_frames, fit.height_px, fit.width_px, tokens_per_pair, fit.num_tokens)
 
 
 def _content(turn: Turn, texts: list[TextPart]) -> str | list[dict[str, str]]:

@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -27,7 +28,9 @@ from vreason_agent.model.draft import EncodedPrompt
 from vreason_agent.model.encoding import PromptEncoder
 from vreason_agent.model.family import ModelFamily
 from vreason_agent.model.grammar import GrammarWords
+from vreason_agent.model.memory import out_of_memory_as
 from vreason_agent.model.parts import Generation, GenerationRequest, SamplingParams, StreamEvent, Turn
+from vreason_agent.model.placement import memory_remedy
 from vreason_agent.model.positions import pad_left
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, parse_answer, reasoning_prompt
 from vreason_agent.model.stream import TextStream
@@ -90,7 +93,7 @@ class VideoLanguageModel:
             One generation per request, in the same order.
 
         Raises:
-            GenerationError: a prompt leaves no room in the context, or decoding failed.
+            GenerationError: a prompt leaves no room in the context, memory ran out, or decoding failed.
             ConfigError: a request is malformed.
 
         Warns:
@@ -110,12 +113,18 @@ class VideoLanguageModel:
         with self.lock:
             for (shared, vreason), rows in groups.items():
                 batch = _Batch(self, [(row, requests[row], prompts[row]) for row in rows], on_token)
-                answers.update(zip(rows, batch.run(shared, vreason), strict=True))
+                with self._memory_told([prompts[row] for row in rows]):
+                    answers.update(zip(rows, batch.run(shared, vreason), strict=True))
         return [answers[row] for row in range(len(requests))]
 
     def count_tokens(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()) -> int:
         """Number of prompt tokens of a conversation, those of pictures included; no pixel is touched."""
         return self.encoder.encode(turns, tools).num_tokens
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the weights, bytes."""
+        return sum(weight.numel() * weight.element_size() for weight in self.hf_model.parameters())
 
     @cached_property
     def grammar_words(self) -> GrammarWords:
@@ -126,6 +135,19 @@ class VideoLanguageModel:
         """
         vocab_size = int(self.hf_model.config.get_text_config().vocab_size)
         return GrammarWords(self.tokenizer, vocab_size, self.stop_token_ids)
+
+    def _memory_told(self, prompts: Sequence[EncodedPrompt]) -> AbstractContextManager[None]:
+        num_tokens = max(prompt.num_tokens for prompt in prompts)
+        num_frames = sum(use.num_frames for prompt in prompts for use in prompt.uses)
+        beside = f" in a batch of {len(prompts)}" if len(prompts) > 1 else ""
+        return out_of_memory_as(
+            GenerationError,
+            f"a prompt of {num_tokens} tokens{beside} with {num_frames} frames, beside {self.num_bytes / 1e9:.3g} GB "
+            f"of weights as {str(self.dtype).removeprefix('torch.')}",
+            self.device,
+            remedy="Use fewer frames (--max-frames), smaller ones (load_model(..., pixel_budget=PixelBudget(...))) "
+            f"or smaller batches. {memory_remedy(self.device, self.dtype)}",
+        )
 
     def _max_new_tokens(self, prompt: EncodedPrompt, sampling: SamplingParams) -> int:
         room = self.context_length - prompt.num_tokens

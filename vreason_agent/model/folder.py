@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from vreason_agent.errors import ModelLoadError
+from vreason_agent.model.reading import AGAIN, optional_json, read_json, read_text
 
 __all__ = ["ModelFolder", "TensorSizes", "open_folder"]
 
 _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
+_BOTH = "processor_config.json"
 _MAX_HEADER_BYTES = 100_000_000
 
 
@@ -47,7 +49,11 @@ class ModelFolder:
         config: `config.json`.
         image_processor: settings of still images, `{}` where no file has them.
         video_processor: settings of videos; those of images where no file has their own.
+        image_file: the file that the settings of still images stand in.
+        video_file: the file that the settings of videos stand in.
+        generation: `generation_config.json`, `{}` where there is none.
         chat_template: Jinja text, `None` where only the tokenizer may have one.
+        template_file: the file that the chat template stands in.
         weight_files: the safetensors files to load.
         sizes: parameters and bytes of the weights.
     """
@@ -56,7 +62,11 @@ class ModelFolder:
     config: Mapping[str, Any]
     image_processor: Mapping[str, Any]
     video_processor: Mapping[str, Any]
+    image_file: str
+    video_file: str
+    generation: Mapping[str, Any]
     chat_template: str | None
+    template_file: str
     weight_files: tuple[Path, ...]
     sizes: TensorSizes
 
@@ -69,7 +79,8 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
         source: the name the user gave, for messages.
 
     Raises:
-        ModelLoadError: `config.json`, the preprocessor file or weights are missing or broken, or the weights quantized.
+        ModelLoadError: `config.json`, the preprocessor file or weights are missing, a file is damaged (named), or the
+            weights are quantized.
     """
     if not (path / "config.json").is_file():
         found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
@@ -77,23 +88,21 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
             f"model folder {source!r} has no config.json (found: {found}). Point --model at the folder that holds "
             "config.json and the .safetensors files, or download it again: hf download REPO --local-dir FOLDER"
         )
-    config = _read_json(path / "config.json")
+    config = read_json(path / "config.json")
     _refuse_quantized(config, source)
-    image, video = _processors(path, source)
+    processors = _processors(path, source)
+    template, template_file = _chat_template(path)
     weights = _weight_files(path, source)
-    return ModelFolder(path, config, image, video, _chat_template(path), weights, _sizes(weights))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
-        raise ModelLoadError(f"{str(path)!r} is not valid JSON ({exc}). Download the file again") from exc
-    if not isinstance(data, dict):
-        raise ModelLoadError(
-            f"{str(path)!r} holds a JSON {type(data).__name__}, not an object. Download the file again"
-        )
-    return data
+    return ModelFolder(
+        path,
+        config,
+        generation=optional_json(path / "generation_config.json"),
+        chat_template=template,
+        template_file=template_file,
+        weight_files=weights,
+        sizes=_sizes(weights),
+        **processors,
+    )
 
 
 def _refuse_quantized(config: Mapping[str, Any], source: str) -> None:
@@ -107,38 +116,49 @@ def _refuse_quantized(config: Mapping[str, Any], source: str) -> None:
             )
 
 
-def _optional_json(path: Path) -> dict[str, Any]:
-    return _read_json(path) if path.is_file() else {}
+def _processor(path: Path, kind: str) -> tuple[dict[str, Any], str]:
+    """Settings of images or videos, and the file they stand in; `{}` where no file has them."""
+    own = "preprocessor_config.json" if kind == "image" else "video_preprocessor_config.json"
+    if settings := optional_json(path / own):
+        return settings, own
+    settings = optional_json(path / _BOTH).get(f"{kind}_processor") or {}
+    if not isinstance(settings, dict):
+        raise ModelLoadError(f"{kind}_processor in {str(path / _BOTH)!r} is {settings!r}, not an object. {AGAIN}")
+    return settings, _BOTH
 
 
-def _processors(path: Path, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    both = _optional_json(path / "processor_config.json")
-    image = _optional_json(path / "preprocessor_config.json") or both.get("image_processor") or {}
-    video = _optional_json(path / "video_preprocessor_config.json") or both.get("video_processor") or {}
+def _processors(path: Path, source: str) -> dict[str, Any]:
+    (image, image_file), (video, video_file) = _processor(path, "image"), _processor(path, "video")
     if not image and not video:
         raise ModelLoadError(
             f"model folder {source!r} has no preprocessor_config.json, video_preprocessor_config.json or "
             "processor_config.json, which say how frames are normalized. Download the folder again with all its .json "
             "files: hf download REPO --local-dir FOLDER"
         )
-    return image or video, video or image
+    return {
+        "image_processor": image or video,
+        "image_file": image_file if image else video_file,
+        "video_processor": video or image,
+        "video_file": video_file if video else image_file,
+    }
 
 
-def _chat_template(path: Path) -> str | None:
+def _chat_template(path: Path) -> tuple[str | None, str]:
+    """The template, and the file it stands in."""
     jinja = path / "chat_template.jinja"
     if jinja.is_file():
-        return jinja.read_text(encoding="utf-8")
-    for name in ("chat_template.json", "processor_config.json"):
-        template = _optional_json(path / name).get("chat_template")
+        return read_text(jinja), jinja.name
+    for name in ("chat_template.json", _BOTH):
+        template = optional_json(path / name).get("chat_template")
         if isinstance(template, str):
-            return template
-    return None
+            return template, name
+    return None, "tokenizer_config.json"
 
 
 def _weight_files(path: Path, source: str) -> tuple[Path, ...]:
     if (path / _SINGLE).is_file():
         return (path / _SINGLE,)
-    names = sorted(set(_optional_json(path / _INDEX).get("weight_map", {}).values()))
+    names = _shards(path / _INDEX)
     missing = [name for name in names if not (path / name).is_file()]
     if names and not missing:
         return tuple(path / name for name in names)
@@ -155,13 +175,29 @@ def _weight_files(path: Path, source: str) -> tuple[Path, ...]:
     )
 
 
+def _shards(index: Path) -> list[str]:
+    """The weight files that an index names, each once; none where there is no index."""
+    weight_map = optional_json(index).get("weight_map", {})
+    names = set(weight_map.values()) if _is_plain_map(weight_map) else {None}
+    if None in names or any(Path(name).name != name for name in names):
+        raise ModelLoadError(
+            f"weight_map in {str(index)!r} is no object from tensor names to names of files beside it. {AGAIN}"
+        )
+    return sorted(names)
+
+
+def _is_plain_map(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(item, str) for item in value.values())
+
+
 def _sizes(files: tuple[Path, ...]) -> TensorSizes:
     parameters = stored = 0
     for file in files:
         for name, tensor in _header(file).items():
             if name != "__metadata__":
                 parameters += math.prod(tensor["shape"])
-                stored += tensor["data_offsets"][1] - tensor["data_offsets"][0]
+                begin, end = tensor["data_offsets"]
+                stored += end - begin
     return TensorSizes(parameters, stored)
 
 
@@ -173,12 +209,25 @@ def _header(file: Path) -> dict[str, Any]:
             header = json.loads(stream.read(length)) if 0 < length <= _MAX_HEADER_BYTES else None
         if not isinstance(header, dict):
             raise ValueError("no header")
-        end = max((t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"), default=0)
+        tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
+        if not all(_is_sized(tensor) for tensor in tensors):
+            raise ValueError("its header holds a tensor without whole numbers as shape and offsets")
+        end = max((tensor["data_offsets"][1] for tensor in tensors), default=0)
         if file.stat().st_size < 8 + length + end:
             raise ValueError(f"{8 + length + end - file.stat().st_size} bytes are missing at the end")
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, RecursionError, OSError) as exc:
         raise ModelLoadError(
             f"weight file {str(file)!r} is no complete safetensors file ({exc}). Download it again: "
             "hf download REPO --local-dir FOLDER"
         ) from exc
     return header
+
+
+def _is_sized(tensor: object) -> bool:
+    """Tell whether an entry of a header has a shape and two offsets, all whole numbers."""
+    if not isinstance(tensor, Mapping):
+        return False
+    shape, offsets = tensor.get("shape"), tensor.get("data_offsets")
+    if not isinstance(shape, list) or not isinstance(offsets, list) or len(offsets) != 2:
+        return False
+    return all(isinstance(number, int) and number >= 0 for number in (*shape, *offsets))

@@ -8,27 +8,52 @@ This module does not know where folders come from or which models are loaded alr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 
 from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError
 from vreason_agent.model.encoding import PromptEncoder, VisionSpec
 from vreason_agent.model.engine import VideoLanguageModel
 from vreason_agent.model.family import ModelFamily, family_for
 from vreason_agent.model.folder import ModelFolder, open_folder
-from vreason_agent.model.placement import check_memory, choose_device, choose_dtype
+from vreason_agent.model.memory import out_of_memory_as
+from vreason_agent.model.placement import check_memory, choose_device, choose_dtype, memory_remedy
 from vreason_agent.model.preprocess import PixelBudget
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, parse_answer, plain_prompt, reasoning_prompt
+from vreason_agent.model.reading import AGAIN, check_readable, values_of
 
 __all__ = ["ATTENTION_IMPLEMENTATIONS", "build_model"]
 
 ATTENTION_IMPLEMENTATIONS = ("sdpa", "eager")
+_TOKENIZER_FILES = (
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
+"""What transformers and the libraries below it raise for files with the wrong contents."""
 
 
 def build_model(
@@ -54,19 +79,24 @@ def build_model(
     family = family_for(folder.config, source=name)
     precision = choose_dtype(dtype, chosen, folder.sizes)
     check_memory(folder.sizes, chosen, precision, source=name)
+    # Everything small is read and checked before the weights are.
+    model_class = _model_class(family, name)
+    config = _load_config(folder, model_class, name)
     tokenizer = _load_tokenizer(folder, name)
-    hf_model = _load_weights(folder, family, precision, attn_implementation or "sdpa", name).to(chosen)
-    stop, pad = _end_tokens(folder, hf_model.config, tokenizer)
+    stop, pad = _end_tokens(folder, config, tokenizer, name)
+    context_length = _context_length(config, name)
+    encoder = _encoder(folder, family, config, tokenizer, pixel_budget, name)
+    hf_model = _load_weights(folder, model_class, chosen, precision, attn_implementation or "sdpa", name)
     return VideoLanguageModel(
         name=name,
         revision=revision,
         family=family,
         hf_model=hf_model,
         tokenizer=tokenizer,
-        encoder=_encoder(folder, family, hf_model.config, tokenizer, pixel_budget, name),
+        encoder=encoder,
         device=chosen,
         dtype=precision,
-        context_length=int(hf_model.config.get_text_config().max_position_embeddings),
+        context_length=context_length,
         stop_token_ids=stop,
         pad_token_id=pad,
         question_prompt=question_prompt or (plain_prompt if family.prompt_style == "plain" else reasoning_prompt),
@@ -74,27 +104,46 @@ def build_model(
     )
 
 
-def _load_tokenizer(folder: ModelFolder, name: str) -> Any:
-    try:
-        return transformers.AutoTokenizer.from_pretrained(
-            str(folder.path), trust_remote_code=False, local_files_only=True
-        )
-    except (OSError, ValueError, KeyError) as exc:
-        raise ModelLoadError(
-            f"the tokenizer of model {name!r} cannot be loaded ({_first_line(exc)}). Download the folder again with "
-            "tokenizer.json and tokenizer_config.json: hf download REPO --local-dir FOLDER"
-        ) from exc
-
-
-def _load_weights(folder: ModelFolder, family: ModelFamily, dtype: torch.dtype, attention: str, name: str) -> Any:
+def _model_class(family: ModelFamily, name: str) -> Any:
     model_class = getattr(transformers, family.architecture, None)
     if model_class is None:
         raise DependencyError(
             f"transformers {transformers.__version__} has no {family.architecture}, which model {name!r} needs. Run: "
             "pip install -U transformers"
         )
+    return model_class
+
+
+def _load_config(folder: ModelFolder, model_class: Any, name: str) -> Any:
     try:
-        with _quiet_transformers():
+        return model_class.config_class.from_pretrained(str(folder.path), local_files_only=True)
+    except _DAMAGE as exc:
+        raise ModelLoadError(
+            f"config.json of model {name!r} holds values that cannot be used ({_in_short(exc)}). {AGAIN}"
+        ) from exc
+
+
+def _load_tokenizer(folder: ModelFolder, name: str) -> Any:
+    try:
+        return transformers.AutoTokenizer.from_pretrained(
+            str(folder.path), trust_remote_code=False, local_files_only=True
+        )
+    except Exception as exc:
+        # The tokenizers library raises bare `Exception` for a tokenizer.json that it cannot use.
+        if type(exc) is not Exception and not isinstance(exc, _DAMAGE):
+            raise
+        check_readable(folder.path, _TOKENIZER_FILES)
+        raise ModelLoadError(
+            f"the tokenizer of model {name!r} cannot be made from tokenizer.json and tokenizer_config.json "
+            f"({_in_short(exc)}). Download the folder again with both: hf download REPO --local-dir FOLDER"
+        ) from exc
+
+
+def _load_weights(
+    folder: ModelFolder, model_class: Any, device: torch.device, dtype: torch.dtype, attention: str, name: str
+) -> Any:
+    try:
+        with _quiet_transformers(), _memory_told(folder, device, dtype, name):
             hf_model, report = model_class.from_pretrained(
                 str(folder.path),
                 dtype=dtype,
@@ -104,13 +153,22 @@ def _load_weights(folder: ModelFolder, family: ModelFamily, dtype: torch.dtype, 
                 local_files_only=True,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as exc:
+            hf_model = hf_model.to(device)
+    except _DAMAGE as exc:
         raise ModelLoadError(
-            f"the weights of model {name!r} cannot be loaded ({_first_line(exc)}). Check that config.json and the "
+            f"the weights of model {name!r} cannot be loaded ({_in_short(exc)}). Check that config.json and the "
             "weights belong together, or download the folder again: hf download REPO --local-dir FOLDER"
         ) from exc
     _check_complete(report, name)
     return hf_model.requires_grad_(False).eval()
+
+
+def _memory_told(
+    folder: ModelFolder, device: torch.device, dtype: torch.dtype, name: str
+) -> AbstractContextManager[None]:
+    num_bytes = folder.sizes.num_parameters * dtype.itemsize
+    what = f"model {name!r}, {num_bytes / 1e9:.3g} GB of weights as {str(dtype).removeprefix('torch.')}"
+    return out_of_memory_as(ModelLoadError, what, device, remedy=memory_remedy(device, dtype))
 
 
 def _check_complete(report: dict[str, Any], name: str) -> None:
@@ -124,15 +182,35 @@ def _check_complete(report: dict[str, Any], name: str) -> None:
         )
 
 
-def _end_tokens(folder: ModelFolder, config: Any, tokenizer: Any) -> tuple[tuple[int, ...], int]:
+def _end_tokens(folder: ModelFolder, config: Any, tokenizer: Any, name: str) -> tuple[tuple[int, ...], int]:
     """End-of-sequence tokens (generation_config.json, else config, else tokenizer) and the padding token."""
-    file = folder.path / "generation_config.json"
-    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    candidates = (known.get("eos_token_id"), config.get_text_config().eos_token_id, tokenizer.eos_token_id)
-    stop = next((found for found in candidates if found is not None), ())
-    ids = tuple(stop) if isinstance(stop, list | tuple) else (int(stop),)
-    pads = (known.get("pad_token_id"), tokenizer.pad_token_id, ids[0] if ids else 0)
-    return ids, next(int(pad) for pad in pads if pad is not None)
+    text, known = config.get_text_config(), folder.generation
+    vocab_size = int(text.vocab_size)
+    with values_of("generation_config.json", name):
+        stop = _token_ids("eos_token_id", known.get("eos_token_id"), vocab_size)
+        pad = _token_ids("pad_token_id", known.get("pad_token_id"), vocab_size)
+    with values_of("config.json", name):
+        stop = stop or _token_ids("eos_token_id", text.eos_token_id, vocab_size)
+    with values_of("tokenizer_config.json", name):
+        stop = stop or _token_ids("eos_token", tokenizer.eos_token_id, vocab_size)
+        pad = pad or _token_ids("pad_token", tokenizer.pad_token_id, vocab_size)
+    return stop, (pad or stop or (0,))[0]
+
+
+def _token_ids(key: str, value: Any, vocab_size: int) -> tuple[int, ...]:
+    """Token ids written as one number or a list of them; none where the key is null."""
+    ids = () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not all(type(token) is int and 0 <= token < vocab_size for token in ids):
+        raise ValueError(f"{key}={value!r}: must be token ids from 0 to {vocab_size - 1}")
+    return ids
+
+
+def _context_length(config: Any, name: str) -> int:
+    with values_of("config.json", name):
+        length = config.get_text_config().max_position_embeddings
+        if type(length) is not int or length < 1:
+            raise ValueError(f"max_position_embeddings={length!r}: must be a whole number from 1 on")
+    return int(length)
 
 
 def _encoder(
@@ -145,16 +223,16 @@ def _encoder(
             "tokenizer's). Base models are not trained for conversations: choose an -Instruct model"
         )
     tokenizer.chat_template = template
-    video = family.vision_settings(config, folder.video_processor)
-    image = family.vision_settings(config, folder.image_processor)
+    with values_of(f"{folder.video_file} (or vision_config in config.json)", name):
+        settings = family.vision_settings(config, folder.video_processor)
+        video = VisionSpec(settings, budget or family.video_budget(settings, folder.video_processor))
+    with values_of(f"{folder.image_file} (or vision_config in config.json)", name):
+        settings = family.vision_settings(config, folder.image_processor)
+        image = VisionSpec(settings, family.image_budget(settings, folder.image_processor))
+    with values_of("config.json", name):
+        family.lay_out_video([(0.0, 0.5), (1.0, 1.5)], config)
     return PromptEncoder(
-        tokenizer,
-        template,
-        family,
-        config,
-        video=VisionSpec(video, budget or family.video_budget(video, folder.video_processor)),
-        image=VisionSpec(image, family.image_budget(image, folder.image_processor)),
-        source=name,
+        tokenizer, template, family, config, video=video, image=image, source=name, template_file=folder.template_file
     )
 
 
@@ -172,5 +250,5 @@ def _quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _first_line(exc: BaseException) -> str:
-    return str(exc).strip().split("\n", 1)[0][:200] or type(exc).__name__
+def _in_short(exc: BaseException) -> str:
+    return " ".join(str(exc).split())[:200] or type(exc).__name__

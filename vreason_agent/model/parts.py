@@ -6,7 +6,7 @@ This module does not know about tokenizers, families, devices or LangChain messa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
@@ -170,13 +170,27 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class VisionUse:
-    """What one image or video cost: the sides of a frame after the resize, px, and the tokens."""
+    """What one image or video cost.
+
+    Attributes:
+        kind: `image` or `video`.
+        num_frames: frames looked at, 1 for an image.
+        height_px: height of each frame after the resize.
+        width_px: width of each frame after the resize.
+        tokens_per_pair: tokens of each temporal pair of frames, or of the image.
+        num_tokens: tokens in all.
+    """
 
     kind: Literal["image", "video"]
     num_frames: int
     height_px: int
     width_px: int
+    tokens_per_pair: int
     num_tokens: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from vreason_agent.errors import ConfigError, ModelLoadError
 from vreason_agent.model.folder import TensorSizes
 
-__all__ = ["available_bytes", "check_memory", "choose_device", "choose_dtype"]
+__all__ = ["available_bytes", "check_memory", "choose_device", "choose_dtype", "memory_remedy"]
 
 SMALL_MODEL_PARAMETERS = 1_000_000_000
 """On CPU and MPS, models up to this size run in float32; larger ones in bfloat16, which halves their memory."""
@@ -70,11 +70,20 @@ def check_memory(sizes: TensorSizes, device: torch.device, dtype: torch.dtype, *
     free = available_bytes(device)
     if free is None or needed <= free:
         return
-    smaller = "pass dtype='bfloat16' to halve it, " if dtype == torch.float32 else ""
     raise ModelLoadError(
         f"model {source!r} has {sizes.num_parameters / 1e9:.2f} billion parameters and needs about {needed / 1e9:.1f} "
-        f"GB as {str(dtype).removeprefix('torch.')} on {device}, which has {free / 1e9:.1f} GB free. Close other "
-        f"programs, {smaller}or choose a smaller model, for example --model Qwen/Qwen2.5-VL-3B-Instruct"
+        f"GB as {str(dtype).removeprefix('torch.')} on {device}, which has {free / 1e9:.1f} GB free. "
+        f"{memory_remedy(device, dtype)}"
+    )
+
+
+def memory_remedy(device: torch.device, dtype: torch.dtype) -> str:
+    """What to do where a model of this precision does not fit on this device."""
+    smaller = "pass dtype='bfloat16' to halve it, " if dtype == torch.float32 else ""
+    elsewhere = "" if device.type == "cpu" else "pass --device cpu, "
+    return (
+        f"Close other programs, {smaller}{elsewhere}or choose a smaller model, for example "
+        "--model Qwen/Qwen2.5-VL-3B-Instruct"
     )
 
 

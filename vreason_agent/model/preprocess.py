@@ -49,6 +49,9 @@ class VisionSettings:
         rescale_factor: factor from a pixel value 0..255 to the range that mean and std are given in.
         image_mean: per channel (red, green, blue), subtracted after rescaling.
         image_std: per channel, divided by after subtracting the mean.
+
+    Raises:
+        ConfigError: a size is below 1, the factor or a deviation is not above 0, or a number is not finite.
     """
 
     patch_size: int = 14
@@ -57,6 +60,15 @@ class VisionSettings:
     rescale_factor: float = 1 / 255
     image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+
+    def __post_init__(self) -> None:
+        sizes = (self.patch_size, self.merge_size, self.temporal_patch_size)
+        above_zero = (self.rescale_factor, *self.image_std)
+        if min(sizes) < 1 or not all(0 < number < math.inf for number in above_zero) or not _finite(self.image_mean):
+            raise ConfigError(
+                f"{self}: sizes must be at least 1, rescale_factor and image_std above 0, all numbers finite; take the "
+                "values of the model's published preprocessor_config.json"
+            )
 
     @property
     def factor(self) -> int:
@@ -138,6 +150,10 @@ class FrameFit:
     num_tokens: int
     height_px: int
     width_px: int
+
+
+def _finite(numbers: tuple[float, ...]) -> bool:
+    return all(math.isfinite(number) for number in numbers)
 
 
 def smart_resize(height: int, width: int, *, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:

@@ -48,8 +48,8 @@ STAGES = (
     Stage(0.85, 0.1, 0.12, 0.15, {4: 0.1, 8: 0.2, 16: 0.7}),
     Stage(1.01, 0.08, 0.12, 0.05, {2: 0.08, 4: 0.14, 8: 0.25, 16: 0.53}, truth=0.5),
 )
-BASICS = 0.15  # share of a run from nothing that goes to short clips; one that starts from weights skips it
-KIND_WEIGHTS = {"blink": 1.5, "color": 1.5, "shape": 1.5, "unanswerable": 1.3}
+BASICS = 0.15  # share of a run from nothing that goes to short clips
+KIND_WEIGHTS = {"blink": 1.5, "color": 1.5, "shape": 3.0, "unanswerable": 1.5}
 COUNTING_KINDS = ("first", "last", "count")  # their tallies would grow without end in a scrambled video
 
 
@@ -67,10 +67,9 @@ class Plan:
     truth: float
 
 
-def progress_at(number: int, num_steps: int, *, skips_basics: bool) -> float:
-    """Place of a batch in the curriculum, 0 to 1."""
-    first = BASICS if skips_basics else 0.0
-    return first + (1.0 - first) * number / num_steps
+def progress_at(number: int, num_steps: int, *, begin: float) -> float:
+    """Place of a batch in the curriculum, from `begin` to 1."""
+    return begin + (1.0 - begin) * number / num_steps
 
 
 def plan_batch(number: int, progress: float, *, seed: int, batch_tokens: int) -> Plan:
@@ -89,9 +88,9 @@ def plan_batch(number: int, progress: float, *, seed: int, batch_tokens: int) ->
     return Plan(number, seed, is_drill, is_blind, is_scrambled, num_pairs, rows, stage.truth)
 
 
-def plan_step(number: int, num_steps: int, *, seed: int, batch_tokens: int, skips_basics: bool) -> Plan:
+def plan_step(number: int, num_steps: int, *, seed: int, batch_tokens: int, begin: float) -> Plan:
     """The plan of batch `number` in a run of `num_steps`."""
-    progress = progress_at(number, num_steps, skips_basics=skips_basics)
+    progress = progress_at(number, num_steps, begin=begin)
     return plan_batch(number, progress, seed=seed, batch_tokens=batch_tokens)
 
 
@@ -133,8 +132,8 @@ def _frames(lesson: Lesson, rng: np.random.Generator, folder: str) -> NDArray[np
 
 
 def make_numbered(
-    number: int, *, tokenizer: Tokenizer, num_steps: int, seed: int, batch_tokens: int, skips_basics: bool, folder: str
+    number: int, *, tokenizer: Tokenizer, num_steps: int, seed: int, batch_tokens: int, begin: float, folder: str
 ) -> Batch:
     """Batch `number` of a run of `num_steps`."""
-    plan = plan_step(number, num_steps, seed=seed, batch_tokens=batch_tokens, skips_basics=skips_basics)
+    plan = plan_step(number, num_steps, seed=seed, batch_tokens=batch_tokens, begin=begin)
     return make_batch(plan, tokenizer, folder=folder)

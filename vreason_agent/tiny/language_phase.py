@@ -79,12 +79,12 @@ def train_language(
     batch_tokens: int,
     learning_rate: float,
     seed: int = 0,
-    skips_basics: bool = False,
+    begin: float = 0.0,
     folder: str = "/dev/shm",
     use_muon: bool = True,
     is_compiled: bool = False,
 ) -> None:
-    """Train the language model in place."""
+    """Train the language model in place, on the curriculum from `begin` (0 to 1) on."""
     language = model.model.language_model
     model.model.visual.requires_grad_(False)
     optimizers = make_optimizers(language, learning_rate=learning_rate, use_muon=use_muon)
@@ -110,7 +110,7 @@ def train_language(
         num_steps=run.num_steps,
         seed=seed,
         batch_tokens=batch_tokens,
-        skips_basics=skips_basics,
+        begin=begin,
         folder=folder,
     )
     run_steps(run, {"model": model, **name_optimizers(optimizers)}, make, update, meter.flush)

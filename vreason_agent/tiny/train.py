@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGenera
 
 from vreason_agent.errors import ConfigError
 from vreason_agent.tiny.build import TINY, WEIGHTS, build_model, load_tokenizer, save_folder
+from vreason_agent.tiny.curriculum import BASICS
 from vreason_agent.tiny.language_phase import train_language
 from vreason_agent.tiny.loop import Run
 from vreason_agent.tiny.pairs import random_pairs
@@ -54,6 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-tokens", type=int, default=6000)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--start-from", help="weights folder or checkpoint that a new language phase starts from")
+    parser.add_argument(
+        "--begin",
+        type=float,
+        help="place in the curriculum to begin at, 0 to 1 (default: 0; from weights, past the basics)",
+    )
     parser.add_argument("--out", default=str(WEIGHTS), help="folder that export writes")
     parser.add_argument(
         "--no-compile", action="store_true", help="skip torch.compile, which needs a C++ compiler and doubles the speed"
@@ -106,7 +112,7 @@ def _language(args: argparse.Namespace, run: Path) -> None:
         batch_tokens=args.batch_tokens,
         learning_rate=args.learning_rate,
         seed=args.seed,
-        skips_basics=bool(args.start_from),
+        begin=(BASICS if args.start_from else 0.0) if args.begin is None else args.begin,
         is_compiled=not args.no_compile,
     )
 

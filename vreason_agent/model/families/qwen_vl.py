@@ -39,9 +39,9 @@ class QwenVLFamily:
             patch_size=int(vision.patch_size),
             merge_size=int(vision.spatial_merge_size),
             temporal_patch_size=int(vision.temporal_patch_size),
-            rescale_factor=float(processor.get("rescale_factor", default.rescale_factor)),
-            image_mean=_channels(processor.get("image_mean", default.image_mean)),
-            image_std=_channels(processor.get("image_std", default.image_std)),
+            rescale_factor=_number(processor, "rescale_factor", default.rescale_factor),
+            image_mean=_channels(processor, "image_mean", default.image_mean),
+            image_std=_channels(processor, "image_std", default.image_std),
         )
 
     def video_budget(self, settings: VisionSettings, processor: Mapping[str, Any]) -> PixelBudget:
@@ -71,18 +71,41 @@ def pixel_limits(processor: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """Smallest and largest frame area of a preprocessor file, px, under the old keys or the new ones (`size`).
 
     A key that is null counts as absent.
+
+    Raises:
+        ValueError: a limit is no whole number from 1 on, or the smallest area exceeds the largest.
     """
-    size = processor.get("size")
-    size = size if isinstance(size, Mapping) else {}
-    lows = (processor.get("min_pixels"), size.get("min_pixels"), size.get("shortest_edge"))
-    highs = (processor.get("max_pixels"), size.get("max_pixels"), size.get("longest_edge"))
-    return _first_number(lows), _first_number(highs)
+    size = {} if processor.get("size") is None else processor["size"]
+    if not isinstance(size, Mapping):
+        raise ValueError(f"size={size!r}: must be an object")
+    low = _area(processor, size, "min_pixels", "shortest_edge")
+    high = _area(processor, size, "max_pixels", "longest_edge")
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"the smallest frame has {low} px, more than the {high} px of the largest")
+    return low, high
 
 
-def _first_number(values: Sequence[Any]) -> int | None:
-    return next((int(value) for value in values if value is not None), None)
+def _area(processor: Mapping[str, Any], size: Mapping[str, Any], key: str, edge: str) -> int | None:
+    found = ((key, processor.get(key)), (key, size.get(key)), (edge, size.get(edge)))
+    name, value = next(((name, value) for name, value in found if value is not None), (key, None))
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value != int(value):
+        raise ValueError(f"{name}={value!r}: must be a whole number of pixels from 1 on")
+    return int(value)
 
 
-def _channels(values: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
+def _number(processor: Mapping[str, Any], key: str, default: float) -> float:
+    value = processor.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise ValueError(f"{key}={value!r}: must be a number")
+    return default if value is None else float(value)
+
+
+def _channels(
+    processor: Mapping[str, Any], key: str, default: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    values = default if processor.get(key) is None else processor[key]
+    if not isinstance(values, list | tuple) or len(values) != 3 or not all(type(v) in (int, float) for v in values):
+        raise ValueError(f"{key}={values!r}: must be three numbers, one per channel")
+    return float(values[0]), float(values[1]), float(values[2])
