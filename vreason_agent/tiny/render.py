@@ -157,7 +157,8 @@ def write_clip(path: str | os.PathLike[str], clip: Clip, *, codec: str | None = 
 def write_facts(path: str | os.PathLike[str], clip: Clip, codec: str) -> Path:
     """Write the JSON beside a clip's video file, and return its path."""
     facts = Path(path).with_suffix(".json")
-    facts.write_text(json.dumps(describe_clip(clip, codec), indent=1) + "\n", encoding="utf-8")
+    written = {"video": Path(path).name, **describe_clip(clip, codec)}
+    facts.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     return facts
 
 
