@@ -116,6 +116,11 @@ def test_demo_video_does_not_write_where_a_folder_is_or_writing_is_denied(
     assert "may not be written; choose another folder" in command.err
 
 
+def test_demo_video_asks_for_the_name_of_a_file(command: Command) -> None:
+    assert command("demo-video", ".") == 1
+    assert "it names no file; name one, such as demo.mp4" in command.err
+
+
 def test_writing_webm_leaves_nothing_of_opencv_on_stderr(tmp_path: Path) -> None:
     run = [sys.executable, "-m", "vreason_agent", "demo-video", str(tmp_path / "demo.webm"), "--json"]
     result = subprocess.run(run, capture_output=True, text=True, timeout=60)

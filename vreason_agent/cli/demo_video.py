@@ -67,6 +67,9 @@ def check_place(out: Path, *, force: bool) -> None:
         ConfigError: if there is no such folder, a file may not be written, or one is there that this command did not
             write and `force` is not set.
     """
+    if not out.name:
+        msg = f"cannot write {str(out)!r}: it names no file; name one, such as demo.mp4"
+        raise ConfigError(msg)
     folder, facts = out.parent, out.with_suffix(".json")
     if not folder.is_dir():
         msg = f"cannot write {str(out)!r}: there is no folder {str(folder)!r}; make it: mkdir -p {_quoted(folder)}"

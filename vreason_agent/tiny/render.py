@@ -101,7 +101,7 @@ def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *,
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), video_fps, (CANVAS_PX, CANVAS_PX))  # type: ignore[attr-defined]
     if not writer.isOpened():
         raise VideoDecodeError(
-            f"OpenCV cannot write {str(path)!r} with codec {codec!r}; choose another ending, such as .mp4"
+            f"OpenCV cannot write {str(path)!r} with codec {codec!r}; choose another folder or ending, such as .mp4"
         )
     for image in images:
         writer.write(np.ascontiguousarray(image[:, :, ::-1]))

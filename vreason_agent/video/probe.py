@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vreason_agent.errors import VideoDecodeError
+from vreason_agent.video.frame_sizes import check_frame_sizes
 from vreason_agent.video.images import read_image
 from vreason_agent.video.index import FrameIndex, index_frames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
@@ -99,6 +100,7 @@ def describe(source: Source, limits: Limits) -> VideoInfo:
         height, width = read_image(source.path, limits=limits).shape[:2]
         return VideoInfo(source.path, "image", None, 1, 0.0, width, height, None, None)
     if source.kind == "frames":
+        check_frame_sizes(source)
         height, width = read_image(source.frame_paths[0], limits=limits).shape[:2]
         count = len(source.frame_paths)
         return VideoInfo(source.path, "frames", FOLDER_FPS, count, count / FOLDER_FPS, width, height, None, True)
