@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,34 @@ def test_more_frames_than_the_context_holds_are_told_before_any_token(command: C
     assert command("ask", *question[:2], "--frames", "2048", "--max-frames", "2048") == 1
     assert "2048 frames make a prompt of" in command.err
     assert "look 1" not in command.err
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+from vreason_agent.cli import main
+from vreason_agent.decoding.loop import DecodeLoop
+
+choose, steps = DecodeLoop._choose, []
+
+def counted(self, step, first_logits):
+    steps.append(step)
+    if len(steps) == 6:
+        os.kill(os.getpid(), signal.SIGINT)
+    return choose(self, step, first_logits)
+
+DecodeLoop._choose = counted
+code = main(["ask", *sys.argv[1:], "--quiet"])
+time.sleep(0.5)  # a generation that went on in the background would be counted
+print(code, len(steps))
+"""
+
+
+def test_ctrl_c_ends_the_engine_within_a_token(question: list[str]) -> None:
+    result = subprocess.run([sys.executable, "-c", INTERRUPTED, *question], capture_output=True, text=True, timeout=120)
+    code, num_steps = map(int, result.stdout.split())
+    assert code == 130
+    assert num_steps <= 7  # the token under way, and at most the next
+    assert result.stderr == "vreason-agent: interrupted\n"
 
 
 def test_doctor_passes_with_the_bundled_model(command: Command) -> None:
