@@ -54,7 +54,7 @@ def _ensure_clip(folder: Path, seed: int, split: Split, scene_set: SceneSet) -> 
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()  # the JSON is written last: where it is, the clip is whole
         write_clip(video, clip)
-    elif known != json.loads(json.dumps(describe_clip(clip, known["codec"]))):
+    elif known != known | json.loads(json.dumps(describe_clip(clip, known["codec"]))):
         write_facts(video, clip, known["codec"])  # another question about the same scene
     return [
         replace(

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Command, Script
@@ -262,6 +264,18 @@ def test_more_frames_than_the_context_holds_are_told_before_the_first_look(
 def test_frames_that_the_clip_does_not_have_are_not_held_against_the_context(clip: str) -> None:
     arguments = build_parser().parse_args(["ask", clip, "What?"])  # the clip has 16 frames: 820 tokens
     check_context(SimpleNamespace(engine=FiftyTokensPerFrame()), arguments, (4, 1024))
+
+
+def test_frames_of_different_sizes_are_told_before_the_model_is_made(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ask, "make_chat_model", lambda arguments: pytest.fail("a model was made"))
+    for number in range(40):
+        size = (48, 64, 3) if number != 33 else (32, 32, 3)
+        cv2.imwrite(str(tmp_path / f"{number:02}.png"), np.zeros(size, np.uint8))
+    assert command("ask", tmp_path, "What?") == 1
+    assert "(00.png 64x48, 33.png 32x32); bring them to one size" in command.err
+    assert command.err.count("\n") == 1
 
 
 BAD_FILES = ("empty.mp4", "text.mp4", "truncated.avi", "cut.avi", "no frames", "audio.mp4", "missing.mp4")

@@ -10,12 +10,16 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import vreason_agent
 from tests.cli.conftest import Command
 from vreason_agent.cli import build_parser, doctor
 from vreason_agent.errors import ModelLoadError
+from vreason_agent.tiny.render import write_clip
+from vreason_agent.tiny.world import make_clip
 
 
 def test_demo_video_writes_a_clip_and_prints_its_question_and_answer(command: Command, tmp_path: Path) -> None:
@@ -52,23 +56,6 @@ def test_the_same_seed_writes_the_same_question_and_another_seed_another(command
     assert printed[0] == printed[1] != printed[2]
 
 
-@pytest.mark.parametrize("theirs", ["holiday.mp4", "holiday.json"])
-def test_demo_video_never_replaces_a_file_that_it_did_not_write(command: Command, tmp_path: Path, theirs: str) -> None:
-    (tmp_path / theirs).write_text('{"precious": true}')
-    assert command("demo-video", tmp_path / "holiday.mp4") == 1
-    assert f"rm {tmp_path / theirs}" in command.err
-    assert command.err.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == [theirs]
-    assert (tmp_path / theirs).read_text() == '{"precious": true}'
-
-
-def test_writing_webm_prints_nothing_of_the_codec_library(tmp_path: Path) -> None:
-    run = [sys.executable, "-m", "vreason_agent", "demo-video", str(tmp_path / "demo.webm")]
-    done = subprocess.run(run, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    assert (tmp_path / "demo.webm").stat().st_size > 1000
-
-
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [("no-such-folder/demo.mp4", r"mkdir -p .*no-such-folder"), ("demo.txt", r"\.mp4"), ("demo", r"\.mp4")],
@@ -81,6 +68,88 @@ def test_a_file_that_demo_video_cannot_write_says_what_to_do(
     assert command("demo-video", tmp_path / name) == 1
     assert re.search(remedy, command.err)
     assert command.err.count("\n") == 1
+
+
+def test_demo_video_replaces_its_own_clip_and_facts(command: Command, tmp_path: Path) -> None:
+    assert command("demo-video", tmp_path / "demo.mp4", "--seed", "3") == 0
+    assert command("demo-video", tmp_path / "demo.mp4", "--seed", "4") == 0
+    assert json.loads((tmp_path / "demo.json").read_text())["seed"] == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("demo.json", '{"mine": 1}'),
+        ("demo.json", "[1]"),
+        ("demo.json", "no JSON"),
+        ("demo.mp4", "a film"),
+    ],
+)
+def test_demo_video_overwrites_a_file_it_did_not_write_only_by_force(
+    command: Command, tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    assert command("demo-video", tmp_path / "demo.mp4") == 1
+    assert command.err.endswith("demo-video did not write it; choose another name, or overwrite it: --force\n")
+    assert command.err.count("\n") == 1
+    assert name in command.err
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, content)]
+    assert command("demo-video", tmp_path / "demo.mp4", "--force") == 0
+    assert json.loads((tmp_path / "demo.json").read_text())["seed"] == 1
+
+
+def test_demo_video_keeps_a_film_that_lies_beside_the_facts_of_another_clip(command: Command, tmp_path: Path) -> None:
+    assert command("demo-video", tmp_path / "demo.avi") == 0
+    (tmp_path / "demo.mp4").write_text("a film")
+    assert command("demo-video", tmp_path / "demo.mp4") == 1
+    assert (tmp_path / "demo.mp4").read_text() == "a film"
+
+
+def test_demo_video_does_not_write_where_a_folder_is_or_writing_is_denied(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    assert command("demo-video", tmp_path / "folder.mp4", "--force") == 1
+    assert "something that is no file is there; choose another name" in command.err
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert command("demo-video", tmp_path / "demo.mp4") == 1
+    assert "may not be written; choose another folder" in command.err
+
+
+def test_demo_video_asks_for_the_name_of_a_file(command: Command) -> None:
+    assert command("demo-video", ".") == 1
+    assert "it names no file; name one, such as demo.mp4" in command.err
+
+
+def test_writing_webm_leaves_nothing_of_opencv_on_stderr(tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "vreason_agent", "demo-video", str(tmp_path / "demo.webm"), "--json"]
+    result = subprocess.run(run, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["path"].endswith("demo.webm")
+
+
+def damaged(folder: Path) -> dict[str, Path]:
+    """Write a picture and clips whose inside is damaged, so that their decoders complain."""
+    cv2.imwrite(str(folder / "picture.png"), np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    for ending in ("mp4", "webm"):
+        write_clip(folder / f"clip.{ending}", make_clip(0))
+    files = {path.name: path for path in folder.iterdir() if path.suffix != ".json"}
+    for path in files.values():
+        content = bytearray(path.read_bytes())
+        for at in range(len(content) // 3, len(content) * 2 // 3, 97):
+            content[at] ^= 0x5A
+        path.write_bytes(content)
+    return files
+
+
+@pytest.mark.parametrize("name", ["picture.png", "clip.mp4", "clip.webm"])
+def test_reading_a_damaged_file_leaves_only_our_own_line_on_stderr(tmp_path: Path, name: str) -> None:
+    path = damaged(tmp_path)[name]
+    result = subprocess.run(
+        [sys.executable, "-m", "vreason_agent", "probe", str(path)], capture_output=True, text=True, timeout=60
+    )
+    own = result.stderr.startswith("vreason-agent: error: ") and result.stderr.count("\n") == 1
+    assert own if result.returncode else result.stderr == ""
 
 
 def test_probe_prints_what_a_file_is(command: Command, clip: str) -> None:

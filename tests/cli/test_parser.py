@@ -47,6 +47,11 @@ def test_an_odd_frame_count_is_told_the_next_even_one() -> None:
         frame_count("5")
 
 
+def test_a_frame_count_beyond_any_context_is_told_the_most() -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="use at most 65536"):
+        frame_count(str(10**18))
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "1:30", ""])
 def test_a_time_that_is_no_number_of_seconds_is_told_how_to_write_it(value: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=r"write it like 12\.5"):

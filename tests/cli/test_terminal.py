@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -43,6 +45,42 @@ def test_warnings_become_lines_without_file_and_line_number(capsys: pytest.Captu
             warnings.filterwarnings("always", category=BytesWarning)  # as a library may, which resets Python's memory
             warnings.warn("frames 1 and 2\nlook the same in time", UserWarning, stacklevel=1)
     assert capsys.readouterr().err == "warning: frames 1 and 2 look the same in time\n"
+
+
+def test_a_warning_is_shown_once_though_a_library_changes_the_filters_between(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with warnings_as_lines(Progress(quiet=False)):
+        for text in ("positions collapse", "positions collapse", "something else"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+            warnings.warn(text, UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == "warning: positions collapse\nwarning: something else\n"
+
+
+def test_what_a_native_library_prints_is_dropped_and_what_python_prints_is_not() -> None:
+    code = """
+import os, sys
+from vreason_agent.cli.terminal import native_noise_silenced
+for _ in range(2):
+    with native_noise_silenced():
+        os.write(2, b"noise ")
+        print("line", file=sys.stderr)
+os.write(2, b"after")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.stderr == "line\nline\nafter"
+
+
+def test_a_crash_of_a_native_library_is_told_still() -> None:
+    code = """
+import ctypes
+from vreason_agent.cli.terminal import native_noise_silenced
+with native_noise_silenced():
+    ctypes.string_at(0)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "Fatal Python error: Segmentation fault" in result.stderr
 
 
 def test_ctrl_c_sets_the_event_before_it_raises_and_the_old_handler_comes_back() -> None:

@@ -99,3 +99,13 @@ def test_a_folder_of_one_size_in_several_formats_is_probed_without_decoding_them
     info = probe(tmp_path)
     assert (info.width_px, info.height_px, info.num_frames) == (30, 20, 3)
     assert [Path(path).name for path in read] == ["0.png"]
+
+
+def test_a_photograph_that_exif_turns_to_the_size_of_the_others_is_let_through(tmp_path: Path):
+    _write(tmp_path / "0.jpg", 48, 64)
+    encoded = cv2.imencode(".jpg", np.zeros((64, 48, 3), np.uint8))[1].tobytes()
+    turned = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\x06\0\0\0\0\0\0"  # orientation 6
+    mark = b"\xff\xe1" + (len(turned) + 2).to_bytes(2, "big") + turned
+    (tmp_path / "1.jpg").write_bytes(encoded[:2] + mark + encoded[2:])
+    info = probe(tmp_path)
+    assert (info.width_px, info.height_px, info.num_frames) == (64, 48, 2)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from vreason_agent.cli import ask, demo_video, doctor, probe
 from vreason_agent.cli.parser import Parser, UsageError
-from vreason_agent.cli.terminal import silence_libraries
+from vreason_agent.cli.terminal import native_noise_silenced, silence_libraries
 from vreason_agent.errors import VReasonError
 
 EXIT_FAILED = 1
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = build_parser().parse_args(argv)
         silence_libraries()
-        code: int = arguments.run(arguments)
+        with native_noise_silenced():
+            code: int = arguments.run(arguments)
         sys.stdout.flush()
     except UsageError as error:
         return _fail(str(error), EXIT_USAGE)

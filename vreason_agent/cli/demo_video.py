@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from vreason_agent.cli.parser import name, whole_number
 from vreason_agent.errors import ConfigError
 
 DEFAULT_SEED = 1
+OWN_KEYS = {"seed", "split", "scene_set", "signature", "codec", "questions"}  # of the JSON beside a clip
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,8 +26,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Write a clip of the bundled model's world of colored shapes, and print a question about it and "
         "the true answer. The last line printed is the command that asks the question.",
     )
-    parser.add_argument("out", metavar="OUT", type=name, help="file to write, such as demo.mp4, with a JSON beside it")
+    parser.add_argument(
+        "out", metavar="OUT", type=name, help="file to write, such as demo.mp4; its facts go into a .json beside it"
+    )
     parser.add_argument("--seed", type=whole_number, default=DEFAULT_SEED, metavar="N", help="which clip (default: 1)")
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite files that this command did not write (its own it replaces)"
+    )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object: path, seed, question, options, answer, kind"
     )
@@ -34,15 +41,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the clip and print what is asked about it."""
-    folder = Path(arguments.out).parent
-    if not folder.is_dir():
-        remedy = f"make it: mkdir -p {shlex.quote(str(folder))}"
-        msg = f"cannot write {arguments.out!r}: there is no folder {str(folder)!r}; {remedy}"
-        raise ConfigError(msg)
+    check_place(Path(arguments.out), force=arguments.force)
     from vreason_agent.tiny.render import write_clip
     from vreason_agent.tiny.world import make_clip
 
-    check_free(Path(arguments.out))
     clip = make_clip(arguments.seed)
     write_clip(arguments.out, clip)
     question = clip.questions[0]
@@ -58,26 +60,43 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def check_free(out: Path) -> None:
-    """Check that nothing would be lost: only a clip of this command, known by the JSON beside it, is replaced.
+def check_place(out: Path, *, force: bool) -> None:
+    """Check that a clip and its facts can be written, and what that would overwrite.
 
     Raises:
-        ConfigError: If OUT or the JSON beside it is another's file.
+        ConfigError: if there is no such folder, a file may not be written, or one is there that this command did not
+            write and `force` is not set.
     """
-    facts = out.with_suffix(".json")
-    taken = [path for path in (facts, out) if path.exists()]
-    if taken and not _is_of_this_command(facts):
-        path = str(taken[0])
-        msg = f"{path!r} exists and was not written by demo-video; give another OUT, or first: rm {shlex.quote(path)}"
+    if not out.name:
+        msg = f"cannot write {str(out)!r}: it names no file; name one, such as demo.mp4"
+        raise ConfigError(msg)
+    folder, facts = out.parent, out.with_suffix(".json")
+    if not folder.is_dir():
+        msg = f"cannot write {str(out)!r}: there is no folder {str(folder)!r}; make it: mkdir -p {_quoted(folder)}"
+        raise ConfigError(msg)
+    there = [path for path in (out, facts) if os.path.lexists(path)]
+    if odd := [path for path in there if not path.is_file()]:
+        msg = f"cannot write {str(odd[0])!r}: something that is no file is there; choose another name"
+        raise ConfigError(msg)
+    if denied := [path for path in (folder, *there) if not os.access(path, os.W_OK)]:
+        msg = f"cannot write {str(out)!r}: {str(denied[0])!r} may not be written; choose another folder"
+        raise ConfigError(msg)
+    if there and not force and not is_own(out, facts):
+        msg = f"{str(there[0])!r} exists and demo-video did not write it; choose another name, or overwrite it: --force"
         raise ConfigError(msg)
 
 
-def _is_of_this_command(facts: Path) -> bool:
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def is_own(out: Path, facts: Path) -> bool:
+    """Return whether the JSON beside a clip is this command's, of a clip of that name."""
     try:
-        known = json.loads(facts.read_text(encoding="utf-8"))
+        written = json.loads(facts.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(known, dict) and {"seed", "split", "scene_set", "signature"} <= known.keys()
+    return isinstance(written, dict) and written.keys() >= OWN_KEYS and written.get("video", out.name) == out.name
 
 
 def describe(facts: dict[str, object]) -> str:

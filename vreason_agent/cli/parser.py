@@ -14,6 +14,7 @@ from vreason_agent.errors import ConfigError, is_utf8
 
 DEFAULT_FRAMES = 4
 DEFAULT_MAX_FRAMES = 32
+LARGEST_FRAMES = 65_536
 SCHEDULES = ("off", "switching", "alternating", "minimize", "maximize", "random")
 
 
@@ -50,8 +51,11 @@ def name(value: str) -> str:
 
 
 def frame_count(value: str) -> int:
-    """Accept a number of frames: even, because frames are looked at in pairs, and at least 2."""
+    """Accept a number of frames: even, because frames are looked at in pairs, from 2 to `LARGEST_FRAMES`."""
     number = whole_number(value)
+    if number > LARGEST_FRAMES:
+        msg = f"{value!r} is more frames than any model's context holds; use at most {LARGEST_FRAMES}"
+        raise argparse.ArgumentTypeError(msg)
     if number < 2 or number % 2:
         nearest = max(2, number + number % 2)
         msg = f"{value!r} is not an even number from 2 on (frames are looked at in pairs); try {nearest}"

@@ -5,6 +5,7 @@ This module knows nothing of videos, models or graphs.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -12,9 +13,11 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
+STDERR = 2
 NATIVE_LOGS = {
     "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",  # AV_LOG_QUIET
@@ -26,6 +29,40 @@ def silence_libraries() -> None:
     """Keep libraries from printing beside the command's own lines; a level that the shell sets is kept."""
     for name, level in NATIVE_LOGS.items():
         os.environ.setdefault(name, level)
+
+
+@lru_cache(maxsize=1)
+def _own_stderr() -> TextIO:
+    """Return a second stream to where the process's stderr leads; handlers may keep it, so it is never closed."""
+    return os.fdopen(os.dup(STDERR), "w", encoding=sys.stderr.encoding, errors=sys.stderr.errors, buffering=1)
+
+
+@contextmanager
+def native_noise_silenced() -> Iterator[None]:
+    """Keep from the terminal what codecs print past Python, such as OpenCV on WebM or libpng on a damaged picture.
+
+    No level turns those lines off. A crash is told still, by Python's fault handler.
+    """
+    if os.environ.get("VREASON_TRACEBACK") == "1" or not _is_process_stderr():
+        yield
+        return
+    before, sys.stderr = sys.stderr, _own_stderr()
+    faulthandler.enable(sys.stderr)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(sys.stderr.fileno(), STDERR)
+        sys.stderr = before
+
+
+def _is_process_stderr() -> bool:
+    """Return whether Python's stderr is the process's own; it is not where a caller captures or has closed it."""
+    try:
+        return sys.stderr is not None and sys.stderr.fileno() == STDERR
+    except (OSError, ValueError):
+        return False
 
 
 def printable(text: str) -> str:
@@ -67,7 +104,7 @@ class Progress:
 @contextmanager
 def warnings_as_lines(progress: Progress) -> Iterator[None]:
     """Show each warning once, as a line of progress."""
-    shown: set[str] = set()
+    shown: set[str] = set()  # Python's own "once" forgets when a library changes the filters for a moment
 
     def show(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
@@ -78,7 +115,7 @@ def warnings_as_lines(progress: Progress) -> Iterator[None]:
             progress.line(f"warning: {text}")
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)  # Python's own "once" forgets whenever a library sets a filter
+        warnings.simplefilter("always", UserWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.showwarning = show
         yield

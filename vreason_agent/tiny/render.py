@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -100,27 +98,14 @@ _OUTLINES = {
 def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *, codec: str, video_fps: float) -> None:
     """Write RGB frames of the world's size into a video file."""
     check_name(os.path.realpath(path))
-    with _silent_stderr() if codec == "VP80" else nullcontext():
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), video_fps, (CANVAS_PX, CANVAS_PX))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), video_fps, (CANVAS_PX, CANVAS_PX))
     if not writer.isOpened():
         raise VideoDecodeError(
-            f"OpenCV cannot write {str(path)!r} with codec {codec!r}; choose another ending, such as .mp4"
+            f"OpenCV cannot write {str(path)!r} with codec {codec!r}; choose another folder or ending, such as .mp4"
         )
     for image in images:
         writer.write(np.ascontiguousarray(image[:, :, ::-1]))
     writer.release()
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keep native code off the process's stderr: OpenCV complains of each WebM it opens, whatever its log level."""
-    sys.stderr.flush()
-    with open(os.devnull, "wb") as nowhere, os.fdopen(os.dup(2), "wb") as kept:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept.fileno(), 2)
 
 
 def decode_all(path: str | os.PathLike[str]) -> list[NDArray[np.uint8]]:
@@ -172,7 +157,8 @@ def write_clip(path: str | os.PathLike[str], clip: Clip, *, codec: str | None = 
 def write_facts(path: str | os.PathLike[str], clip: Clip, codec: str) -> Path:
     """Write the JSON beside a clip's video file, and return its path."""
     facts = Path(path).with_suffix(".json")
-    facts.write_text(json.dumps(describe_clip(clip, codec), indent=1) + "\n", encoding="utf-8")
+    written = {"video": Path(path).name, **describe_clip(clip, codec)}
+    facts.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     return facts
 
 
