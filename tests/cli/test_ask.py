@@ -241,14 +241,25 @@ class FiftyTokensPerFrame:
     context_length = 1000
 
     def count_tokens(self, turns: Any) -> int:
-        return 20 + 50 * len(turns[0].parts[0].images)
+        *videos, _question = turns[0].parts
+        return 20 + sum(50 * len(video.images) for video in videos)
 
 
 @pytest.mark.parametrize(
     ("rungs", "context_length", "message"),
     [
         ((4, 32), 700, r"16 frames make a prompt of 820 tokens, .* holds 700; use --max-frames 8$"),
-        ((32, 32), 1620, r"32 frames make a prompt of 1620 tokens, .* holds 1620; use a smaller --frames, or a model"),
+        (
+            (32, 32),
+            1620,
+            r"32 frames make a prompt of 1620 tokens, .* holds 1620; use a smaller --frames, or use a model",
+        ),
+        ((2, 2), 120, r"2 frames make a prompt of 120 tokens, .* holds 120; shorten the question, or use a model"),
+        (
+            (4, 32),
+            20,
+            r"question with its options makes a prompt of 20 tokens before any frame, .*; shorten it, or use a",
+        ),
     ],
 )
 def test_more_frames_than_the_context_holds_are_told_before_the_first_look(

@@ -97,6 +97,31 @@ def config_of(model_type: str, **changes: Any) -> dict[str, Any]:
     return {**config, **changes}
 
 
+def flat_config_of(model_type: str, **changes: Any) -> dict[str, Any]:
+    """`config.json` as Qwen2-VL and Qwen2.5-VL were released: no `text_config`, `rope_scaling`, `torch_dtype`.
+
+    The model is that of `config_of(model_type)`, so that `random_weights` of that one fit.
+    """
+    nested = config_of(model_type)
+    text, vision = nested.pop("text_config"), nested.pop("vision_config")
+    rope = text.pop("rope_parameters")
+    vision |= {"in_chans": 3, "spatial_patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2}
+    released = {
+        "attention_dropout": 0.0,
+        "hidden_act": "silu",
+        "rope_theta": rope["rope_theta"],
+        "rope_scaling": {"type": "mrope", "mrope_section": rope["mrope_section"]},
+        "sliding_window": 32768,
+        "use_sliding_window": False,
+        "max_window_layers": 70,
+        "torch_dtype": "bfloat16",
+        "transformers_version": "4.41.2",
+        "use_cache": True,
+        "vision_token_id": IDS["<|vision_pad|>"],
+    }
+    return {**nested, **text, **released, "vision_config": vision, **changes}
+
+
 ARCHITECTURES = {
     "qwen2_vl": "Qwen2VLForConditionalGeneration",
     "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
@@ -139,7 +164,7 @@ def write_folder(
         preprocessor: `preprocessor_config.json` (old), also `video_preprocessor_config.json` (new),
             `processor_config.json`, or nowhere.
         num_shards: 1 for a single `model.safetensors`, more for shards with an index.
-        config: replaces `config_of(model_type)`.
+        config: replaces `config_of(model_type)`; a flat one gets the weights of that.
         seed: of the weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +182,7 @@ def write_folder(
     _write_tokenizer(folder, in_config=template == "tokenizer")
     _write_template(folder, template)
     _write_preprocessor(folder, model_type, preprocessor)
-    _write_weights(folder, config, num_shards, seed)
+    _write_weights(folder, config if "text_config" in config else config_of(model_type), num_shards, seed)
     return folder
 
 

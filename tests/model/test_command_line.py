@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import huggingface_hub
 import numpy as np
 import pytest
 
-from tests.model.published import SIDE_PX, config_of, write_folder
+from tests.model.published import SIDE_PX, config_of, flat_config_of, write_folder
+from vreason_agent.chat_model import ChatVReason
 from vreason_agent.cli import main
 from vreason_agent.cli.doctor import picture_costs
 
@@ -32,6 +34,8 @@ def clip(tmp_path: Path) -> str:
     ("family", "layout"),
     [
         ("qwen2_5_vl", {"template": "old", "preprocessor": "old", "num_shards": 3}),
+        ("qwen2_5_vl", {"is_flat": True, "template": "old", "num_shards": 2}),
+        pytest.param("qwen2_vl", {"is_flat": True, "template": "old"}, marks=pytest.mark.slow),
         pytest.param("qwen2_vl", {"template": "tokenizer", "preprocessor": "old"}, marks=pytest.mark.slow),
         pytest.param("qwen3_vl", {"template": "new", "preprocessor": "new", "num_shards": 2}, marks=pytest.mark.slow),
     ],
@@ -39,8 +43,10 @@ def clip(tmp_path: Path) -> str:
 def test_a_published_folder_is_asked_through_the_command_line(
     family: str, layout: dict[str, Any], clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = config_of(family)
-    config["text_config"]["max_position_embeddings"] = 448  # a short context keeps random babble short
+    layout = dict(layout)
+    is_flat = layout.pop("is_flat", False)
+    config = flat_config_of(family) if is_flat else config_of(family)
+    config.get("text_config", config)["max_position_embeddings"] = 448  # a short context keeps random babble short
     folder = write_folder(tmp_path / family, family, config=config, **layout)
     code = main(["ask", clip, "Which color?", "--model", str(folder), "--frames", "2", "--max-frames", "2", "--json"])
     out = json.loads(capsys.readouterr().out)
@@ -79,3 +85,40 @@ def test_doctor_tells_where_a_video_has_no_limit_of_its_own() -> None:
         "max_total_tokens": None,
     }
     assert picture_costs({"video": limits}).endswith("1 to 2 tokens, a video what its context holds")
+
+
+@pytest.fixture
+def hub(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
+    """A hub that has one model under every name; what was asked of it."""
+    asked: list[tuple[str, str | None]] = []
+
+    def download(repository: str, *, revision: str | None = None, **_: Any) -> str:
+        asked.append((repository, revision))
+        return str(folders["qwen2_5_vl"])
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return asked
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_revision_reaches_the_hub_and_is_reported(
+    hub: list[tuple[str, str | None]], clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--frames", "2", "--max-frames", "2", "--json"]
+    assert main(["ask", clip, "?", "--model", "Org/M", "--revision", "v1", *few]) in ANSWERED_OR_ABSTAINED
+    report = json.loads(capsys.readouterr().out)
+    assert (report["model"]["name"], report["model"]["revision"]) == ("Org/M", "v1")
+    assert set(hub) == {("Org/M", "v1")}
+    assert main(["doctor", "--model", "Org/M", "--revision", "v2", "--device", "cpu"]) == 0
+    assert hub[-1] == ("Org/M", "v2")
+    assert ChatVReason(model="Org/M", revision="v3", device="cpu").engine.revision == "v3"
+    assert hub[-1] == ("Org/M", "v3")
+
+
+def test_a_question_that_alone_exceeds_the_context_is_told_to_be_shorter(
+    folders: dict[str, Path], clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", clip, "word " * 400, "--model", str(folders["qwen2_5_vl"]), "--quiet"]) == 1
+    err = capsys.readouterr().err
+    assert "before any frame, and the model's context holds 1024; shorten it" in err
+    assert "--max-frames" not in err

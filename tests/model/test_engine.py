@@ -273,6 +273,19 @@ def test_a_prompt_longer_than_the_context_says_its_numbers_and_what_to_do(model:
         model.generate([request])
 
 
+def test_a_text_that_alone_is_too_long_is_named_and_not_the_frames(model: VideoLanguageModel) -> None:
+    request = ask("x" * 1200, make_video(2))
+    words = model.count_tokens([Turn("user", (TextPart("x" * 1200),))])
+    expected = (
+        rf"text of the prompt alone has {words} tokens .* holds 1024.*Shorten the question, its options or the conv"
+    )
+    with pytest.raises(GenerationError, match=expected) as caught:
+        model.generate([request])
+    assert "frames" not in str(caught.value)
+    with pytest.raises(GenerationError, match="Shorten the question"):
+        model.generate([replace(request, turns=(Turn("user", (TextPart("x" * 1200),)),))])
+
+
 def test_an_answer_cut_by_the_context_says_so(models: dict[str, VideoLanguageModel]) -> None:
     model = models["qwen2_5_vl"]
     used = model.count_tokens(ask("").turns)

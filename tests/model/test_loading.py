@@ -9,8 +9,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from tests.model.conftest import ask
-from tests.model.published import CHAT_TEMPLATE, config_of, write_folder, write_json
+from tests.model.conftest import ask, make_video
+from tests.model.published import CHAT_TEMPLATE, config_of, flat_config_of, write_folder, write_json
 from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError
 from vreason_agent.model import load_model
 from vreason_agent.model.folder import TensorSizes
@@ -39,6 +39,49 @@ def test_old_and_new_file_names_and_shards_load_the_same_model(
     model = load(folder)
     assert model.generate([ask()])[0].token_ids == load(folders["qwen2_5_vl"]).generate([ask()])[0].token_ids
     assert model.tokenizer.chat_template == CHAT_TEMPLATE
+
+
+LIMITS = {"min_pixels": 4 * 28**2, "max_pixels": 8 * 28**2}
+
+
+@pytest.mark.parametrize(
+    ("rope_type", "limits"),
+    [
+        ({"type": "mrope"}, LIMITS),
+        ({"type": "default"}, {"size": LIMITS, "min_pixels": None, "max_pixels": None}),
+        ({"type": "mrope", "rope_type": "default"}, LIMITS),
+    ],
+)
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl"])
+def test_the_flat_config_of_released_folders_loads_the_same_model_as_the_nested_one(
+    family: str, rope_type: dict[str, str], limits: dict[str, Any], tmp_path: Path, folders: dict[str, Path]
+) -> None:
+    rope = {**rope_type, "mrope_section": [1, 1, 2]}
+    folder = write_folder(tmp_path / "m", family, config=flat_config_of(family, rope_scaling=rope))
+    processor = json.loads((folder / "preprocessor_config.json").read_text())
+    del processor["size"]
+    (folder / "preprocessor_config.json").write_text(json.dumps({**processor, **limits}))
+    flat, nested = load(folder), load(folders[family])
+    assert flat.dtype == torch.float32
+    assert flat.context_length == nested.context_length == 1024
+    assert flat.stop_token_ids == nested.stop_token_ids
+    assert (flat.encoder.video, flat.encoder.image) == (nested.encoder.video, nested.encoder.image)
+    request = ask(video=make_video(8), max_new_tokens=16)
+    [answer], [expected] = flat.generate([request]), nested.generate([request])
+    assert answer.token_ids == expected.token_ids
+    assert answer.trace.entropy == expected.trace.entropy
+
+
+def test_the_flat_configs_sections_and_base_reach_the_model(tmp_path: Path, folders: dict[str, Path]) -> None:
+    expected = load(folders["qwen2_5_vl"]).generate([ask(video=make_video(8))])[0].trace.entropy
+    others: list[dict[str, Any]] = [
+        {"rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]}},
+        {"rope_theta": 10.0},
+    ]
+    for number, changes in enumerate(others):
+        config = flat_config_of("qwen2_5_vl", **changes)
+        model = load(write_folder(tmp_path / str(number), config=config))
+        assert model.generate([ask(video=make_video(8))])[0].trace.entropy != expected
 
 
 def test_a_tied_head_is_the_embedding(folder: Path) -> None:

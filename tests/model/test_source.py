@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import errors as hub
 
 from tests.model.published import write_folder
-from vreason_agent.errors import DependencyError, ModelLoadError
+from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError
 from vreason_agent.model import load_model, loaded_models, unload
 from vreason_agent.model.source import MODEL_VARIABLE, bundled_folder, default_model, locate_model
 
@@ -71,7 +71,7 @@ def test_a_hub_repository_is_fetched_without_pickled_weights(monkeypatch: pytest
         (http_error(hub.RevisionNotFoundError), r"Leave --revision out for the main branch"),
         (http_error(hub.RepositoryNotFoundError), r"Check the spelling, for example --model Qwen"),
         (hub.HFValidationError("bad name"), r"Check the spelling, for example --model Qwen"),
-        (http_error(hub.LocalEntryNotFoundError), r"Check the network, or run where there is one: hf download Org/M"),
+        (http_error(hub.LocalEntryNotFoundError), r"Check the network, .*: hf download Org/M --revision abc \(HF"),
         (hub.OfflineModeIsEnabled("offline"), r"HF_HUB_OFFLINE must not be 1"),
         (ConnectionError("refused"), r"Check the network"),
     ],
@@ -82,6 +82,12 @@ def test_each_failure_of_the_hub_says_what_to_do(
     failing(monkeypatch, error)
     with pytest.raises(ModelLoadError, match=remedy):
         locate_model("Org/M", revision="abc")
+
+
+@pytest.mark.parametrize(("model", "what"), [("tiny", "the bundled model"), (".", "a folder")])
+def test_a_revision_of_what_is_no_hub_repository_is_refused(model: str, what: str) -> None:
+    with pytest.raises(ConfigError, match=rf"'abc' of model '{model}', which is {what}: .* Leave --revision out"):
+        locate_model(model, revision="abc")
 
 
 def test_without_network_a_hub_model_fails_with_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("question", metavar="QUESTION", type=text, help="what to ask")
     add("--option", type=text, action="append", metavar="TEXT", help="a possible answer; repeat it, at least twice")
     add("--model", type=name, metavar="M", help="folder or hub id (default: $VREASON_MODEL, else the bundled model)")
+    add("--revision", type=name, metavar="R", help="branch, tag or commit of a hub id (default: its main branch)")
     add("--frames", type=frame_count, metavar="N", help="frames to look at first, an even number (default: 4)")
     add(
         "--max-frames",

@@ -39,6 +39,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--model", type=text, metavar="M", help="folder or hub id (default: $VREASON_MODEL, else bundled)"
     )
+    parser.add_argument(
+        "--revision", type=text, metavar="R", help="branch, tag or commit of a hub id (default: its main branch)"
+    )
     parser.add_argument("--device", type=device, metavar="D", help="cpu, cuda, cuda:0 or mps (default: the best found)")
     parser.set_defaults(run=run)
 
@@ -51,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         ("opencv", check_opencv),
         ("video", check_video),
         ("torch", check_torch),
-        ("model", lambda: check_model(arguments.model, arguments.device)),
+        ("model", lambda: check_model(arguments.model, arguments.device, arguments.revision)),
     ]
     results = [_report(name, check) for name, check in checks]
     return 0 if all(results) else 1
@@ -126,12 +129,12 @@ def check_torch() -> str:
     return f"{torch.__version__}; devices: {', '.join([*devices, f'cpu ({torch.get_num_threads()} threads)'])}"
 
 
-def check_model(model: str | None, device: str | None) -> str:
+def check_model(model: str | None, device: str | None, revision: str | None = None) -> str:
     """Load a model and let it write a few tokens about a made-up clip, without and with V-Reason."""
     from vreason_agent.model import describe_model, load_model
 
     began = time.perf_counter()
-    loaded = load_model(model, device=device)
+    loaded = load_model(model, device=device, revision=revision)
     load_seconds = time.perf_counter() - began
     facts = describe_model(loaded)
     speeds = [f"{schedule} {tokens_per_second(loaded, schedule):.0f}" for schedule in ("off", "switching")]

@@ -6,12 +6,15 @@ This module knows nothing of graphs' results and prints nothing.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vreason_agent.errors import GenerationError
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+
+    from vreason_agent.model import Turn
 
 
 def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
@@ -20,7 +23,13 @@ def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
 
     steering = _given(schedule=arguments.schedule, seed=arguments.seed)
     return ChatVReason(
-        **_given(model=arguments.model, device=arguments.device, seed=arguments.seed, vreason=steering or None)
+        **_given(
+            model=arguments.model,
+            revision=arguments.revision,
+            device=arguments.device,
+            seed=arguments.seed,
+            vreason=steering or None,
+        )
     )
 
 
@@ -39,17 +48,23 @@ def check_context(chat_model: Any, arguments: argparse.Namespace, rungs: tuple[i
     """Count the prompt of the last look before the first one is made.
 
     Raises:
-        GenerationError: if a look that may be needed has more frames than the model's context holds.
+        GenerationError: if the question alone, or a look that may be needed, is more than the model's context holds.
     """
-    sizes = prompt_sizes(chat_model.engine, arguments, rungs)
     context = chat_model.engine.context_length
+    words = chat_model.engine.count_tokens([question_turn(arguments)])
+    if words >= context:
+        msg = (
+            f"the question with its options makes a prompt of {words} tokens before any frame, and the model's context "
+            f"holds {context}; shorten it, or use a model with a longer context"
+        )
+        raise GenerationError(msg)
+    sizes = prompt_sizes(chat_model.engine, arguments, rungs)
     largest = max(sizes)
     if sizes[largest] < context:
         return
     fitting = [num_frames for num_frames, size in sizes.items() if size < context]
-    remedy = (
-        f"use --max-frames {max(fitting)}" if fitting else "use a smaller --frames, or a model with a longer context"
-    )
+    less = "use a smaller --frames" if min(sizes) > 2 else "shorten the question"
+    remedy = f"use --max-frames {max(fitting)}" if fitting else f"{less}, or use a model with a longer context"
     msg = (
         f"{largest} frames make a prompt of {sizes[largest]} tokens, and the model's context holds {context}; {remedy}"
     )
@@ -62,16 +77,23 @@ def prompt_sizes(engine: Any, arguments: argparse.Namespace, rungs: tuple[int, i
 
     from vreason_agent.graphs.policy import Ladder
     from vreason_agent.graphs.sampling import clip_rungs, open_clip
-    from vreason_agent.model import TextPart, Turn, VideoPart
-    from vreason_agent.question import question_text
+    from vreason_agent.model import VideoPart
     from vreason_agent.video import probe
 
     info = probe(arguments.video)
     clip = open_clip(arguments.video, start_seconds=arguments.start, stop_seconds=arguments.stop)
-    text = TextPart(question_text(arguments.question, arguments.option or []))
+    turn = question_turn(arguments)
     sizes = {}
     for num_frames in clip_rungs(clip, Ladder(num_frames=rungs[0], max_frames=rungs[1])):
         images = np.broadcast_to(np.uint8(0), (num_frames, info.height_px, info.width_px, 3))
         times = tuple(np.linspace(clip["start_seconds"], clip["stop_seconds"], num_frames, endpoint=False).tolist())
-        sizes[num_frames] = engine.count_tokens([Turn("user", (VideoPart(images, times), text))])
+        sizes[num_frames] = engine.count_tokens([replace(turn, parts=(VideoPart(images, times), *turn.parts))])
     return sizes
+
+
+def question_turn(arguments: argparse.Namespace) -> Turn:
+    """Return the question with its options as a user's turn without frames."""
+    from vreason_agent.model import TextPart, Turn
+    from vreason_agent.question import question_text
+
+    return Turn("user", (TextPart(question_text(arguments.question, arguments.option or [])),))

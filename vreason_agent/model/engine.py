@@ -29,7 +29,7 @@ from vreason_agent.model.encoding import PromptEncoder
 from vreason_agent.model.family import ModelFamily
 from vreason_agent.model.grammar import GrammarWords
 from vreason_agent.model.memory import out_of_memory_as
-from vreason_agent.model.parts import Generation, GenerationRequest, SamplingParams, StreamEvent, Turn
+from vreason_agent.model.parts import Generation, GenerationRequest, SamplingParams, StreamEvent, TextPart, Turn
 from vreason_agent.model.placement import memory_remedy
 from vreason_agent.model.positions import pad_left
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, parse_answer, reasoning_prompt
@@ -102,9 +102,7 @@ class VideoLanguageModel:
         prompts = [self.encoder.encode(request.turns, request.tools) for request in requests]
         for note in dict.fromkeys(note for prompt in prompts for note in prompt.notes):
             warnings.warn(note, VideoTimeWarning, stacklevel=2)
-        limits = [
-            self._max_new_tokens(prompt, request.sampling) for prompt, request in zip(prompts, requests, strict=True)
-        ]
+        limits = [self._max_new_tokens(prompt, request) for prompt, request in zip(prompts, requests, strict=True)]
         groups: dict[Any, list[int]] = {}
         for row, request in enumerate(requests):
             shared = replace(request.sampling, seed=None, stop=(), max_new_tokens=limits[row])
@@ -149,16 +147,27 @@ class VideoLanguageModel:
             f"or smaller batches. {memory_remedy(self.device, self.dtype)}",
         )
 
-    def _max_new_tokens(self, prompt: EncodedPrompt, sampling: SamplingParams) -> int:
+    def _max_new_tokens(self, prompt: EncodedPrompt, request: GenerationRequest) -> int:
         room = self.context_length - prompt.num_tokens
         if room >= 1:
-            return min(sampling.max_new_tokens, room)
+            return min(request.sampling.max_new_tokens, room)
+        words = self.count_tokens([_without_pictures(turn) for turn in request.turns], request.tools)
+        if words >= self.context_length:
+            raise GenerationError(
+                f"the text of the prompt alone has {words} tokens and the model's context holds {self.context_length}, "
+                "answer included. Shorten the question, its options or the conversation, or choose a model with a "
+                "longer context"
+            )
         pictures = sum(use.num_tokens for use in prompt.uses)
         raise GenerationError(
             f"the prompt has {prompt.num_tokens} tokens ({pictures} of them pictures) and the model's context holds "
             f"{self.context_length}, answer included. Use fewer frames (--max-frames), smaller ones "
             "(load_model(..., pixel_budget=PixelBudget(...))) or a shorter conversation"
         )
+
+
+def _without_pictures(turn: Turn) -> Turn:
+    return replace(turn, parts=tuple(part for part in turn.parts if isinstance(part, TextPart)))
 
 
 class _Batch:

@@ -178,16 +178,15 @@ def _weight_files(path: Path, source: str) -> tuple[Path, ...]:
 def _shards(index: Path) -> list[str]:
     """The weight files that an index names, each once; none where there is no index."""
     weight_map = optional_json(index).get("weight_map", {})
-    names = set(weight_map.values()) if _is_plain_map(weight_map) else {None}
-    if None in names or any(Path(name).name != name for name in names):
+    if not isinstance(weight_map, Mapping) or not all(_is_file_name(name) for name in weight_map.values()):
         raise ModelLoadError(
             f"weight_map in {str(index)!r} is no object from tensor names to names of files beside it. {AGAIN}"
         )
-    return sorted(names)
+    return sorted(set(weight_map.values()))
 
 
-def _is_plain_map(value: object) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(item, str) for item in value.values())
+def _is_file_name(value: object) -> bool:
+    return isinstance(value, str) and Path(value).name == value
 
 
 def _sizes(files: tuple[Path, ...]) -> TensorSizes:

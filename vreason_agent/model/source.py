@@ -9,7 +9,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from vreason_agent.errors import DependencyError, ModelLoadError
+from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError
 
 __all__ = ["BUNDLED_NAME", "MODEL_VARIABLE", "bundled_folder", "default_model", "locate_model"]
 
@@ -35,16 +35,24 @@ def locate_model(model: str, *, revision: str | None = None) -> Path:
     """Return the folder with a model's files, downloading a hub repository into the local cache where needed.
 
     Args:
-        model: `tiny`, a folder, or a hub id such as `Qwen/Qwen2.5-VL-3B-Instruct`. An existing folder wins.
+        model: `tiny`, a folder, or a hub id such as `Qwen/Qwen2.5-VL-3B-Instruct`. `tiny` is always the bundled model;
+            an existing folder comes before a hub id.
         revision: branch, tag or commit of a hub repository.
 
     Raises:
+        ConfigError: a revision of what is no hub repository.
         ModelLoadError: there is no such folder or repository, it needs a login, or no network reaches it.
         DependencyError: huggingface_hub is broken.
     """
+    folder = Path(model).expanduser()
+    if revision is not None and (model == BUNDLED_NAME or folder.is_dir()):
+        what = "the bundled model" if model == BUNDLED_NAME else "a folder"
+        raise ConfigError(
+            f"revision {revision!r} of model {model!r}, which is {what}: only a hub id has revisions. "
+            "Leave --revision out"
+        )
     if model == BUNDLED_NAME:
         return _existing(bundled_folder(), "the bundled model", "Reinstall the package: pip install vreason-agent")
-    folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
     if _looks_like_path(model):
@@ -75,7 +83,8 @@ def _download(model: str, revision: str | None) -> Path:
             f"cannot load huggingface_hub ({exc}), which fetches {model!r}. Run: pip install -U huggingface_hub"
         ) from exc
     offline = f"the hub was not reached and {model!r} is not in the local cache"
-    remedy = f"Check the network, or run where there is one: hf download {model} (HF_HUB_OFFLINE must not be 1)"
+    command = f"hf download {model}" if revision is None else f"hf download {model} --revision {revision}"
+    remedy = f"Check the network, or run where there is one: {command} (HF_HUB_OFFLINE must not be 1)"
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=list(_WANTED)))
     except hub.GatedRepoError as exc:
