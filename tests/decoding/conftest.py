@@ -30,7 +30,7 @@ def load_named_model(name: str) -> PreTrainedModel:
         family, sharpness = MODELS[name]
         return make_model(family, sharpness=sharpness)
     if not (BUNDLED / "config.json").exists():
-        pytest.skip(
+        pytest.fail(
             "the bundled weights are not in vreason_agent/tiny/weights: train them with vreason_agent.tiny.train"
         )
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(BUNDLED, dtype=torch.float32)
@@ -45,6 +45,12 @@ def hf_model(request: pytest.FixtureRequest) -> PreTrainedModel:
 
 @pytest.fixture(params=["qwen2_5_vl-sharp", "qwen3_vl-sharp"])
 def sharp_model(request: pytest.FixtureRequest) -> PreTrainedModel:
+    return load_named_model(request.param)
+
+
+@pytest.fixture(params=["qwen2_5_vl-sharp", "qwen3_vl-sharp", "bundled"])
+def varied_model(request: pytest.FixtureRequest) -> PreTrainedModel:
+    """Models whose entropies vary from step to step: sharpened random ones, and the bundled weights."""
     return load_named_model(request.param)
 
 

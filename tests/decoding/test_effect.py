@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from tests.decoding.conftest import load_named_model
 from tests.decoding.tiny_models import make_prompt
 from vreason_agent.decoding import Phase, Switch, VReasonConfig, decode
+from vreason_agent.decoding.cache import SteeredLayer
 from vreason_agent.decoding.config import Schedule
+from vreason_agent.decoding.controller import ValueCacheController
+
+EFFECTIVE_VALUES = SteeredLayer._effective_values
 
 
 @pytest.mark.parametrize("schedule", ["switching", "alternating", "minimize", "maximize", "random"])
@@ -32,14 +40,44 @@ def test_steering_changes_entropies_on_every_model(hf_model: PreTrainedModel, gr
     assert max(changes) > 1e-3
 
 
-def test_strong_steering_changes_tokens_on_every_model(hf_model: PreTrainedModel, greedy: GenerationConfig) -> None:
+def assert_steering_changes_tokens(model: PreTrainedModel, greedy: GenerationConfig) -> None:
+    """Fail unless strong steering gives other tokens than plain decoding on some of three prompts."""
     strong = VReasonConfig(schedule="maximize", learning_rate=1.0, update_interval=1)
-    arguments = [make_prompt(hf_model, seed=seed).arguments for seed in range(3)]
+    arguments = [make_prompt(model, seed=seed).arguments for seed in range(3)]
     off, steered = (
-        [decode(hf_model, **inputs, config=config, generation_config=greedy).sequences for inputs in arguments]
+        [decode(model, **inputs, config=config, generation_config=greedy).sequences for inputs in arguments]
         for config in (VReasonConfig(schedule="off"), strong)
     )
-    assert steered != off
+    assert steered != off, "steering changed no token"
+
+
+def test_strong_steering_changes_tokens_on_every_model(hf_model: PreTrainedModel, greedy: GenerationConfig) -> None:
+    assert_steering_changes_tokens(hf_model, greedy)
+
+
+def without_effect(layer: SteeredLayer) -> torch.Tensor:
+    """Return the base values with the graph of the steered ones: gradients as ever, and no effect."""
+    steered = EFFECTIVE_VALUES(layer)
+    return layer.values + (steered - steered.detach())
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "broken"),
+    [(ValueCacheController, "apply_gradient", lambda *_: None), (SteeredLayer, "_effective_values", without_effect)],
+    ids=["no step", "no effect"],
+)
+def test_a_suite_in_which_steering_changes_no_token_fails(
+    monkeypatch: pytest.MonkeyPatch, greedy: GenerationConfig, owner: type, name: str, broken: Any
+) -> None:
+    monkeypatch.setattr(owner, name, broken)
+    with pytest.raises(AssertionError, match="steering changed no token"):
+        assert_steering_changes_tokens(load_named_model("qwen2_5_vl-sharp"), greedy)
+
+
+def test_missing_bundled_weights_fail_and_do_not_skip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tests.decoding.conftest.BUNDLED", tmp_path)
+    with pytest.raises(pytest.fail.Exception, match=r"train them with vreason_agent\.tiny\.train"):
+        load_named_model.__wrapped__("bundled")
 
 
 def test_minimize_ends_lower_than_maximize(sharp_model: PreTrainedModel, greedy: GenerationConfig) -> None:

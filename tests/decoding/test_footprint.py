@@ -73,17 +73,17 @@ def test_lite_cache_equals_an_unsteered_lite_run(
 
 @configs
 def test_weights_and_switches_stay_as_they_were(
-    sharp_model: PreTrainedModel, greedy: GenerationConfig, config: VReasonConfig
+    hf_model: PreTrainedModel, greedy: GenerationConfig, config: VReasonConfig
 ) -> None:
-    before = {name: tensor.clone() for name, tensor in sharp_model.state_dict().items()}
-    wanted = [parameter.requires_grad for parameter in sharp_model.parameters()]
-    prompt = make_prompt(sharp_model)
-    decode(sharp_model, **prompt.arguments, config=config, generation_config=greedy)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in sharp_model.state_dict().items())
-    assert all(parameter.grad is None for parameter in sharp_model.parameters())
-    assert [parameter.requires_grad for parameter in sharp_model.parameters()] == wanted
+    before = {name: tensor.clone() for name, tensor in hf_model.state_dict().items()}
+    wanted = [parameter.requires_grad for parameter in hf_model.parameters()]
+    prompt = make_prompt(hf_model)
+    decode(hf_model, **prompt.arguments, config=config, generation_config=greedy)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in hf_model.state_dict().items())
+    assert all(parameter.grad is None for parameter in hf_model.parameters())
+    assert [parameter.requires_grad for parameter in hf_model.parameters()] == wanted
     assert torch.is_grad_enabled()
-    assert not any(module._forward_pre_hooks for module in sharp_model.modules())
+    assert not any(module._forward_pre_hooks for module in hf_model.modules())
 
 
 def test_a_failing_callback_leaves_a_clean_cache_and_no_hook(

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import DynamicCache, LogitsProcessorList, PrefixConstrainedLogitsProcessor, TopKLogitsWarper
+from transformers import (
+    DynamicCache,
+    LogitsProcessorList,
+    PrefixConstrainedLogitsProcessor,
+    SuppressTokensLogitsProcessor,
+    TopKLogitsWarper,
+)
 
 from tests.decoding.forcing import EveryThirdIsForced
 from vreason_agent.decoding import Phase, Switch, VReasonConfig, distribution, normalized_entropy
@@ -149,6 +155,20 @@ def test_lite_keeps_padding_and_rounds_up() -> None:
     assert masks.attention_mask.tolist() == [[0, 1, 1, 1, 1]]
 
 
+def test_lite_keeps_the_share_that_was_written() -> None:
+    cache = filled_cache(torch.rand(1, 1, 100, 2))
+    everything = torch.ones(1, 100, dtype=torch.bool)
+    masks = drop_video_tokens(cache, everything, keep_ratio=0.55, attention_mask=None)  # 0.55 * 100 > 55 in floats
+    assert masks.video_mask.sum() == 55
+
+
+def test_switching_without_a_past_raises_until_exploitation() -> None:
+    config = VReasonConfig(ema_decay=0.0, warmup_steps=1, peak_margin=0.5)
+    tracker, rule = PhaseTracker(config), SwitchSchedule(config)
+    signs = [rule.choose(entropy, tracker.observe(step, entropy)) for step, entropy in enumerate([2.0, 3.0, 2.0, 1.0])]
+    assert signs == [Switch.RAISE, Switch.RAISE, Switch.RAISE, Switch.LOWER]
+
+
 def test_a_grammar_forces_and_top_k_does_not() -> None:
     ids, logits = torch.zeros(1, 2, dtype=torch.long), torch.tensor([[1.0, 3.0, 2.0]])
     grammar = EveryThirdIsForced(prompt_length=0, token=2)
@@ -159,6 +179,16 @@ def test_a_grammar_forces_and_top_k_does_not() -> None:
     assert free.forced == [False]
     prefix: Any = PrefixConstrainedLogitsProcessor(lambda batch, sent: [1], num_beams=1)
     assert TokenSampler(LogitsProcessorList([prefix]), do_sample=False).process(ids, logits).forced == [True]
+
+
+def test_a_token_is_forced_whatever_other_processors_mask_before() -> None:
+    ids, logits = torch.zeros(1, 2, dtype=torch.long), torch.tensor([[1.0, 3.0, 2.0]])
+    masked: Any = SuppressTokensLogitsProcessor([0])
+    grammar = EveryThirdIsForced(prompt_length=0, token=2)
+    assert TokenSampler(LogitsProcessorList([masked, grammar]), do_sample=False).process(ids, logits).forced == [True]
+    wide: Any = PrefixConstrainedLogitsProcessor(lambda batch, sent: [0, 1], num_beams=1)
+    chosen = TokenSampler(LogitsProcessorList([masked, wide]), do_sample=False).process(ids, logits)
+    assert chosen.forced == [False]  # the grammar leaves two tokens, of which another processor took one
 
 
 def test_raw_logits_are_not_changed_by_processors() -> None:

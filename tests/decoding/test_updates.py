@@ -28,9 +28,9 @@ def test_one_small_step_moves_the_entropy_in_the_commanded_direction(
     assert all(after is not None and after < before for before, after in updates)
 
 
-def test_the_direction_holds_after_a_sign_flip(sharp_model: PreTrainedModel, greedy: GenerationConfig) -> None:
+def test_the_direction_holds_after_a_sign_flip(varied_model: PreTrainedModel, greedy: GenerationConfig) -> None:
     config = VReasonConfig(schedule="alternating", peak_margin=0.99, learning_rate=0.01, record_loss_after=True)
-    trace = steered_trace(sharp_model, config, greedy)
+    trace = steered_trace(varied_model, config, greedy)
     switches = [switch for switch in trace.switch if switch is not None]
     assert switches == [Switch.RAISE, Switch.LOWER] * 8
     assert trace.loss_after is not None

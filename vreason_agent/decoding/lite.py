@@ -8,6 +8,7 @@ that are already rotated into their keys; later positions must be passed explici
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import torch
@@ -63,7 +64,9 @@ def drop_video_tokens(
 
 def _num_dropped(video_mask: torch.Tensor, keep_ratio: float) -> int:
     counts = video_mask.sum(dim=1).tolist()
-    dropped = {count - math.ceil(keep_ratio * count) for count in counts}
+    # The ratio as it was written: 0.55 * 100 is 55.00000000000001 in binary, and would keep 56.
+    ratio = Fraction(repr(float(keep_ratio)))
+    dropped = {count - math.ceil(ratio * count) for count in counts}
     if len(dropped) > 1:
         raise GenerationError(
             f"Lite needs rows that lose equally many tokens; their video tokens number {counts} at "

@@ -68,10 +68,9 @@ class TokenSampler:
             return ProcessedScores(self._processors(ids, scores), [False] * len(logits))
         allowed = torch.ones_like(scores, dtype=torch.bool)
         for processor in self._processors:
-            before = torch.isneginf(scores)
+            if is_grammar(processor):  # asked apart: in the scores, others may have masked what it allows or forbids
+                allowed &= ~torch.isneginf(processor(input_ids, torch.zeros_like(scores)))
             scores = processor(input_ids, scores)
-            if is_grammar(processor):
-                allowed &= before | ~torch.isneginf(scores)
         return ProcessedScores(scores, (allowed.sum(dim=-1) == 1).tolist())
 
     def draw(self, scores: torch.Tensor) -> torch.Tensor:

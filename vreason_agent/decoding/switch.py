@@ -37,7 +37,8 @@ class SwitchSchedule:
         """Return the sign for an update at `entropy` (nats, before the update) in `state`.
 
         `state` already counts this entropy. That changes no comparison: an entropy is above its average exactly if
-        it was above the average before it.
+        it was above the average before it. (Only `ema_decay=0` differs: the average then is the entropy itself, which
+        is never above it, so that `switching` raises until exploitation.)
         """
         self._last = self._next(entropy, state)
         return self._last
