@@ -124,17 +124,32 @@ def _load_config(folder: ModelFolder, model_class: Any, name: str) -> Any:
 
 
 def _load_tokenizer(folder: ModelFolder, name: str) -> Any:
-    try:
+    with _TokenizerDamage(folder, name):
         return transformers.AutoTokenizer.from_pretrained(
             str(folder.path), trust_remote_code=False, local_files_only=True
         )
-    except Exception as exc:
-        # The tokenizers library raises bare `Exception` for a tokenizer.json that it cannot use.
-        if type(exc) is not Exception and not isinstance(exc, _DAMAGE):
-            raise
-        check_readable(folder.path, _TOKENIZER_FILES)
+
+
+class _TokenizerDamage:
+    """Turns what a damaged tokenizer raises into a `ModelLoadError`.
+
+    The tokenizers library raises bare `Exception` for a tokenizer.json that it cannot use. An `except` clause for that
+    class would catch its subclasses too; here it alone is meant.
+    """
+
+    def __init__(self, folder: ModelFolder, name: str) -> None:
+        self._folder, self._name = folder, name
+
+    def __enter__(self) -> None:
+        """Watch what follows."""
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _: object) -> None:
+        """Raise the error that names the damaged file, or else those that the tokenizer is made from."""
+        if exc is None or (kind is not Exception and not isinstance(exc, _DAMAGE)):
+            return
+        check_readable(self._folder.path, _TOKENIZER_FILES)
         raise ModelLoadError(
-            f"the tokenizer of model {name!r} cannot be made from tokenizer.json and tokenizer_config.json "
+            f"the tokenizer of model {self._name!r} cannot be made from tokenizer.json and tokenizer_config.json "
             f"({_in_short(exc)}). Download the folder again with both: hf download REPO --local-dir FOLDER"
         ) from exc
 
