@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
+from vreason_agent.confidence.logprobs import listed_tokens, logprob_signals, units_of
+
 SCHEMA = "vreason.confidence/1"
 Action = Literal["accept", "more_frames", "retry", "abstain"]
 NOT_JUDGED = "one pass of the model; no policy has judged it"
@@ -81,15 +83,22 @@ class Confidence:
 
 
 def confidence_of(message: Any) -> Confidence:
-    """Return the confidence record a chat model left on its message.
+    """Return the confidence record of a chat model's message, or what its server's logprobs tell.
 
     Args:
-        message: An `AIMessage`, or anything with `response_metadata`.
+        message: An `AIMessage`, or anything with `response_metadata`. Without a record, standard `logprobs` are read:
+            `{"content": [{"token", "logprob", "top_logprobs": [{"token", "logprob"}]}]}`, as OpenAI's and vLLM's
+            servers give them when asked with `logprobs=True, top_logprobs=20`.
 
     Returns:
-        The record; without one, a record with no signal and the warning `"no_confidence"`: never a made-up number.
+        The record; without one the signals of the logprobs, whose entropies are lower bounds (`units` says over how
+        many alternatives), with the warning `"from_logprobs"`; without either no signal and the warning
+        `"no_confidence"`: never a made-up number.
     """
-    record = getattr(message, "response_metadata", {}).get("confidence")
-    if not isinstance(record, Mapping):
-        return Confidence(warnings=("no_confidence",))
-    return Confidence.from_dict(record)
+    metadata = getattr(message, "response_metadata", {})
+    record = metadata.get("confidence")
+    if isinstance(record, Mapping):
+        return Confidence.from_dict(record)
+    if tokens := listed_tokens(metadata):
+        return Confidence(signals=logprob_signals(tokens), units=units_of(tokens), warnings=("from_logprobs",))
+    return Confidence(warnings=("no_confidence",))

@@ -14,6 +14,7 @@ from vreason_agent.confidence.stability import num_agreeing
 
 _WARNINGS = {
     "no_confidence": "The chat model left no confidence record on its message, so nothing was measured.",
+    "from_logprobs": "Measured on the likeliest tokens that the server listed: the true entropies are higher.",
     "truncated": "The output was cut off at the token limit, so its signals describe an unfinished answer.",
     "unparsed": "No answer could be read from the model's output.",
     "answer_not_located": "The answer's tokens could not be located, so no answer probability is given.",

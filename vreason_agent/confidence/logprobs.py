@@ -1,0 +1,133 @@
+"""Signals from a server's `logprobs`, for messages of chat models that keep no confidence record.
+
+Servers tell the likeliest few tokens only. What they leave out is taken as one more outcome, so that every entropy is a
+lower bound of the true one; the units say so. Definitions of peak, final phase and drop are those of a `DecodingTrace`
+with its default configuration. Knows no server and no chat model's class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from math import exp, log
+from statistics import fmean
+from typing import Any
+
+from vreason_agent.confidence.signals import Span, read_signals, token_span
+
+EMA_DECAY, WARMUP_STEPS, MIN_FINAL_STEPS = 0.9, 8, 4  # as in VReasonConfig
+_ANSWER = re.compile(r"<answer>\s*(.*?)\s*(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class LogprobTrace:
+    """What `read_signals` reads of a generation, from the tokens that a server listed.
+
+    Attributes:
+        tokens: In the standard shape, each with `token`, `logprob` and, if asked for, `top_logprobs`.
+    """
+
+    tokens: Sequence[Mapping[str, Any]]
+
+    @property
+    def logprobs(self) -> list[float]:
+        """Log-probability of each token."""
+        return [float(token["logprob"]) for token in self.tokens]
+
+    @cached_property
+    def entropy(self) -> list[float]:
+        """Lower bound of the entropy at each token, nats."""
+        return [truncated_entropy(token) for token in self.tokens]
+
+    @cached_property
+    def entropy_ema(self) -> list[float | None]:
+        """Moving average of the entropy, nats; `None` before it starts."""
+        if len(self.entropy) < WARMUP_STEPS:
+            return [None] * len(self.entropy)
+        start, rest = fmean(self.entropy[:WARMUP_STEPS]), self.entropy[WARMUP_STEPS:]
+        averages = accumulate(rest, lambda ema, new: EMA_DECAY * ema + (1 - EMA_DECAY) * new, initial=start)
+        return [*[None] * (WARMUP_STEPS - 1), *averages]
+
+    @property
+    def forced(self) -> list[bool]:
+        """Never known of a server's tokens."""
+        return [False] * len(self.tokens)
+
+    @property
+    def unsteered_entropy(self) -> None:
+        """Nothing is known to have been steered."""
+        return None
+
+    def peak(self, stop: int | None = None) -> tuple[int, float] | None:
+        """Step and value (nats) of the highest moving average before `stop`."""
+        known = [(value, -step) for step, value in enumerate(self.entropy_ema[:stop]) if value is not None]
+        return (-max(known)[1], max(known)[0]) if known else None
+
+    def final_steps(self, stop: int | None = None) -> range:
+        """Steps from the peak to `stop`."""
+        peak = self.peak(stop)
+        return range(0) if peak is None else range(peak[0] + 1, len(self.entropy[:stop]))
+
+    def final_entropy(self, stop: int | None = None) -> float | None:
+        """Mean entropy from the peak to `stop`."""
+        steps = self.final_steps(stop)
+        return fmean(self.entropy[step] for step in steps) if steps else None
+
+    def entropy_drop(self, stop: int | None = None) -> float | None:
+        """Relative fall from the peak to the final phase."""
+        peak, final = self.peak(stop), self.final_entropy(stop)
+        if peak is None or final is None or len(self.final_steps(stop)) < MIN_FINAL_STEPS or peak[1] <= 0:
+            return None
+        return (peak[1] - final) / peak[1]
+
+
+def truncated_entropy(token: Mapping[str, Any]) -> float:
+    """Entropy (nats) over the listed tokens and one more outcome for all that were left out: never above the true one.
+
+    Args:
+        token: `token`, `logprob` and perhaps `top_logprobs`.
+    """
+    known = {item["token"]: float(item["logprob"]) for item in (token, *(token.get("top_logprobs") or ()))}
+    chances = [exp(min(logprob, 0.0)) for logprob in known.values()]
+    chances.append(max(0.0, 1.0 - sum(chances)))
+    return -sum(chance * log(chance) for chance in chances if chance > 0)
+
+
+def listed_tokens(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the tokens of a message's `response_metadata` in the standard shape; none where it has no logprobs."""
+    logprobs = metadata.get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    return list(content) if isinstance(content, Sequence) and not isinstance(content, str) else []
+
+
+def logprob_signals(tokens: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Return the signals of a generation whose tokens a server listed.
+
+    The answer is what stands in the last `<answer>` tag, else what follows `</think>`, else all of it.
+
+    Args:
+        tokens: In the standard shape, at least one.
+    """
+    return read_signals(LogprobTrace(tokens), _answer_span([str(token["token"]) for token in tokens]))
+
+
+def units_of(tokens: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what the numbers are of: the fewest alternatives listed bound how much of the vocabulary was seen."""
+    fewest = min(len(token.get("top_logprobs") or ()) for token in tokens)
+    units = {"entropy": "nats, a lower bound", "source": "logprobs of the server", "vocab": f"top_k={fewest}"}
+    return {**units, "slope": "nats per token"}
+
+
+def _answer_span(token_texts: Sequence[str]) -> Span | None:
+    text = "".join(token_texts)
+    tagged = list(_ANSWER.finditer(text))
+    if tagged:
+        return token_span(token_texts, tagged[-1].span(1))
+    start = text.rfind("</think>")
+    start = 0 if start < 0 else start + len("</think>")
+    said = text[start:]
+    left = start + len(said) - len(said.lstrip())
+    return token_span(token_texts, (left, left + len(said.strip())))
