@@ -74,7 +74,7 @@ def open_source(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMIT
     given = path_text(video)
     path = _existing_path(given)
     status = os.stat(path)
-    stamp = (status.st_mtime_ns, status.st_size)
+    stamp = _stamp(status)
     if stat.S_ISDIR(status.st_mode):
         return Source(path, "frames", _list_frames(path, given), stamp)
     if not stat.S_ISREG(status.st_mode):
@@ -87,6 +87,18 @@ def open_source(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMIT
         msg = f"{given!r} has {status.st_size:,} bytes, more than max_bytes={limits.max_bytes:,}; cut the part you need"
         raise VideoTooLargeError(msg)
     return Source(path, _kind_of(path, given), (), stamp)
+
+
+def stamp_of(path: str) -> tuple[int, int] | None:
+    """Return what changes when the file does; `None` where nothing is there any more."""
+    try:
+        return _stamp(os.stat(path))
+    except OSError:
+        return None
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int]:
+    return status.st_mtime_ns, status.st_size
 
 
 def path_text(given: object) -> str:
