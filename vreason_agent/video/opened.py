@@ -13,33 +13,38 @@ from threading import Lock
 
 import numpy as np
 
-from vreason_agent.errors import ConfigError, VideoDecodeError
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.frames import Frames, Method, Progress
 from vreason_agent.video.images import Picture, fit_within, read_image
 from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex, index_frames, walk_frames
 from vreason_agent.video.kept import KeptFrames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.probe import FOLDER_FPS, VideoInfo, describe
-from vreason_agent.video.source import Source, open_source, stamp_of
+from vreason_agent.video.source import Roots, Source, open_source, stamp_of
 from vreason_agent.video.stepping import LandedElsewhere, Stepper
 
 MAX_KEPT_BYTES = 256 * 2**20
 
 
 def open_video(
-    video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS, max_kept_bytes: int = MAX_KEPT_BYTES
+    video: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    roots: Roots | None = None,
+    max_kept_bytes: int = MAX_KEPT_BYTES,
 ) -> OpenVideo:
     """Open a video for several reads; use as a context manager, and give it to `read_frames` in a path's place.
 
     Args:
         video: Path of a video, GIF or image file, or of a folder of pictures.
         limits: Upper bounds, checked before the first frame is decoded; they hold for every read.
+        roots: Folders that the file must lie in, links resolved; `None` allows any file.
         max_kept_bytes: Pixels of decoded frames to keep between reads; more decodes fewer frames twice.
 
     Raises:
         VideoError: As `probe` raises.
     """
-    source = open_source(video, limits=limits)
+    source = open_source(video, limits=limits, roots=roots)
     return OpenVideo(source, describe(source, limits), limits=limits, max_kept_bytes=max_kept_bytes)
 
 
@@ -79,6 +84,12 @@ class OpenVideo:
         if max_side_px is not None and max_side_px < 1:
             msg = f"max_side_px={max_side_px!r}: use a number of pixels from 1, or None to keep the size"
             raise ConfigError(msg)
+        if len(requested) > self._limits.max_frames:
+            msg = (
+                f"{len(requested):,} frames of {self.info.path!r} were asked for, more than "
+                f"max_frames={self._limits.max_frames:,}; ask for fewer at a time"
+            )
+            raise VideoTooLargeError(msg)
         with self._lock:
             self._check_usable()
             if self._source.kind in ("image", "frames"):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from vreason_agent.video.frames import Frames, Progress
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.opened import OpenVideo, open_video
+from vreason_agent.video.source import Roots
 
 
 def read_frames(
@@ -20,6 +21,7 @@ def read_frames(
     *,
     max_side_px: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    roots: Roots | None = None,
     on_progress: Progress | None = None,
 ) -> Frames:
     """Return the frame that a player shows at each of the given times.
@@ -31,6 +33,7 @@ def read_frames(
             is the last one with a timestamp at or before it; the last frame is shown for one frame's usual time.
         max_side_px: Scale frames down to this longer side while reading; `None` keeps their size.
         limits: Upper bounds; of an opened video those it was opened with.
+        roots: Folders that the file must lie in, links resolved; `None` allows any file.
         on_progress: Called with (frames read, frames to read); returning True ends the reading with an error.
 
     Raises:
@@ -41,5 +44,5 @@ def read_frames(
     """
     if isinstance(video, OpenVideo):
         return video.read(timestamps, max_side_px=max_side_px, on_progress=on_progress)
-    with open_video(video, limits=limits, max_kept_bytes=0) as opened:
+    with open_video(video, limits=limits, roots=roots, max_kept_bytes=0) as opened:
         return opened.read(timestamps, max_side_px=max_side_px, on_progress=on_progress)
