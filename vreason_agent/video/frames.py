@@ -26,6 +26,8 @@ class Frames:
         frame_indices: Their numbers in the file, from 0.
         info: The video they come from.
         method: How they were reached: `seek` (every landing checked), `walk`, `image` or `folder`.
+        missing_seconds: The times that were asked for that a cut file has no frame for; nothing stands in for it.
+        reason: Why they are missing; empty where none is.
     """
 
     images: NDArray[np.uint8]
@@ -34,6 +36,18 @@ class Frames:
     frame_indices: tuple[int, ...]
     info: VideoInfo
     method: Method
+    missing_seconds: tuple[float, ...] = ()
+    reason: str = ""
+
+    @property
+    def num_requested(self) -> int:
+        """How many frames were asked for."""
+        return len(self.requested_seconds) + len(self.missing_seconds)
+
+    @property
+    def num_decoded(self) -> int:
+        """How many of them are here."""
+        return len(self.requested_seconds)
 
     def __repr__(self) -> str:
         """Show shape and span instead of pixels."""

@@ -9,6 +9,7 @@ import bisect
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from threading import Lock
 
 import numpy as np
@@ -77,7 +78,12 @@ class OpenVideo:
             self._is_closed = True
 
     def read(
-        self, timestamps: Sequence[float], *, max_side_px: int | None = None, on_progress: Progress | None = None
+        self,
+        timestamps: Sequence[float],
+        *,
+        max_side_px: int | None = None,
+        on_progress: Progress | None = None,
+        allow_missing: bool = False,
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
         requested = _checked_times(timestamps)
@@ -95,11 +101,11 @@ class OpenVideo:
             if self._source.kind in ("image", "frames"):
                 return self._read_pictures(requested, max_side_px)
             try:
-                return self._read(self._known_index(), requested, max_side_px, on_progress)
+                return self._read_there(self._known_index(), requested, max_side_px, on_progress, allow_missing)
             except LandedElsewhere:
                 self._forget()
                 self._index = walk_frames(self._source, self._limits)
-                return self._read(self._index, requested, max_side_px, on_progress)
+                return self._read_there(self._index, requested, max_side_px, on_progress, allow_missing)
 
     def _check_usable(self) -> None:
         if self._is_closed:
@@ -119,6 +125,22 @@ class OpenVideo:
             self._stepper.close()
         self._stepper = None
         self._kept.clear()
+
+    def _read_there(
+        self,
+        index: FrameIndex,
+        requested: tuple[float, ...],
+        max_side_px: int | None,
+        on_progress: Progress | None,
+        allow_missing: bool,
+    ) -> Frames:
+        """Read all times, or where that is allowed those that the file has."""
+        late = _late(index, requested) if allow_missing and not index.is_complete else ()
+        if not late or len(late) == len(requested):
+            return self._read(index, requested, max_side_px, on_progress)
+        there = tuple(time for time in requested if time not in late)
+        frames = self._read(index, there, max_side_px, on_progress)
+        return replace(frames, missing_seconds=late, reason=_cut(index))
 
     def _read(
         self, index: FrameIndex, requested: tuple[float, ...], max_side_px: int | None, on_progress: Progress | None
@@ -178,12 +200,11 @@ def _checked_times(timestamps: Sequence[float]) -> tuple[float, ...]:
 
 
 def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> list[int]:
-    late = [time for time in requested if time >= index.readable_seconds + TIME_TOLERANCE_SECONDS]
+    late = _late(index, requested)
     if late and not index.is_complete:
         msg = (
             f"{info.path!r} is truncated or damaged: {len(requested)} frames were asked for and "
-            f"{len(requested) - len(late)} can be decoded, because {len(index.timestamps_seconds)} of its "
-            f"{index.promised_frames} frames are there, up to {index.readable_seconds:.3f} s; ask for earlier times or "
+            f"{len(requested) - len(late)} can be decoded, because {_cut(index)}; ask for earlier times or "
             "get the whole file"
         )
         raise VideoDecodeError(msg)
@@ -195,6 +216,15 @@ def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> 
         raise VideoDecodeError(msg)
     times = index.timestamps_seconds
     return [max(0, bisect.bisect_right(times, time + 1e-6) - 1) for time in requested]
+
+
+def _late(index: FrameIndex, requested: Sequence[float]) -> tuple[float, ...]:
+    return tuple(time for time in requested if time >= index.readable_seconds + TIME_TOLERANCE_SECONDS)
+
+
+def _cut(index: FrameIndex) -> str:
+    count, promised = len(index.timestamps_seconds), index.promised_frames
+    return f"{count} of its {promised} frames are there, up to {index.readable_seconds:.3f} s"
 
 
 def _stack(pictures: Sequence[Picture], path: str) -> Picture:

@@ -23,6 +23,7 @@ def read_frames(
     limits: Limits = DEFAULT_LIMITS,
     roots: Roots | None = None,
     on_progress: Progress | None = None,
+    allow_missing: bool = False,
 ) -> Frames:
     """Return the frame that a player shows at each of the given times.
 
@@ -35,6 +36,8 @@ def read_frames(
         limits: Upper bounds; of an opened video those it was opened with.
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
         on_progress: Called with (frames read, frames to read); returning True ends the reading with an error.
+        allow_missing: Leave out the times that a cut file lacks, and say in the result which and why, instead of an
+            error; at least one has to be there.
 
     Raises:
         ConfigError: No times, one that is negative or not finite, or a `max_side_px` below 1.
@@ -43,6 +46,6 @@ def read_frames(
         VideoError: As `probe` raises.
     """
     if isinstance(video, OpenVideo):
-        return video.read(timestamps, max_side_px=max_side_px, on_progress=on_progress)
+        return video.read(timestamps, max_side_px=max_side_px, on_progress=on_progress, allow_missing=allow_missing)
     with open_video(video, limits=limits, roots=roots, max_kept_bytes=0) as opened:
-        return opened.read(timestamps, max_side_px=max_side_px, on_progress=on_progress)
+        return opened.read(timestamps, max_side_px=max_side_px, on_progress=on_progress, allow_missing=allow_missing)
