@@ -6,6 +6,7 @@ the frames that a player shows at those times, or a typed error.
 
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.images import read_image
+from vreason_agent.video.isolated import Isolation, read_isolated
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.opened import OpenVideo, open_video
 from vreason_agent.video.probe import VideoInfo, probe
@@ -19,6 +20,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "FramePlan",
     "Frames",
+    "Isolation",
     "Limits",
     "OpenVideo",
     "Scenes",
@@ -32,6 +34,7 @@ __all__ = [
     "probe",
     "read_frames",
     "read_image",
+    "read_isolated",
     "resolve_span",
     "uniform_plan",
 ]
