@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from langchain_core.tools import ToolException
 
-from ..video import VideoInfo, uniform_plan
+from ..errors import ConfigError, VideoError
+from ..video import Span, VideoInfo, resolve_span, uniform_plan
 
 _MILLISECOND = 0.001
 
@@ -72,7 +73,7 @@ class TimeRequest:
         start, stop = self.span(info, name)
         return uniform_plan(start, stop, num_frames=self.num_frames).timestamps_seconds
 
-    def span(self, info: VideoInfo, name: str) -> tuple[float, float]:
+    def span(self, info: VideoInfo, name: str) -> Span:
         """Return start and end of the range, in seconds; without one, of the whole video.
 
         Raises:
@@ -81,7 +82,7 @@ class TimeRequest:
         if info.kind == "image":
             msg = f"{name!r} is a still image, which has no time range: use sample_frames or zoom without times"
             raise ToolException(msg)
-        return self._range(info.duration_seconds, name)
+        return self._range(info, name)
 
     def _still(self, name: str, *, has_range: bool) -> tuple[float, ...]:
         if has_range or any(self.timestamps_seconds or ()):
@@ -99,19 +100,12 @@ class TimeRequest:
             raise ToolException(msg)
         return tuple(moments)
 
-    def _range(self, duration: float | None, name: str) -> tuple[float, float]:
-        start = self.start_seconds or 0.0
-        stop = duration if self.stop_seconds is None else self.stop_seconds
-        if stop is None:
-            msg = f"the length of {name!r} is not known: give stop_seconds, or timestamps_seconds"
-            raise ToolException(msg)
-        if duration is not None and stop > duration + _MILLISECOND:
+    def _range(self, info: VideoInfo, name: str) -> Span:
+        duration, stop = info.duration_seconds, self.stop_seconds
+        if duration is not None and stop is not None and stop > duration + _MILLISECOND:
             msg = f"stop_seconds={stop} is after the end of {name!r}: use at most {show_duration(duration)}"
             raise ToolException(msg)
-        if start >= stop:
-            msg = (
-                f"start_seconds={start} is not before the end of the range, {show_duration(stop)} s in {name!r}: "
-                "use a smaller start_seconds or a larger stop_seconds"
-            )
-            raise ToolException(msg)
-        return start, stop if duration is None else min(stop, duration)
+        try:
+            return resolve_span(replace(info, path=name), self.start_seconds, stop)  # the model never sees the path
+        except (ConfigError, VideoError) as exc:
+            raise ToolException(str(exc)) from exc

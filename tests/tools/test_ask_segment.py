@@ -66,7 +66,7 @@ def test_an_answer_that_cannot_be_read_is_said_to_be_none(clip: Path) -> None:
     [
         ({"question": " "}, "ask something"),
         ({"question": "?", "options": ["red"]}, "give at least two texts"),
-        ({"question": "?", "start_seconds": 9.0}, "use a smaller start_seconds"),
+        ({"question": "?", "start_seconds": 9.0}, "give an earlier start"),
         ({"question": "?", "stop_seconds": 9.0}, "use at most 4.000"),
     ],
 )

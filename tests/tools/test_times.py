@@ -43,8 +43,8 @@ def test_moments_keep_their_order(info: VideoInfo) -> None:
     [
         ({"timestamps_seconds": [1.0, 4.0]}, r"has \[4.0\], outside 'clip': use times from 0 to below 4.000 seconds"),
         ({"stop_seconds": 4.5}, "stop_seconds=4.5 is after the end of 'clip': use at most 4.000"),
-        ({"start_seconds": 4.0}, "start_seconds=4.0 is not before .* use a smaller start_seconds"),
-        ({"start_seconds": 2.0, "stop_seconds": 2.0}, "or a larger stop_seconds"),
+        ({"start_seconds": 4.0}, "start 4 s is not before the end of 'clip' at 4.00 s; give an earlier start"),
+        ({"start_seconds": 2.0, "stop_seconds": 2.0}, "start 2 s, stop 2 s: no part of 'clip'; use 0 <= start < stop"),
         ({"timestamps_seconds": [1.0], "start_seconds": 0.0}, "give either timestamps_seconds, or start_seconds and"),
         ({"timestamps_seconds": [1.0], "stop_seconds": 2.0}, "give either timestamps_seconds, or start_seconds and"),
     ],
@@ -65,9 +65,16 @@ def test_an_end_rounded_up_by_a_millisecond_samples_nothing_after_the_video(info
     assert max(resolve(info, start_seconds=3.9, stop_seconds=4.001, num_frames=1000)) < 4.0
 
 
+def test_a_cut_file_is_told_by_name_with_the_part_that_is_there(info: VideoInfo) -> None:
+    cut = replace(info, readable_seconds=2.0, promised_frames=200)
+    with pytest.raises(ToolException, match=r"'clip' is truncated .* ends there \(stop_seconds=2\.000\)"):
+        resolve(cut)
+    assert resolve(cut, stop_seconds=2.0, num_frames=2) == (0.0, 1.0)
+
+
 def test_a_video_of_unknown_length_needs_an_end(info: VideoInfo) -> None:
     endless = replace(info, duration_seconds=None)
-    with pytest.raises(ToolException, match="is not known: give stop_seconds, or timestamps_seconds"):
+    with pytest.raises(ToolException, match="'clip' does not say how long it is; give the end of the part"):
         resolve(endless, start_seconds=1.0)
     assert resolve(endless, stop_seconds=2.0, num_frames=2) == pytest.approx((0.0, 1.0))
     assert resolve(endless, timestamps_seconds=[9.0]) == (9.0,)

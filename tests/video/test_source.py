@@ -130,6 +130,26 @@ def test_a_cut_file_is_read_where_the_plan_can_be_met_and_never_spread_anew(writ
         read_frames(tmp_path / "cut.mp4", [0.0, 1.0, 7.9])
 
 
+def test_what_a_cut_file_lacks_is_left_out_only_on_request_and_named(write_av, tmp_path: Path):
+    data = _faststart(write_av("whole.mp4", list(range(0, 8000, 40))), tmp_path / "fast.mp4")
+    (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * 0.6)])
+    frames = read_frames(tmp_path / "cut.mp4", [0.0, 7.9, 1.0], allow_missing=True)
+    assert (frames.num_requested, frames.num_decoded, frames.missing_seconds) == (3, 2, (7.9,))
+    assert frames.frame_indices == (0, 25)
+    assert frames.requested_seconds == (0.0, 1.0)
+    assert f"{frames.info.num_frames} of its 200 frames are there, up to " in frames.reason
+    with pytest.raises(VideoDecodeError, match="get the whole file"):
+        read_frames(tmp_path / "cut.mp4", [7.9], allow_missing=True)
+
+
+def test_a_whole_file_lacks_nothing_and_a_time_past_its_end_stays_an_error(write_opencv):
+    path = write_opencv("a.mp4")
+    frames = read_frames(path, [1.0], allow_missing=True)
+    assert (frames.num_requested, frames.num_decoded, frames.missing_seconds, frames.reason) == (1, 1, (), "")
+    with pytest.raises(VideoDecodeError, match="ask for earlier times"):
+        read_frames(path, [0.0, 9.0], allow_missing=True)
+
+
 def _faststart(source: Path, target: Path) -> bytes:
     import av
 

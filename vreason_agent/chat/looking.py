@@ -17,7 +17,7 @@ import numpy as np
 from vreason_agent.chat.media import Media
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import ImagePart, VideoPart
-from vreason_agent.video import VideoInfo, pairs_plan, probe, read_frames, read_image, resolve_span
+from vreason_agent.video import VideoInfo, open_video, pairs_plan, read_frames, read_image, resolve_span
 
 QWEN_LIST_FPS = 2.0  # what Qwen's own tools assume of a video given as a list of frames
 
@@ -58,12 +58,12 @@ def look_at(media: Media, defaults: FrameDefaults) -> tuple[ImagePart | VideoPar
         return _look_at_list(media)
     if media.data is not None and media.kind == "image":
         return ImagePart(read_image(media.data)), Look("inline image", "image", 1, ())
-    with _as_path(media) as path:
-        info = probe(path)
+    with _as_path(media) as path, open_video(path, max_kept_bytes=0) as video:
+        info = video.info
         name = path if media.path else f"inline {media.kind}"
         if info.kind == "image":
             return ImagePart(read_image(path)), Look(name, "image", 1, ())
-        frames = read_frames(path, plan_times(info, media.hints, defaults))
+        frames = read_frames(video, plan_times(info, media.hints, defaults))
     times = tuple(float(second) for second in frames.timestamps_seconds)
     return VideoPart(frames.images, times), Look(name, info.kind, len(times), times)
 

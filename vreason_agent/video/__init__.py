@@ -4,10 +4,13 @@
 the frames that a player shows at those times, or a typed error.
 """
 
+from vreason_agent.video.frames import Frames
 from vreason_agent.video.images import read_image
+from vreason_agent.video.isolated import Isolation, read_isolated
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.opened import OpenVideo, open_video
 from vreason_agent.video.probe import VideoInfo, probe
-from vreason_agent.video.reader import Frames, read_frames
+from vreason_agent.video.reader import read_frames
 from vreason_agent.video.sampling import FramePlan, pairs_plan, uniform_plan
 from vreason_agent.video.scenes import Scenes, check_scenes_library, find_scenes
 from vreason_agent.video.source import local_path
@@ -17,17 +20,21 @@ __all__ = [
     "DEFAULT_LIMITS",
     "FramePlan",
     "Frames",
+    "Isolation",
     "Limits",
+    "OpenVideo",
     "Scenes",
     "Span",
     "VideoInfo",
     "check_scenes_library",
     "find_scenes",
     "local_path",
+    "open_video",
     "pairs_plan",
     "probe",
     "read_frames",
     "read_image",
+    "read_isolated",
     "resolve_span",
     "uniform_plan",
 ]

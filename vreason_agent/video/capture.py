@@ -67,6 +67,10 @@ class Capture:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
         self._capture.release()
 
     def get(self, name: str) -> float:

@@ -10,7 +10,7 @@ from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.images import common_size, read_image
 from vreason_agent.video.index import FrameIndex, index_frames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
-from vreason_agent.video.source import Kind, Source, open_source
+from vreason_agent.video.source import Kind, Roots, Source, open_source
 
 FOLDER_FPS = 1.0  # a folder of frames has no clock of its own: one frame a second
 
@@ -80,17 +80,18 @@ class VideoInfo:
         return asdict(self)
 
 
-def probe(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> VideoInfo:
+def probe(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None) -> VideoInfo:
     """Return what is known of a video without keeping any frame.
 
     Args:
         video: Path of a video, GIF or image file, or of a folder of pictures.
         limits: Upper bounds, checked before the first frame is decoded.
+        roots: Folders that the file must lie in, links resolved; `None` allows any file.
 
     Raises:
         VideoError: In one of its kinds, if it cannot be opened or decoded, or exceeds a limit.
     """
-    return describe(open_source(video, limits=limits), limits)
+    return describe(open_source(video, limits=limits, roots=roots), limits)
 
 
 def describe(source: Source, limits: Limits) -> VideoInfo:

@@ -15,11 +15,12 @@ from statistics import fmean, median
 from typing import Any
 
 from vreason_agent.errors import ConfigError, DependencyError
+from vreason_agent.video.frames import Frames
 from vreason_agent.video.limits import DEFAULT_LIMITS
-from vreason_agent.video.probe import VideoInfo, probe
-from vreason_agent.video.reader import Frames, read_frames
+from vreason_agent.video.opened import OpenVideo
+from vreason_agent.video.probe import VideoInfo, describe
 from vreason_agent.video.sampling import uniform_plan
-from vreason_agent.video.source import open_source
+from vreason_agent.video.source import Source, open_source
 from vreason_agent.video.span import Span, resolve_span
 
 SCAN_SIDE_PX = 128  # cuts and motion are seen in small pictures
@@ -87,12 +88,13 @@ def find_scenes(
     if max_frames < 2:
         msg = f"max_frames={max_frames!r}: a change needs two frames; use a number from 2, e.g. max_frames=600"
         raise ConfigError(msg)
-    info = probe(video)
+    source = open_source(video, limits=DEFAULT_LIMITS)
+    info = describe(source, DEFAULT_LIMITS)
     if info.kind == "image":
         msg = f"{info.path!r} is a still image: scenes are found in videos; give a video"
         raise ConfigError(msg)
     span = resolve_span(info, start_seconds, stop_seconds)
-    return _scan(info, open_source(video, limits=DEFAULT_LIMITS).stamp, span, max_frames)
+    return _scan(source, info, span, max_frames)
 
 
 def check_scenes_library() -> None:
@@ -109,10 +111,11 @@ def check_scenes_library() -> None:
 
 
 @lru_cache(maxsize=64)
-def _scan(info: VideoInfo, stamp: tuple[int, int], span: Span, max_frames: int) -> Scenes:
+def _scan(source: Source, info: VideoInfo, span: Span, max_frames: int) -> Scenes:
     start, stop = span
     plan = uniform_plan(start, stop, num_frames=max(2, min(max_frames, info.num_frames_in(start, stop) or max_frames)))
-    frames = read_frames(info.path, plan.timestamps_seconds, max_side_px=SCAN_SIDE_PX)
+    with OpenVideo(source, info, max_kept_bytes=0) as video:
+        frames = video.read(plan.timestamps_seconds, max_side_px=SCAN_SIDE_PX)
     keep = [i for i, index in enumerate(frames.frame_indices) if i == 0 or index != frames.frame_indices[i - 1]]
     times = [frames.timestamps_seconds[i] for i in keep]
     step = (stop - start) / len(keep)

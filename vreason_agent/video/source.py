@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ from vreason_agent.errors import (
 )
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 
+Roots = Sequence[str | os.PathLike[str]]
 Kind = Literal["video", "image", "gif", "frames"]
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _HEAD_BYTES = 400
@@ -57,26 +59,31 @@ class Source:
     stamp: tuple[int, int]
 
 
-def open_source(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Source:
+def open_source(
+    video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None
+) -> Source:
     """Check what `video` is without decoding anything.
 
     Args:
         video: Path of a video, GIF or image file, or of a folder of pictures.
         limits: Upper bounds.
+        roots: Folders that the file must lie in, links resolved; `None` allows any file.
 
     Raises:
         VideoNotFoundError: Nothing is there.
         VideoTooLargeError: The file exceeds `limits.max_bytes`.
         VideoDecodeError: Empty, of no known container, or a folder without pictures.
-        VideoError: A URL or protocol string, no regular file, or one that may not be read.
+        VideoError: A URL or protocol string, no regular file, one outside the roots, or one that may not be read.
         ConfigError: `video` is no path, or one whose name is not UTF-8.
     """
     given = path_text(video)
     path = _existing_path(given)
+    if roots is not None:
+        _check_inside(path, given, roots)
     status = os.stat(path)
-    stamp = (status.st_mtime_ns, status.st_size)
+    stamp = _stamp(status)
     if stat.S_ISDIR(status.st_mode):
-        return Source(path, "frames", _list_frames(path, given), stamp)
+        return Source(path, "frames", _list_frames(path, given, roots), stamp)
     if not stat.S_ISREG(status.st_mode):
         msg = f"{given!r} is not a regular file; give the path of a video, an image or a folder of frames"
         raise VideoError(msg)
@@ -87,6 +94,18 @@ def open_source(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMIT
         msg = f"{given!r} has {status.st_size:,} bytes, more than max_bytes={limits.max_bytes:,}; cut the part you need"
         raise VideoTooLargeError(msg)
     return Source(path, _kind_of(path, given), (), stamp)
+
+
+def stamp_of(path: str) -> tuple[int, int] | None:
+    """Return what changes when the file does; `None` where nothing is there any more."""
+    try:
+        return _stamp(os.stat(path))
+    except OSError:
+        return None
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int]:
+    return status.st_mtime_ns, status.st_size
 
 
 def path_text(given: object) -> str:
@@ -139,6 +158,15 @@ def _existing_path(given: str) -> str:
     return path
 
 
+def _check_inside(path: str, given: str, roots: Roots) -> None:
+    """Refuse a real path outside the real paths of the roots; the message does not say where a link leads."""
+    if any(Path(path).is_relative_to(os.path.realpath(root)) for root in roots):
+        return
+    folders = ", ".join(repr(os.fsdecode(root)) for root in roots) or "no folder"
+    msg = f"{given!r} is outside the allowed folders ({folders}), links resolved; move it there or allow its folder"
+    raise VideoError(msg)
+
+
 def _kind_of(path: str, given: str) -> Kind:
     try:
         with open(path, "rb") as file:
@@ -173,7 +201,7 @@ def _is_text(head: bytes) -> bool:
     return b"\x00" not in head
 
 
-def _list_frames(path: str, given: str) -> tuple[str, ...]:
+def _list_frames(path: str, given: str, roots: Roots | None) -> tuple[str, ...]:
     try:
         with os.scandir(path) as entries:
             names = [entry.name for entry in entries if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()]
@@ -183,7 +211,10 @@ def _list_frames(path: str, given: str) -> tuple[str, ...]:
         kinds = ", ".join(IMAGE_SUFFIXES)
         msg = f"the folder {given!r} holds no frames ({kinds}); give a folder of pictures or a video file"
         raise VideoDecodeError(msg)
-    return tuple(str(Path(path, name)) for name in sorted(names, key=_natural_key))
+    paths = tuple(str(Path(path, name)) for name in sorted(names, key=_natural_key))
+    for frame in paths if roots is not None else ():
+        _check_inside(os.path.realpath(frame), frame, roots or ())
+    return paths
 
 
 def _unreadable(given: str) -> str:

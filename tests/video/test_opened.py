@@ -1,0 +1,129 @@
+"""One opened video serves all reads of a ladder: one capture, no frame decoded twice, the same frames as alone."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tests.video.conftest import oracle_pictures
+from vreason_agent.errors import ConfigError, VideoDecodeError
+from vreason_agent.video import find_scenes, open_video, pairs_plan, read_frames
+from vreason_agent.video.capture import Capture
+from vreason_agent.video.images import fit_within
+from vreason_agent.video.kept import KeptFrames
+
+
+@pytest.fixture
+def calls(monkeypatch) -> dict[str, int]:
+    """Count opened captures and converted frames."""
+    counts = {"open": 0, "retrieve": 0}
+    init, retrieve = Capture.__init__, Capture.retrieve_rgb
+
+    def counted_init(self, *args, **kwargs):
+        counts["open"] += 1
+        init(self, *args, **kwargs)
+
+    def counted_retrieve(self):
+        counts["retrieve"] += 1
+        return retrieve(self)
+
+    monkeypatch.setattr(Capture, "__init__", counted_init)
+    monkeypatch.setattr(Capture, "retrieve_rgb", counted_retrieve)
+    return counts
+
+
+def variable(write_av):
+    rng, times = random.Random(3), [0]
+    for _ in range(59):
+        times.append(times[-1] + rng.choice([20, 40, 120, 400]))
+    return write_av("variable.mp4", times)
+
+
+def test_the_rungs_of_a_ladder_share_one_capture_and_decode_no_frame_twice(write_opencv, calls):
+    with open_video(write_opencv("a.mp4", num_frames=240)) as video:
+        calls.update(open=0, retrieve=0)
+        seen = set()
+        for num_frames in (4, 8, 16, 32):
+            plan = pairs_plan(0.0, 9.6, num_frames=num_frames, max_frames=32)
+            seen |= set(read_frames(video, plan.timestamps_seconds).frame_indices)
+        assert calls == {"open": 1, "retrieve": len(seen)}
+
+
+@pytest.mark.parametrize("kind", ["constant", "variable"])
+def test_reads_in_any_order_equal_a_sequential_read(write_opencv, write_av, kind):
+    path = write_opencv("a.mp4", num_frames=120) if kind == "constant" else variable(write_av)
+    pictures, rng = oracle_pictures(path), random.Random(5)
+    with open_video(path, max_kept_bytes=0) as video:
+        for _ in range(6):
+            times = [rng.uniform(0, (video.info.readable_seconds or 0) - 0.001) for _ in range(3)]
+            frames = read_frames(video, times)
+            assert frames.method == ("seek" if kind == "constant" else "walk")
+            for image, index in zip(frames.images, frames.frame_indices, strict=True):
+                assert np.array_equal(image, pictures[index])
+
+
+def test_a_frame_kept_whole_is_scaled_as_if_it_were_read_small(write_opencv, calls):
+    path = write_opencv("a.mp4", size=(160, 120))
+    alone = read_frames(path, [1.0], max_side_px=50)
+    with open_video(path) as video:
+        whole = read_frames(video, [1.0])
+        calls.update(retrieve=0)
+        small = read_frames(video, [1.0], max_side_px=50)
+    assert calls["retrieve"] == 0
+    assert np.array_equal(small.images, alone.images)
+    assert np.array_equal(fit_within(whole.images[0], 50), alone.images[0])
+
+
+def test_a_seek_that_misleads_makes_the_opened_video_a_walk(write_opencv, monkeypatch):
+    path = write_opencv("a.mp4", num_frames=100)
+    pictures = oracle_pictures(path)
+    with open_video(path) as video:
+        assert read_frames(video, [0.0]).method == "seek"
+        monkeypatch.setattr(Capture, "seek", lambda self, index: True)
+        frames = read_frames(video, [3.0])
+        assert (frames.method, frames.frame_indices) == ("walk", (75,))
+        assert np.array_equal(frames.images[0], pictures[75])
+        assert read_frames(video, [0.0]).method == "walk"
+
+
+def test_what_is_kept_stays_within_its_bytes_and_the_oldest_go_first():
+    kept, picture = KeptFrames(250), np.zeros((10, 10, 1), np.uint8)
+    kept.put(0, None, picture)
+    kept.put(1, None, picture)
+    assert kept.get(0, None) is not None
+    kept.put(2, None, picture)
+    assert [kept.get(number, None) is None for number in (0, 1, 2)] == [False, True, False]
+    kept.put(3, None, np.zeros((20, 20, 1), np.uint8))
+    assert kept.get(3, None) is None
+
+
+def test_threads_share_an_opened_video(write_opencv):
+    path = write_opencv("a.mp4", num_frames=120)
+    pictures = oracle_pictures(path)
+    with open_video(path, max_kept_bytes=0) as video, ThreadPoolExecutor(4) as pool:
+        for frames in pool.map(lambda index: read_frames(video, [index / 25 + 0.02]), range(0, 120, 7)):
+            assert np.array_equal(frames.images[0], pictures[frames.frame_indices[0]])
+
+
+def test_a_closed_video_says_how_to_read(write_opencv):
+    with open_video(write_opencv("a.mp4")) as video:
+        pass
+    with pytest.raises(ConfigError, match=r"read inside `with open_video\(\.\.\.\)`"):
+        read_frames(video, [0.0])
+
+
+def test_a_file_that_changes_while_it_is_open_is_an_error(write_opencv):
+    path = write_opencv("a.mp4", num_frames=60)
+    with open_video(path) as video:
+        shutil.copy(write_opencv("b.mp4", num_frames=90), path)
+        with pytest.raises(VideoDecodeError, match="changed while it was open; open it again"):
+            read_frames(video, [0.0])
+
+
+def test_scenes_are_found_with_three_captures(write_opencv, calls):
+    find_scenes(write_opencv("a.mp4", num_frames=100))
+    assert calls["open"] == 3  # the first frame and the end, the packets, the frames that are compared

@@ -1,0 +1,39 @@
+"""Frames that were decoded already, up to a number of bytes; the least recently used go first. Knows no file."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from vreason_agent.video.images import Picture, fit_within
+
+
+class KeptFrames:
+    """Pictures by frame number and the longer side they were scaled to."""
+
+    def __init__(self, max_bytes: int) -> None:
+        """Keep at most `max_bytes` of pixels; 0 keeps nothing."""
+        self._max_bytes, self._num_bytes = max_bytes, 0
+        self._pictures: OrderedDict[tuple[int, int | None], Picture] = OrderedDict()
+
+    def get(self, number: int, max_side_px: int | None) -> Picture | None:
+        """Return a frame at that size, scaled from the full one where that is kept; `None` if neither is."""
+        for side in (max_side_px, None):
+            picture = self._pictures.get((number, side))
+            if picture is not None:
+                self._pictures.move_to_end((number, side))
+                return fit_within(picture, max_side_px)
+        return None
+
+    def put(self, number: int, max_side_px: int | None, picture: Picture) -> None:
+        """Keep a frame, and let go of older ones where it does not fit beside them."""
+        if picture.nbytes > self._max_bytes or (number, max_side_px) in self._pictures:
+            return
+        self._pictures[number, max_side_px] = picture
+        self._num_bytes += picture.nbytes
+        while self._num_bytes > self._max_bytes:
+            self._num_bytes -= self._pictures.popitem(last=False)[1].nbytes
+
+    def clear(self) -> None:
+        """Let go of all."""
+        self._pictures.clear()
+        self._num_bytes = 0

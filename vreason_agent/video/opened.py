@@ -1,0 +1,235 @@
+"""A video that is opened once and read many times: probed once, one capture, no frame decoded twice.
+
+What the rungs of a ladder share. Knows no plan and no model.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from threading import Lock
+
+import numpy as np
+
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
+from vreason_agent.video.frames import Frames, Method, Progress
+from vreason_agent.video.images import Picture, fit_within, read_image
+from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex, index_frames, walk_frames
+from vreason_agent.video.kept import KeptFrames
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.probe import FOLDER_FPS, VideoInfo, describe
+from vreason_agent.video.source import Roots, Source, open_source, stamp_of
+from vreason_agent.video.stepping import LandedElsewhere, Stepper
+
+MAX_KEPT_BYTES = 256 * 2**20
+
+
+def open_video(
+    video: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    roots: Roots | None = None,
+    max_kept_bytes: int = MAX_KEPT_BYTES,
+) -> OpenVideo:
+    """Open a video for several reads; use as a context manager, and give it to `read_frames` in a path's place.
+
+    Args:
+        video: Path of a video, GIF or image file, or of a folder of pictures.
+        limits: Upper bounds, checked before the first frame is decoded; they hold for every read.
+        roots: Folders that the file must lie in, links resolved; `None` allows any file.
+        max_kept_bytes: Pixels of decoded frames to keep between reads; more decodes fewer frames twice.
+
+    Raises:
+        VideoError: As `probe` raises.
+    """
+    source = open_source(video, limits=limits, roots=roots)
+    return OpenVideo(source, describe(source, limits), limits=limits, max_kept_bytes=max_kept_bytes)
+
+
+class OpenVideo:
+    """An open video; several threads may share it, and wait for each other. `open_video` makes one.
+
+    Attributes:
+        info: What is known of the video.
+    """
+
+    def __init__(
+        self, source: Source, info: VideoInfo, *, limits: Limits = DEFAULT_LIMITS, max_kept_bytes: int = MAX_KEPT_BYTES
+    ) -> None:
+        self.info = info
+        self._source, self._limits = source, limits
+        self._kept, self._lock, self._is_closed = KeptFrames(max_kept_bytes), Lock(), False
+        self._index: FrameIndex | None = None
+        self._stepper: Stepper | None = None
+
+    def __enter__(self) -> OpenVideo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file and the frames that were kept."""
+        with self._lock:
+            self._forget()
+            self._is_closed = True
+
+    def read(
+        self,
+        timestamps: Sequence[float],
+        *,
+        max_side_px: int | None = None,
+        on_progress: Progress | None = None,
+        allow_missing: bool = False,
+    ) -> Frames:
+        """Return the frame that a player shows at each of the given times; see `read_frames`."""
+        requested = _checked_times(timestamps)
+        if max_side_px is not None and max_side_px < 1:
+            msg = f"max_side_px={max_side_px!r}: use a number of pixels from 1, or None to keep the size"
+            raise ConfigError(msg)
+        if len(requested) > self._limits.max_frames:
+            msg = (
+                f"{len(requested):,} frames of {self.info.path!r} were asked for, more than "
+                f"max_frames={self._limits.max_frames:,}; ask for fewer at a time"
+            )
+            raise VideoTooLargeError(msg)
+        with self._lock:
+            self._check_usable()
+            if self._source.kind in ("image", "frames"):
+                return self._read_pictures(requested, max_side_px)
+            try:
+                return self._read_there(self._known_index(), requested, max_side_px, on_progress, allow_missing)
+            except LandedElsewhere:
+                self._forget()
+                self._index = walk_frames(self._source, self._limits)
+                return self._read_there(self._index, requested, max_side_px, on_progress, allow_missing)
+
+    def _check_usable(self) -> None:
+        if self._is_closed:
+            msg = f"{self.info.path!r} was closed; read inside `with open_video(...)`"
+            raise ConfigError(msg)
+        if stamp_of(self._source.path) != self._source.stamp:
+            msg = f"{self.info.path!r} changed while it was open; open it again"
+            raise VideoDecodeError(msg)
+
+    def _known_index(self) -> FrameIndex:
+        if self._index is None:
+            self._index = index_frames(self._source, self._limits)
+        return self._index
+
+    def _forget(self) -> None:
+        if self._stepper is not None:
+            self._stepper.close()
+        self._stepper = None
+        self._kept.clear()
+
+    def _read_there(
+        self,
+        index: FrameIndex,
+        requested: tuple[float, ...],
+        max_side_px: int | None,
+        on_progress: Progress | None,
+        allow_missing: bool,
+    ) -> Frames:
+        """Read all times, or where that is allowed those that the file has."""
+        late = _late(index, requested) if allow_missing and not index.is_complete else ()
+        if not late or len(late) == len(requested):
+            return self._read(index, requested, max_side_px, on_progress)
+        there = tuple(time for time in requested if time not in late)
+        frames = self._read(index, there, max_side_px, on_progress)
+        return replace(frames, missing_seconds=late, reason=_cut(index))
+
+    def _read(
+        self, index: FrameIndex, requested: tuple[float, ...], max_side_px: int | None, on_progress: Progress | None
+    ) -> Frames:
+        targets = _targets(index, requested, self.info)
+        wanted, images = sorted(set(targets)), {}
+        for count, target in enumerate(wanted):
+            if on_progress is not None and on_progress(count, len(wanted)):
+                msg = f"reading {self.info.path!r} was stopped after {count} of {len(wanted)} frames; call it again"
+                raise VideoDecodeError(msg)
+            images[target] = self._picture(index, target, max_side_px)
+        times = tuple(index.timestamps_seconds[target] for target in targets)
+        stack = _stack([images[target] for target in targets], self.info.path)
+        method: Method = "seek" if index.is_constant_rate else "walk"
+        return Frames(stack, times, requested, tuple(targets), self.info, method)
+
+    def _picture(self, index: FrameIndex, target: int, max_side_px: int | None) -> Picture:
+        kept = self._kept.get(target, max_side_px)
+        if kept is not None:
+            return kept
+        if self._stepper is None:
+            self._stepper = Stepper(self._source, index)
+        picture = fit_within(self._stepper.picture(target), max_side_px)
+        self._kept.put(target, max_side_px, picture)
+        return picture
+
+    def _read_pictures(self, requested: tuple[float, ...], max_side_px: int | None) -> Frames:
+        source, info = self._source, self.info
+        if source.kind == "image":
+            picture = fit_within(read_image(source.path, limits=self._limits), max_side_px)
+            count = len(requested)
+            return Frames(np.stack([picture] * count), (0.0,) * count, requested, (0,) * count, info, "image")
+        numbers = [int(time * FOLDER_FPS + 1e-6) for time in requested]
+        if max(numbers) >= len(source.frame_paths):
+            late = max(requested)
+            msg = f"{info.path!r} has {info.num_frames} frames, one a second; none at {late:g} s: ask for earlier times"
+            raise VideoDecodeError(msg)
+        pictures = [self._file(number, max_side_px) for number in numbers]
+        times = tuple(number / FOLDER_FPS for number in numbers)
+        return Frames(_stack(pictures, info.path), times, requested, tuple(numbers), info, "folder")
+
+    def _file(self, number: int, max_side_px: int | None) -> Picture:
+        kept = self._kept.get(number, max_side_px)
+        if kept is not None:
+            return kept
+        picture = fit_within(read_image(self._source.frame_paths[number], limits=self._limits), max_side_px)
+        self._kept.put(number, max_side_px, picture)
+        return picture
+
+
+def _checked_times(timestamps: Sequence[float]) -> tuple[float, ...]:
+    requested = tuple(float(time) for time in timestamps)
+    if not requested or not all(math.isfinite(time) and time >= 0 for time in requested):
+        msg = f"timestamps={list(timestamps)!r}: give at least one time, each a number of seconds from 0"
+        raise ConfigError(msg)
+    return requested
+
+
+def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> list[int]:
+    late = _late(index, requested)
+    if late and not index.is_complete:
+        msg = (
+            f"{info.path!r} is truncated or damaged: {len(requested)} frames were asked for and "
+            f"{len(requested) - len(late)} can be decoded, because {_cut(index)}; ask for earlier times or "
+            "get the whole file"
+        )
+        raise VideoDecodeError(msg)
+    if late:
+        msg = (
+            f"{info.path!r} has no frame at {late[0]:.3f} s: its {len(index.timestamps_seconds)} frames end at "
+            f"{index.readable_seconds:.3f} s; ask for earlier times"
+        )
+        raise VideoDecodeError(msg)
+    times = index.timestamps_seconds
+    return [max(0, bisect.bisect_right(times, time + 1e-6) - 1) for time in requested]
+
+
+def _late(index: FrameIndex, requested: Sequence[float]) -> tuple[float, ...]:
+    return tuple(time for time in requested if time >= index.readable_seconds + TIME_TOLERANCE_SECONDS)
+
+
+def _cut(index: FrameIndex) -> str:
+    count, promised = len(index.timestamps_seconds), index.promised_frames
+    return f"{count} of its {promised} frames are there, up to {index.readable_seconds:.3f} s"
+
+
+def _stack(pictures: Sequence[Picture], path: str) -> Picture:
+    if len({picture.shape for picture in pictures}) > 1:
+        sizes = sorted({f"{picture.shape[1]}x{picture.shape[0]}" for picture in pictures})
+        msg = f"the frames of {path!r} differ in size ({', '.join(sizes)}); bring them to one size"
+        raise VideoDecodeError(msg)
+    return np.stack(pictures)
