@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from vreason_agent.errors import VReasonError
     from vreason_agent.graphs import build_video_qa_graph
     from vreason_agent.model import load_model
-    from vreason_agent.video import probe, read_frames
+    from vreason_agent.video.probe import probe
+    from vreason_agent.video.reader import read_frames
 else:
 
     def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
 
-from vreason_agent.confidence import confidence_of, repeated_option, same_answer
+from vreason_agent.confidence import confidence_of, repeated_option, said_answer, same_answer
 from vreason_agent.errors import ConfigError, is_utf8
 
 
@@ -92,13 +92,13 @@ def read_answer(message: AIMessage, options: Sequence[str] = ()) -> dict[str, st
 
     Args:
         message: A chat model's reply. What the model itself read, in its confidence record, is believed; without one
-            the answer is the message's text.
+            the answer is what stands in the last `<answer>` tag, else what follows `</think>`, else all of the text.
         options: What there was to choose from.
     """
     if isinstance(message.response_metadata.get("confidence"), Mapping):
         read = confidence_of(message).answer
         return {"text": read.get("text"), "choice": read.get("choice")}
-    text = message.text.strip() or None
+    text = message.text[slice(*said_answer(message.text))] or None
     matches = [
         chr(ord("A") + index) for index, option in enumerate(options) if same_answer({"text": option}, {"text": text})
     ]

@@ -7,18 +7,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from vreason_agent.errors import ConfigError, VReasonError
+from vreason_agent.errors import ConfigError, ModelLoadError, VReasonError
 from vreason_agent.tiny import loop, train
 from vreason_agent.tiny.build import MICRO, build_model
 from vreason_agent.tiny.curriculum import make_batch, plan_batch, progress_at
 from vreason_agent.tiny.language_phase import train_language
-from vreason_agent.tiny.loop import Run, feed
+from vreason_agent.tiny.loop import Run, feed, run_steps
 from vreason_agent.tiny.pairs import Replay, random_pairs
 from vreason_agent.tiny.vision_phase import train_vision
 
@@ -34,7 +35,7 @@ def state_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def train_words(
-    tokenizer: PreTrainedTokenizerFast, folder: Path, stops: list[int], **how: bool
+    tokenizer: PreTrainedTokenizerFast, folder: Path, stops: list[int], **how: Any
 ) -> dict[str, torch.Tensor]:
     """Train a very small model for four steps, pausing and resuming at `stops`."""
     folder.mkdir()
@@ -50,7 +51,7 @@ def train_words(
 
 
 def train_sight(
-    tokenizer: PreTrainedTokenizerFast, folder: Path, stops: list[int], **how: bool
+    tokenizer: PreTrainedTokenizerFast, folder: Path, stops: list[int], **how: Any
 ) -> dict[str, torch.Tensor]:
     """Train a very small tower for four steps, pausing and resuming at `stops`; its replay overflows."""
     folder.mkdir()
@@ -69,6 +70,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 ) -> None:
     whole, resumed = train_phase(tokenizer, tmp_path / "a", [4]), train_phase(tokenizer, tmp_path / "b", [2, 4])
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    fresh = build_model(tokenizer, MICRO, seed=3)
+    begun = state_of(fresh if train_phase is train_words else fresh.model.visual)
+    assert any(not torch.equal(whole[name], begun[name]) for name in whole), "something was learned"
 
 
 @pytest.mark.parametrize("train_phase", [train_words, train_sight])
@@ -78,6 +82,23 @@ def test_a_run_with_a_worker_process_equals_one_without(
     here = train_phase(tokenizer, tmp_path / "a", [2])
     there = train_phase(tokenizer, tmp_path / "b", [2], in_process=False)
     assert all(torch.equal(here[name], there[name]) for name in here)
+
+
+def test_a_checkpoint_of_another_kind_says_how_to_begin_from_it(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    old = tmp_path / "language.pt"
+    torch.save({"model": {}, "optimizers": [], "step": 3}, old)
+    with pytest.raises(ModelLoadError, match=rf"--start-from {old} and another --run"):
+        run_steps(Run("language", 4, old, tmp_path / "log.jsonl"), {"model": torch.nn.Linear(1, 1)}, int, print, dict)
+
+
+def test_the_vision_log_tells_loss_and_cells(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    train_sight(tokenizer, tmp_path / "a", [2], log_every=2)
+    (row,) = map(json.loads, (tmp_path / "a" / "log.jsonl").read_text().splitlines())
+    assert (row["phase"], row["step"]) == ("vision", 2)
+    assert row["loss"] > 0
+    assert 0 <= row["cells_right"] <= 1
 
 
 def test_training_the_language_leaves_the_tower_alone(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Nothing here imports torch or knows a model; traces are read through a protocol.
 """
 
+from vreason_agent.confidence.logprobs import said_answer
 from vreason_agent.confidence.record import Action, Confidence, confidence_of
 from vreason_agent.confidence.signals import SIGNAL_NAMES, read_signals, token_span
 from vreason_agent.confidence.stability import (
@@ -25,6 +26,7 @@ __all__ = [
     "num_agreeing",
     "read_signals",
     "repeated_option",
+    "said_answer",
     "same_answer",
     "token_span",
 ]

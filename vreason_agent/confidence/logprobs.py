@@ -111,7 +111,8 @@ def logprob_signals(tokens: Sequence[Mapping[str, Any]]) -> dict[str, float | No
     Args:
         tokens: In the standard shape, at least one.
     """
-    return read_signals(LogprobTrace(tokens), _answer_span([str(token["token"]) for token in tokens]))
+    texts = [str(token["token"]) for token in tokens]
+    return read_signals(LogprobTrace(tokens), token_span(texts, said_answer("".join(texts))))
 
 
 def units_of(tokens: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -121,13 +122,13 @@ def units_of(tokens: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {**units, "slope": "nats per token"}
 
 
-def _answer_span(token_texts: Sequence[str]) -> Span | None:
-    text = "".join(token_texts)
+def said_answer(text: str) -> Span:
+    """Return the characters `[start, stop)` of the answer in a reply of any model; see `logprob_signals`."""
     tagged = list(_ANSWER.finditer(text))
     if tagged:
-        return token_span(token_texts, tagged[-1].span(1))
+        return tagged[-1].span(1)
     start = text.rfind("</think>")
     start = 0 if start < 0 else start + len("</think>")
     said = text[start:]
     left = start + len(said) - len(said.lstrip())
-    return token_span(token_texts, (left, left + len(said.strip())))
+    return left, left + len(said.strip())

@@ -20,7 +20,7 @@ import cv2
 import torch
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from vreason_agent.errors import VReasonError
+from vreason_agent.errors import ModelLoadError, VReasonError
 
 T = TypeVar("T")
 QUEUE_LENGTH = 8
@@ -95,6 +95,11 @@ def _load(checkpoint: Path, state: Mapping[str, Stateful]) -> int:
     if not checkpoint.exists():
         return 0
     saved = torch.load(checkpoint, weights_only=True)
+    if saved.keys() != {*state, "step"}:
+        msg = (
+            f"{str(checkpoint)!r} is no checkpoint of this phase, or of an older version: begin from its weights with "
+        )
+        raise ModelLoadError(f"{msg}--start-from {checkpoint} and another --run")
     for name, part in state.items():
         part.load_state_dict(saved[name])
     return int(saved["step"])

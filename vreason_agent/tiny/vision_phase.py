@@ -20,7 +20,7 @@ from vreason_agent.tiny.pixels import patchify, see_pairs
 
 NUM_COLORS, NUM_SHAPES = len(COLOR_IDS) + 1, len(SHAPE_IDS) + 1
 PER_FRAME = NUM_COLORS + NUM_SHAPES
-STOCK, FRESH = 64, 3  # files known before the first step, and more at each step
+STOCK, FRESH = 64, 8  # files known before the first step, and more at each step
 
 
 def cell_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

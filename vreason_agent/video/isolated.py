@@ -17,8 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from vreason_agent import errors
-from vreason_agent.errors import ConfigError, DependencyError, VideoDecodeError, VReasonError
+from vreason_agent.errors import (
+    ConfigError,
+    DependencyError,
+    VideoDecodeError,
+    VideoError,
+    VideoNotFoundError,
+    VideoTooLargeError,
+    VReasonError,
+)
 from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
@@ -26,8 +33,9 @@ from vreason_agent.video.probe import VideoInfo
 from vreason_agent.video.reader import read_frames
 from vreason_agent.video.source import Roots, path_text
 
-_ERROR_KINDS = ("ConfigError", "VideoError", "VideoNotFoundError", "VideoDecodeError")
-_TOO_LARGE = "VideoTooLargeError"
+_ERRORS: dict[str, type[VReasonError]] = {
+    kind.__name__: kind for kind in (ConfigError, VideoError, VideoNotFoundError, VideoDecodeError, VideoTooLargeError)
+}
 
 
 @dataclass(frozen=True)
@@ -125,16 +133,14 @@ def _frames(answer: bytes, path: str) -> Frames:
     line, _, pixels = answer.partition(b"\n")
     head = json.loads(line)
     if "error" in head:
-        kind = head["error"] if head["error"] in (*_ERROR_KINDS, _TOO_LARGE) else "VideoError"
-        error: VReasonError = getattr(errors, kind)(str(head["message"]))
-        raise error
+        raise _ERRORS.get(head["error"], VideoError)(str(head["message"]))
     shape = tuple(int(side) for side in head.pop("shape"))
     if len(pixels) != math.prod(shape):
         msg = f"the process that read {path!r} gave {len(pixels):,} bytes of pixels for shape {shape}; read it again"
         raise VideoDecodeError(msg)
     images = np.frombuffer(bytearray(pixels), np.uint8).reshape(shape)
     info = VideoInfo(**head.pop("info"))
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in head.items()}
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in head.items()}
     return Frames(images=images, info=info, **plain)
 
 
