@@ -83,6 +83,9 @@ class AcceptPolicy:
         if self.min_agreeing < 1 or self.max_retries < 0:
             msg = f"min_agreeing={self.min_agreeing!r}, max_retries={self.max_retries!r}: use at least 1 and 0"
             raise ConfigError(msg)
+        if not all(self.variations):
+            msg = f"variations={self.variations!r}: a retry that varies nothing repeats itself; e.g. ({{'seed': 1}},)"
+            raise ConfigError(msg)
         if self.max_retries > len(self.variations):
             msg = f"max_retries={self.max_retries!r}: only {len(self.variations)} variations; add some to `variations`"
             raise ConfigError(msg)

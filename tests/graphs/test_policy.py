@@ -200,3 +200,8 @@ def test_a_ladder_that_cannot_nest_is_refused(arguments, match: str) -> None:
 def test_a_policy_out_of_range_is_refused(arguments, match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         AcceptPolicy(**arguments)
+
+
+def test_a_variation_that_varies_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"repeats itself; e\.g\. \(\{'seed': 1\},\)"):
+        AcceptPolicy(variations=({"seed": 1}, {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -68,10 +69,11 @@ class VideoInfo:
         stop = self.duration_seconds if stop_seconds is None else stop_seconds
         if self.is_complete or self.readable_seconds is None or stop is None or stop <= self.readable_seconds:
             return
+        last = math.floor(self.readable_seconds * 1000) / 1000  # rounded up, it would be refused again
         msg = (
             f"{self.path!r} is truncated or damaged: {self.num_frames} of {self.promised_frames} frames can be "
-            f"decoded, up to {self.readable_seconds:.3f} s; get the whole file, or ask for a part that ends there "
-            f"(stop_seconds={self.readable_seconds:.3f})"
+            f"decoded, up to {last:.3f} s; get the whole file, or ask for a part that ends there "
+            f"(stop_seconds={last:.3f})"
         )
         raise VideoDecodeError(msg)
 
