@@ -163,6 +163,14 @@ def test_mirrored_pairs_keep_their_labels() -> None:
                     pytest.fail("a cell that should hold an object looks empty")
 
 
+def test_the_mean_of_checkpoints_is_taken_weight_by_weight(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("a.pt", "b.pt")]
+    for place, value in zip(places, (1.0, 2.0), strict=True):
+        torch.save({"model": {"weight": torch.full((2,), value)}, "step": 3}, place)
+    assert train.mean_weights(places)["weight"].tolist() == [1.5, 1.5]
+    assert train.mean_weights(places[:1])["weight"].tolist() == [1.0, 1.0]
+
+
 def test_exporting_before_training_says_how_to_train(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tiny\.train --phase language"):
         train.main(["--run", str(tmp_path), "--phase", "export", "--threads", "1", "--out", str(tmp_path / "out")])

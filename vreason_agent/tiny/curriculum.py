@@ -45,11 +45,13 @@ STAGES = (
     Stage(0.15, 0.0, 0.2, 0.3, {4: 0.5, 8: 0.5}),
     Stage(0.25, 0.9, 0.2, 0.3, {8: 0.2, 16: 0.8}),
     Stage(0.5, 0.15, 0.15, 0.35, {8: 0.2, 16: 0.8}),
-    Stage(0.85, 0.1, 0.12, 0.15, {4: 0.1, 8: 0.2, 16: 0.7}),
-    Stage(1.01, 0.08, 0.12, 0.05, {2: 0.08, 4: 0.14, 8: 0.25, 16: 0.53}, truth=0.5),
+    Stage(0.85, 0.12, 0.2, 0.3, {4: 0.1, 8: 0.2, 16: 0.7}),
+    Stage(1.01, 0.1, 0.15, 0.12, {2: 0.08, 4: 0.14, 8: 0.25, 16: 0.53}, truth=0.5),
 )
 BASICS = 0.15  # share of a run from nothing that goes to short clips
-KIND_WEIGHTS = {"blink": 1.5, "color": 1.5, "shape": 3.0, "unanswerable": 1.5}
+KIND_WEIGHTS = {"blink": 1.3, "color": 1.3, "direction": 1.3, "shape": 4.0, "unanswerable": 1.3, "after": 4.0}
+# A scrambled video shows twenty objects, and with each decides anew whether the question is about it.
+SCRAMBLED_KIND_WEIGHTS = {"shape": 4.0, "color": 1.5, "direction": 1.5, "unanswerable": 2.0, "after": 0.5}
 COUNTING_KINDS = ("first", "last", "count")  # their tallies would grow without end in a scrambled video
 
 
@@ -102,7 +104,8 @@ def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") ->
         drills = [drill_row(tokenizer, rng, max_lines=plan.num_pairs) for _ in range(plan.rows)]
         return collate(drills, ["drill"] * plan.rows, None, pad)
     kinds = [kind for kind in KINDS if not (plan.is_scrambled and kind in COUNTING_KINDS)]
-    weights = np.array([KIND_WEIGHTS.get(kind, 1.0) for kind in kinds])
+    likely = SCRAMBLED_KIND_WEIGHTS if plan.is_scrambled else KIND_WEIGHTS
+    weights = np.array([likely.get(kind, 1.0) for kind in kinds])
     lessons = []
     for kind in rng.choice(kinds, plan.rows, p=weights / weights.sum()):
         clip = make_clip(int(rng.integers(1 << 40)), "train", kind=str(kind))

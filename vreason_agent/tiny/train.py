@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help="place in the curriculum to begin at, 0 to 1 (default: 0; from weights, past the basics)",
     )
+    parser.add_argument(
+        "--average", action="append", metavar="CHECKPOINT", help="export the mean of these checkpoints; repeat it"
+    )
     parser.add_argument("--out", default=str(WEIGHTS), help="folder that export writes")
     parser.add_argument(
         "--no-compile", action="store_true", help="skip torch.compile, which needs a C++ compiler and doubles the speed"
@@ -127,8 +130,14 @@ def start_weights(place: Path) -> dict[str, torch.Tensor]:
 
 def _export(args: argparse.Namespace, run: Path) -> None:
     model = build_model(fresh_tokenizer(), TINY, seed=args.seed)
-    model.load_state_dict(_state(run / "language.pt", "language")["model"])
+    model.load_state_dict(mean_weights([Path(place) for place in args.average or [run / "language.pt"]]))
     save_folder(model, Path(args.out))
+
+
+def mean_weights(checkpoints: Sequence[Path]) -> dict[str, torch.Tensor]:
+    """Mean of the weights of language checkpoints, which come of one run: it errs less than each of them."""
+    states = [_state(checkpoint, "language")["model"] for checkpoint in checkpoints]
+    return {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
 
 
 def _state(checkpoint: Path, phase: str) -> dict[str, dict[str, torch.Tensor]]:
