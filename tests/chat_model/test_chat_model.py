@@ -352,3 +352,8 @@ def test_reading_frames_does_not_block_the_event_loop(engine: FakeEngine, clip: 
         return num_turns
 
     assert asyncio.run(run()) > 5
+
+
+def test_a_shared_cache_tells_output_versions_apart() -> None:
+    old, new = (ChatVReason(output_version=version) for version in (None, "v1"))
+    assert old._identifying_params != new._identifying_params

@@ -97,6 +97,26 @@ def test_a_servers_message_has_signals_their_units_and_no_probability() -> None:
     assert any("likeliest tokens that the server listed" in sentence for sentence in describe_confidence(confidence))
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"logprob": None},
+        {"logprob": math.nan},
+        {"token": None},
+        {"top_logprobs": [{"token": "a"}]},
+        {"top_logprobs": 3},
+    ],
+)
+def test_a_damaged_list_of_tokens_has_no_signal_rather_than_a_wrong_one(damage: dict[str, Any]) -> None:
+    tokens = random_tokens(30)
+    tokens[4] = {**tokens[4], **damage}
+    assert confidence_of(message(tokens)).warnings == ("no_confidence",)
+
+
+def test_a_message_without_metadata_has_no_signal() -> None:
+    assert confidence_of(SimpleNamespace(response_metadata=None)).warnings == ("no_confidence",)
+
+
 @pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": []}, {"content": "text"}, []])
 def test_a_message_without_logprobs_has_no_signal(logprobs: Any) -> None:
     confidence = confidence_of(SimpleNamespace(response_metadata={"logprobs": logprobs}))

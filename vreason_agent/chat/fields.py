@@ -129,7 +129,8 @@ class ChatFields(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in own_fields() if name not in _NOT_IN_OUTPUT}
-        return {**fields, "model": self.model or default_model(), "vreason": self.vreason_config.to_dict()}
+        fields |= {"model": self.model or default_model(), "vreason": self.vreason_config.to_dict()}
+        return {**fields, "output_version": self.output_version}
 
     def for_call(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Self:
         """Return this model with the keyword arguments of one call, validated like the constructor's."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from math import exp, log
+from math import exp, isnan, log
 from statistics import fmean
 from typing import Any
 
@@ -97,10 +97,26 @@ def truncated_entropy(token: Mapping[str, Any]) -> float:
 
 
 def listed_tokens(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the tokens of a message's `response_metadata` in the standard shape; none where it has no logprobs."""
+    """Return the tokens of a message's `response_metadata` in the standard shape; none where any of it is not so."""
     logprobs = metadata.get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
-    return list(content) if isinstance(content, Sequence) and not isinstance(content, str) else []
+    tokens = content if isinstance(content, list | tuple) else ()
+    return list(tokens) if all(map(_is_token, tokens)) else []
+
+
+def _is_token(item: Any) -> bool:
+    if not isinstance(item, Mapping) or not _is_scored(item):
+        return False
+    others = item.get("top_logprobs") or ()
+    return isinstance(others, list | tuple) and all(
+        isinstance(other, Mapping) and _is_scored(other) for other in others
+    )
+
+
+def _is_scored(item: Mapping[str, Any]) -> bool:
+    logprob = item.get("logprob")
+    is_number = isinstance(logprob, int | float) and not isinstance(logprob, bool) and not isnan(logprob)
+    return isinstance(item.get("token"), str) and is_number
 
 
 def logprob_signals(tokens: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:

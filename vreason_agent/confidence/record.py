@@ -95,7 +95,7 @@ def confidence_of(message: Any) -> Confidence:
         many alternatives), with the warning `"from_logprobs"`; without either no signal and the warning
         `"no_confidence"`: never a made-up number.
     """
-    metadata = getattr(message, "response_metadata", {})
+    metadata = getattr(message, "response_metadata", None) or {}
     record = metadata.get("confidence")
     if isinstance(record, Mapping):
         return Confidence.from_dict(record)
