@@ -90,12 +90,6 @@ def plan_batch(number: int, progress: float, *, seed: int, batch_tokens: int) ->
     return Plan(number, seed, is_drill, is_blind, is_scrambled, num_pairs, rows, stage.truth)
 
 
-def plan_step(number: int, num_steps: int, *, seed: int, batch_tokens: int, begin: float) -> Plan:
-    """The plan of batch `number` in a run of `num_steps`."""
-    progress = progress_at(number, num_steps, begin=begin)
-    return plan_batch(number, progress, seed=seed, batch_tokens=batch_tokens)
-
-
 def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") -> Batch:
     """Draw, encode, read back and tokenize the clips of one batch."""
     rng = np.random.default_rng([plan.seed, plan.number, 2])
@@ -138,5 +132,6 @@ def make_numbered(
     number: int, *, tokenizer: Tokenizer, num_steps: int, seed: int, batch_tokens: int, begin: float, folder: str
 ) -> Batch:
     """Batch `number` of a run of `num_steps`."""
-    plan = plan_step(number, num_steps, seed=seed, batch_tokens=batch_tokens, begin=begin)
+    progress = progress_at(number, num_steps, begin=begin)
+    plan = plan_batch(number, progress, seed=seed, batch_tokens=batch_tokens)
     return make_batch(plan, tokenizer, folder=folder)

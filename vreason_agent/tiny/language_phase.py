@@ -8,7 +8,6 @@ Knows no world beyond the batches of the curriculum.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -21,8 +20,8 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from vreason_agent.tiny.batches import Batch
 from vreason_agent.tiny.curriculum import make_numbered
-from vreason_agent.tiny.loop import Run, run_steps
-from vreason_agent.tiny.muon import Float32Muon, has_fast_bfloat16
+from vreason_agent.tiny.loop import Run, descend, run_steps
+from vreason_agent.tiny.muon import Float32Muon, mixed_precision
 from vreason_agent.tiny.pixels import patchify, see_pairs
 
 
@@ -94,14 +93,10 @@ def train_language(
     meter = Meter()
 
     def update(step: int, batch: Batch) -> None:
-        set_learning_rate(optimizers, learning_rate * schedule(step, run.num_steps, warmup=60, decay_share=0.42))
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
+        with mixed_precision():
             loss, each, right = batch_loss(model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(language.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        factor = schedule(step, run.num_steps, warmup=60, decay_share=0.42)
+        descend(loss, language.parameters(), optimizers, learning_rate=learning_rate * factor)
         meter.add(batch, each, right)
 
     make = partial(
@@ -113,19 +108,8 @@ def train_language(
         begin=begin,
         folder=folder,
     )
-    run_steps(run, {"model": model, **name_optimizers(optimizers)}, make, update, meter.flush)
-
-
-def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], learning_rate: float) -> None:
-    """Set the step size of all parameters."""
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate
-
-
-def name_optimizers(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, torch.optim.Optimizer]:
-    """Optimizers under the names a checkpoint keeps them by."""
-    return {f"optimizer{number}": optimizer for number, optimizer in enumerate(optimizers)}
+    named = {f"optimizer{number}": optimizer for number, optimizer in enumerate(optimizers)}
+    run_steps(run, {"model": model, **named}, make, update, meter.flush)
 
 
 class Meter:

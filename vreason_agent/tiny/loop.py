@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing as mp
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 import cv2
 import torch
+from torch import Tensor, nn
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from vreason_agent.errors import ModelLoadError, VReasonError
@@ -89,6 +90,19 @@ def run_steps(
             if (step + 1) % run.save_every == 0 or step + 1 == run.last:
                 _save(run.checkpoint, state, step + 1)
     bar.close()
+
+
+def descend(
+    loss: Tensor, parameters: Iterable[Tensor], optimizers: Sequence[torch.optim.Optimizer], *, learning_rate: float
+) -> None:
+    """Take one step of that size down the gradient of `loss`, clipped to norm 1, and forget the gradient."""
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
 def _load(checkpoint: Path, state: Mapping[str, Stateful]) -> int:

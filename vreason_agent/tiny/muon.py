@@ -1,4 +1,4 @@
-"""Muon with its iteration in float32, and whether this CPU computes in bfloat16 at all.
+"""Muon with its iteration in float32, and the precision of a forward pass on this CPU.
 
 `torch.optim.Muon` always iterates in bfloat16, which a CPU without such instructions emulates at a tenth of the speed.
 Knows no model.
@@ -16,9 +16,9 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, as in torc
 NUM_ITERATIONS = 5
 
 
-def has_fast_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+def mixed_precision() -> torch.autocast:
+    """Context of a forward pass: bfloat16 where this CPU has instructions for it, else float32 throughout."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:

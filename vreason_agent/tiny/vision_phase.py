@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vreason_agent.tiny.loop import Run, Stateful, run_steps
-from vreason_agent.tiny.muon import has_fast_bfloat16
+from vreason_agent.tiny.loop import Run, Stateful, descend, run_steps
+from vreason_agent.tiny.muon import mixed_precision
 from vreason_agent.tiny.pairs import COLOR_IDS, PAIRS_PER_FILE, SHAPE_IDS, Pairs, Replay, random_pairs
 from vreason_agent.tiny.pixels import patchify, see_pairs
 
@@ -41,13 +41,12 @@ def cell_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def make_files(step: int, *, seed: int, folder: str) -> list[Pairs]:
     """The files that become known at a step; the first step brings a stock."""
-    return [_file(number, seed=seed, folder=folder) for number in range(*_known(step))]
+    return [_file(number, seed=seed, folder=folder) for number in range(_num_known(step), _num_known(step + 1))]
 
 
-def _known(step: int) -> tuple[int, int]:
-    """Numbers `[first, stop)` of the files that become known at a step."""
-    first = 0 if step == 0 else STOCK + FRESH * step
-    return first, STOCK + FRESH * (step + 1)
+def _num_known(step: int) -> int:
+    """Number of files that are known before a step."""
+    return STOCK + FRESH * step if step else 0
 
 
 def _file(number: int, *, seed: int, folder: str) -> Pairs:
@@ -73,7 +72,7 @@ def train_vision(
     replay, means = Replay(capacity), dict[str, float]()
 
     def resume(start: int) -> None:
-        known = 0 if start == 0 else _known(start - 1)[1]
+        known = _num_known(start)
         first = max(0, known - capacity // PAIRS_PER_FILE - 1)
         replay.at = first * PAIRS_PER_FILE % capacity  # where it would stand, had it seen all before
         for number in range(first, known):
@@ -82,17 +81,12 @@ def train_vision(
     def update(step: int, files: list[Pairs]) -> None:
         for file in files:
             replay.add(file)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * _schedule(step, run.num_steps)
         pairs = replay.draw(np.random.default_rng([seed, step]), batch)
         labels = torch.from_numpy(pairs.labels.astype(np.int64))
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
+        with mixed_precision():
             logits = heads(see_pairs(visual, patchify(torch.from_numpy(pairs.frames))))
         loss, right = cell_loss(logits.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        descend(loss, parameters, [optimizer], learning_rate=learning_rate * _schedule(step, run.num_steps))
         means.update(loss=round(loss.item(), 4), cells_right=round(right.item(), 4))
 
     make = partial(make_files, seed=seed, folder=folder)
