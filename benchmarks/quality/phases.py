@@ -12,7 +12,7 @@ from itertools import product
 from benchmarks.quality.bench import Bench
 from benchmarks.quality.engine import Setting
 from benchmarks.quality.schedules import require_dev
-from vreason_agent.decoding import VReasonConfig
+from vreason_agent.decoding import DecodingTrace, VReasonConfig
 from vreason_agent.decoding.phase import PhaseTracker
 from vreason_agent.evaluation import Answer, Result
 from vreason_agent.evaluation.report import markdown_table, number, signal_auroc
@@ -47,16 +47,11 @@ def tune_phase(
 
 
 def entropy_drop(answer: Answer, config: VReasonConfig) -> float | None:
-    """Return the drop that `DecodingTrace` would find in these entropies under `config`."""
-    entropy = answer.details["entropy"][: answer.details["answer_stop"]]
-    tracker = PhaseTracker(config)
-    for step, value in enumerate(entropy):
-        tracker.observe(step, value)
-    peak, at = tracker.state.entropy_peak, tracker.state.peak_step
-    final = entropy[at + 1 :] if at is not None else []
-    if not peak or len(final) < config.min_final_steps:
-        return None
-    return float((peak - sum(final) / len(final)) / peak)
+    """Return the drop that `DecodingTrace` finds in these entropies under `config`."""
+    entropy, tracker = answer.details["entropy"][: answer.details["answer_stop"]], PhaseTracker(config)
+    averages = tuple(tracker.observe(step, value).entropy_ema for step, value in enumerate(entropy))
+    trace = DecodingTrace(config, entropy=tuple(entropy), entropy_ema=averages, forced=(False,) * len(entropy))
+    return trace.entropy_drop()
 
 
 def _measured(row: Result, config: VReasonConfig) -> Result:
