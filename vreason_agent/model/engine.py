@@ -119,7 +119,7 @@ class VideoLanguageModel:
         """Number of prompt tokens of a conversation, those of pictures included; no pixel is touched."""
         return self.encoder.encode(turns, tools).num_tokens
 
-    @property
+    @cached_property
     def num_bytes(self) -> int:
         """Memory of the weights, bytes."""
         return sum(weight.numel() * weight.element_size() for weight in self.hf_model.parameters())
