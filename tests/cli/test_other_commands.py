@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shlex
@@ -166,13 +167,16 @@ def test_probe_of_a_missing_file_is_one_line(command: Command, tmp_path: Path) -
 
 
 def test_doctor_reports_every_check_and_passes_here(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "check_model", lambda model, device, revision: f"{model} {revision} {device}")
-    assert command("doctor", "--model", "m", "--revision", "r", "--device", "cpu") == 0
+    def told(given: argparse.Namespace) -> str:
+        return f"{given.model} {given.revision} {given.device} {given.dtype}"
+
+    monkeypatch.setattr(doctor, "check_model", told)
+    assert command("doctor", "--model", "m", "--revision", "r", "--device", "cpu", "--dtype", "float32") == 0
     lines = command.out.splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["ok", name] for name in ("python", "packages", "opencv", "video", "torch", "model")
     ]
-    assert lines[-1].endswith("m r cpu")
+    assert lines[-1].endswith("m r cpu float32")
 
 
 def test_doctor_goes_on_after_a_failed_check_and_exits_with_1(
@@ -181,7 +185,7 @@ def test_doctor_goes_on_after_a_failed_check_and_exits_with_1(
     def fail() -> str:
         raise ImportError("libGL.so.1: cannot open shared object file")
 
-    def no_model(model: str | None, device: str | None, revision: str | None) -> str:
+    def no_model(arguments: argparse.Namespace) -> str:
         raise ModelLoadError("no weights;\nrun: make demo")
 
     monkeypatch.setattr(doctor, "check_opencv", fail)

@@ -50,7 +50,7 @@ def test_weights_that_exceed_the_memory_are_a_load_error_with_their_size(
     monkeypatch.setattr(kind, "from_pretrained", FAILURES[failure])
     expected = (
         r"GB of weights as float32: out of memory on cpu, which has [\d.]+ GB free now .*"
-        r"pass dtype='bfloat16' to halve it, or choose a smaller model, for example --model Qwen/Qwen2\.5-VL-3B-Instr"
+        r"pass --dtype bfloat16 to halve it, or choose a smaller model, for example --model Qwen/Qwen2\.5-VL-3B-Instr"
     )
     with pytest.raises(ModelLoadError, match=expected):
         build_model(folders["qwen2_5_vl"], name="big", device="cpu")
@@ -75,7 +75,7 @@ def test_an_answer_that_exceeds_the_memory_is_a_generation_error_and_the_model_g
     expected_message = (
         rf"prompt of {expected.prompt_tokens} tokens with 4 frames, beside [\d.]+ GB of weights as float32: "
         r"out of memory on cpu, which has [\d.]+ GB free now .*Use fewer frames \(--max-frames\).*"
-        r"pass dtype='bfloat16' to halve it, or choose a smaller model, for example --model Qwen"
+        r"pass --dtype bfloat16 to halve it, or choose a smaller model, for example --model Qwen"
     )
     with monkeypatch.context() as patch:
         patch.setattr("vreason_agent.model.engine.decode", FAILURES[failure])

@@ -118,6 +118,14 @@ def test_the_environment_names_the_default_model(monkeypatch: pytest.MonkeyPatch
     assert default_model() == "tiny"
 
 
+def test_a_wrong_default_model_is_told_by_the_variable_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MODEL_VARIABLE, "/no/such/model")
+    with pytest.raises(ModelLoadError, match=r"^\$VREASON_MODEL: no model folder .* unset VREASON_MODEL$"):
+        load_model()
+    with pytest.raises(ModelLoadError, match=r"^no model folder"):
+        load_model("/no/such/model")
+
+
 def test_a_model_is_loaded_once_per_process_and_can_be_unloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,9 @@ from vreason_agent.tiny.drills import CELL, REPEAT_WEIGHT, drill_row
 from vreason_agent.tiny.scene import COLORS, SHAPES
 from vreason_agent.tiny.train import fresh_tokenizer
 
-OBJECT = re.compile(rf" (?P<color>{'|'.join(COLORS)})(?: (?P<shape>{'|'.join(SHAPES)}))?(?: (?P<number>\d))? {CELL}")
+OBJECT = re.compile(
+    rf" (?P<color>{'|'.join(COLORS)})(?P<early> \d)? (?P<shape>{'|'.join(SHAPES)})(?P<late> \d)? {CELL}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,36 +38,45 @@ def asked_words(text: str) -> set[str]:
 def test_an_object_is_numbered_when_first_seen_if_it_has_every_word_asked_about(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
-    num_asked = num_others = num_bare = 0
+    num_asked = num_others = 0
     for text in drills(tokenizer, 200):
-        words, seen = asked_words(text), set[tuple[str, str | None]]()
-        objects = list(OBJECT.finditer(text.split("<think>")[1]))
-        if any(found["shape"] is None for found in objects):
-            num_bare += 1
-            continue  # objects that differ in shape alone cannot be told apart
-        for found in objects:
+        words, seen = asked_words(text), set[tuple[str, str]]()
+        asks_shape = words <= set(COLORS)
+        for found in OBJECT.finditer(text.split("<think>")[1]):
             name = (found["color"], found["shape"])
             is_asked, is_fresh = words <= set(name), name not in seen
             seen.add(name)
+            assert not found["late" if asks_shape else "early"], text
+            number = found["early" if asks_shape else "late"]
             if is_fresh:
-                assert (found["number"] is not None) == is_asked, text
+                assert (number is not None) == is_asked, text
                 num_asked, num_others = num_asked + is_asked, num_others + (not is_asked)
-            elif found["number"] is not None:
+            elif number is not None:
                 assert "flash" in text, text
-    assert 5 < num_bare < 60, "some drills name objects by color alone"
     assert 0.15 < num_asked / (num_asked + num_others) < 0.85
 
 
-def test_only_what_follows_a_name_is_a_target(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_where_a_shape_is_asked_for_one_object_has_the_color(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Its number comes before its shape, so that no other object of the color could be told from it."""
+    shapes = [text for text in drills(tokenizer, 200) if "shape" in text]
+    for text in shapes:
+        names = {(found["color"], found["shape"]) for found in OBJECT.finditer(text.split("<think>")[1])}
+        assert len([color for color, _ in names if color in asked_words(text)]) <= 1, text
+    assert len(shapes) > 40
+
+
+def test_only_what_follows_the_word_asked_about_is_a_target(tokenizer: PreTrainedTokenizerFast) -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):
         row = drill_row(tokenizer.backend_tokenizer, rng, max_lines=8)
-        assert row.ids == tokenizer.encode(tokenizer.decode(row.ids))
+        text = str(tokenizer.decode(row.ids))
+        assert row.ids == tokenizer.encode(text)
+        words, ends = (COLORS, SHAPES) if "shape" in text else (SHAPES, (CELL,))
         for before, token, weight in zip(row.ids, row.ids[1:], row.weights[1:], strict=False):
             if weight:
                 assert weight in (1.0, REPEAT_WEIGHT)
-                assert str(tokenizer.decode([before])).strip() in {*SHAPES, *COLORS}
-                assert str(tokenizer.decode([token])).strip() in {CELL, *"123456789"}
+                assert str(tokenizer.decode([before])).strip() in words
+                assert str(tokenizer.decode([token])).strip() in {*ends, *"123456789"}
 
 
 def test_a_batch_of_drills_has_no_frames_and_no_answers(tokenizer: PreTrainedTokenizerFast) -> None:

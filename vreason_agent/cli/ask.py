@@ -16,7 +16,7 @@ from vreason_agent.cli.loading import check_context, make_chat_model, model_fact
 from vreason_agent.cli.parser import (
     SCHEDULES,
     UsageError,
-    device,
+    add_model_options,
     frame_count,
     ladder,
     name,
@@ -56,8 +56,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("video", metavar="VIDEO", type=name, help="video, image, GIF or folder of frames")
     add("question", metavar="QUESTION", type=text, help="what to ask")
     add("--option", type=text, action="append", metavar="TEXT", help="a possible answer; repeat it, at least twice")
-    add("--model", type=name, metavar="M", help="folder or hub id (default: $VREASON_MODEL, else the bundled model)")
-    add("--revision", type=name, metavar="R", help="branch, tag or commit of a hub id (default: its main branch)")
     add("--frames", type=frame_count, metavar="N", help="frames to look at first, an even number (default: 4)")
     add(
         "--max-frames",
@@ -80,7 +78,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="N",
         help="seed of everything that is drawn at random (default: retries draw from 1 on)",
     )
-    add("--device", type=device, metavar="D", help="cpu, cuda, cuda:0 or mps (default: the best found)")
+    add_model_options(parser)
     add("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
     add("--quiet", action="store_true", help="no progress, no notes: errors only on stderr")
     parser.set_defaults(run=run)

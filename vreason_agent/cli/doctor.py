@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vreason_agent.cli.parser import device, text
+from vreason_agent.cli.parser import add_model_options
 from vreason_agent.errors import DependencyError, VReasonError
 
 if TYPE_CHECKING:
@@ -36,13 +36,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="check the environment and a model",
         description="Check Python, libraries, video reading and a model, one line per check. Exit code 1 if one fails.",
     )
-    parser.add_argument(
-        "--model", type=text, metavar="M", help="folder or hub id (default: $VREASON_MODEL, else bundled)"
-    )
-    parser.add_argument(
-        "--revision", type=text, metavar="R", help="branch, tag or commit of a hub id (default: its main branch)"
-    )
-    parser.add_argument("--device", type=device, metavar="D", help="cpu, cuda, cuda:0 or mps (default: the best found)")
+    add_model_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -54,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         ("opencv", check_opencv),
         ("video", check_video),
         ("torch", check_torch),
-        ("model", lambda: check_model(arguments.model, arguments.device, arguments.revision)),
+        ("model", lambda: check_model(arguments)),
     ]
     results = [_report(name, check) for name, check in checks]
     return 0 if all(results) else 1
@@ -129,12 +123,12 @@ def check_torch() -> str:
     return f"{torch.__version__}; devices: {', '.join([*devices, f'cpu ({torch.get_num_threads()} threads)'])}"
 
 
-def check_model(model: str | None, device: str | None, revision: str | None = None) -> str:
+def check_model(arguments: argparse.Namespace) -> str:
     """Load a model and let it write a few tokens about a made-up clip, without and with V-Reason."""
     from vreason_agent.model import describe_model, load_model
 
     began = time.perf_counter()
-    loaded = load_model(model, device=device, revision=revision)
+    loaded = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype, revision=arguments.revision)
     load_seconds = time.perf_counter() - began
     facts = describe_model(loaded)
     speeds = [f"{schedule} {tokens_per_second(loaded, schedule):.0f}" for schedule in ("off", "switching")]

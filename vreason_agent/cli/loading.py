@@ -27,6 +27,7 @@ def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
             model=arguments.model,
             revision=arguments.revision,
             device=arguments.device,
+            dtype=arguments.dtype,
             seed=arguments.seed,
             vreason=steering or None,
         )

@@ -15,6 +15,7 @@ from vreason_agent.errors import ConfigError, is_utf8
 DEFAULT_FRAMES = 4
 DEFAULT_MAX_FRAMES = 32
 LARGEST_FRAMES = 65_536
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 SCHEDULES = ("off", "switching", "alternating", "minimize", "maximize", "random")
 
 
@@ -93,6 +94,20 @@ def device(value: str) -> str:
         msg = f"{value!r} is not a device; use cpu, cuda, cuda:0 (or another number) or mps"
         raise argparse.ArgumentTypeError(msg)
     return value
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose a model and where and how it runs."""
+    add = parser.add_argument
+    add("--model", type=name, metavar="M", help="folder or hub id (default: $VREASON_MODEL, else the bundled model)")
+    add("--revision", type=name, metavar="R", help="branch, tag or commit of a hub id (default: its main branch)")
+    add("--device", type=device, metavar="D", help="cpu, cuda, cuda:0 or mps (default: the best found)")
+    add(
+        "--dtype",
+        choices=PRECISIONS,
+        metavar="T",
+        help=f"precision of the weights: {', '.join(PRECISIONS)} (default: bfloat16 on a GPU or for large models)",
+    )
 
 
 def ladder(num_frames: int | None, max_frames: int | None) -> tuple[int, int]:

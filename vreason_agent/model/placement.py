@@ -79,7 +79,7 @@ def check_memory(sizes: TensorSizes, device: torch.device, dtype: torch.dtype, *
 
 def memory_remedy(device: torch.device, dtype: torch.dtype) -> str:
     """What to do where a model of this precision does not fit on this device."""
-    smaller = "pass dtype='bfloat16' to halve it, " if dtype == torch.float32 else ""
+    smaller = "pass --dtype bfloat16 to halve it, " if dtype == torch.float32 else ""
     elsewhere = "" if device.type == "cpu" else "pass --device cpu, "
     return (
         f"Close other programs, {smaller}{elsewhere}or choose a smaller model, for example "

@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, ModelLoadError
 from vreason_agent.model.engine import VideoLanguageModel
 from vreason_agent.model.loading import build_model
 from vreason_agent.model.placement import choose_device
 from vreason_agent.model.preprocess import PixelBudget
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt
-from vreason_agent.model.source import default_model, locate_model
+from vreason_agent.model.source import BUNDLED_NAME, MODEL_VARIABLE, default_model, locate_model
 
 __all__ = ["add_model", "load_model", "loaded_models", "unload"]
 
@@ -67,7 +67,7 @@ def load_model(
         if name in _added:
             return _added[name]
     place = choose_device(device)
-    folder = locate_model(name, revision=revision)
+    folder = _locate(name, revision=revision, is_default=model is None)
     settings: dict[str, Any] = {
         "revision": revision,
         "device": place,
@@ -113,6 +113,15 @@ def unload(model: VideoLanguageModel | None = None) -> int:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return num_gone
+
+
+def _locate(name: str, *, revision: str | None, is_default: bool) -> Path:
+    try:
+        return locate_model(name, revision=revision)
+    except ModelLoadError as exc:
+        if not is_default or name == BUNDLED_NAME:
+            raise
+        raise ModelLoadError(f"${MODEL_VARIABLE}: {exc}. Or take the default back: unset {MODEL_VARIABLE}") from exc
 
 
 def _refuse(device_map: object, quantization: object) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vreason_agent.tiny.questions import NOT_SHOWN, Conclusion, Question, conclude, tallies
+from vreason_agent.tiny.questions import NOT_SHOWN, Conclusion, Question, conclude, name_words, tallies
 from vreason_agent.tiny.scene import NUM_SLOTS, Scene, View, views_at
 from vreason_agent.tiny.world import Clip
 
@@ -54,30 +54,30 @@ def pair_frames(scene: Scene, num_pairs: int, *, is_uniform: bool = False) -> tu
 def transcribe(question: Question, pairs: Sequence[Pair], labels: Sequence[str]) -> tuple[str, ...]:
     """One line per pair: its time, then each object with its cell.
 
-    Its number comes between them if the question is about it and it just came into view; a second cell follows if it
+    Its number is part of its name if the question is about it and it just came into view; a second cell follows if it
     moved within the pair, `on` or `off` if only one of the two frames has it.
     """
     numbers = tallies(question, [views for pair in pairs for views in pair])
     return tuple(
-        label + _pair_words(*pair, {**first, **second})
+        label + _pair_words(question, *pair, {**first, **second})
         for label, pair, first, second in zip(labels, pairs, numbers[::2], numbers[1::2], strict=True)
     )
 
 
-def _pair_words(first: tuple[View, ...], second: tuple[View, ...], numbers: Mapping[str, int]) -> str:
+def _pair_words(
+    question: Question, first: tuple[View, ...], second: tuple[View, ...], numbers: Mapping[str, int]
+) -> str:
+    def words(view: View) -> str:
+        return f" {' '.join(name_words(question, view, numbers.get(view.name)))} {view.cell}"
+
     later = {view.name: view for view in second}
-    words = []
+    said = []
     for view in first:
         after = later.pop(view.name, None)
         status = " off" if after is None else "" if after.cell == view.cell else f" {after.cell}"
-        words.append(_words(view, numbers) + status)
-    words += [_words(view, numbers) + " on" for view in later.values()]
-    return "".join(words) or " -"
-
-
-def _words(view: View, numbers: Mapping[str, int]) -> str:
-    number = f" {numbers[view.name]}" if view.name in numbers else ""
-    return f" {view.name}{number} {view.cell}"
+        said.append(words(view) + status)
+    said += [f"{words(view)} on" for view in later.values()]
+    return "".join(said) or " -"
 
 
 def make_lesson(clip: Clip, num_pairs: int, *, is_uniform: bool = False, tells_truth: bool = False) -> Lesson:

@@ -119,6 +119,17 @@ def tallies(question: Question, frames: Sequence[tuple[View, ...]]) -> list[dict
     return numbers
 
 
+def name_words(question: Question, view: View, number: int | None) -> list[str]:
+    """An object's name, with its number if it has one, right behind the word that the question asks about.
+
+    There the number hangs on the word before it alone; two tokens behind that word the match was not learned.
+    """
+    words = [view.color, view.shape]
+    if number is not None:
+        words.insert(1 if question.topic == "shape" else 2, str(number))
+    return words
+
+
 def _is_asked(question: Question, view: View) -> bool:
     return question.subject["asked"] in (view.name, view.color, view.shape)
 
