@@ -262,6 +262,8 @@ CONFIGS: list[dict[str, Any]] = [
     {"vision_config": {"temporal_patch_size": 0}},
     {"vision_config": {"tokens_per_second": 0}},
     {"vision_config": {"tokens_per_second": "two"}},
+    {"vision_config": {"window_size": 0}},
+    {"vision_config": {"window_size": "wide"}},
     {"vision_config": {"fullatt_block_indexes": 7}},
     {"video_token_id": "<|video_pad|>"},
     {"video_token_id": -1},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vreason_agent.cli import build_parser
+from vreason_agent.cli import build_parser, main
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md"]
@@ -56,6 +56,20 @@ def test_every_option_of_ask_is_in_the_readme() -> None:
         "--question",
     }
     assert [option for option in sorted(options) if option not in readme] == []
+
+
+def test_the_python_example_answers_about_the_clip_that_demo_video_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo-video", "clip.mp4"]) == 0
+    capsys.readouterr()
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert re.match(r"\w.* \{'final_entropy': ", printed), "an answer and its signals"
+    assert "'spent': {'attempts': " in printed, "the graph's result"
 
 
 def test_documents_link_to_files_that_exist() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from vreason_agent.errors import ConfigError
-from vreason_agent.tiny import world
+from vreason_agent.tiny import render, world
 from vreason_agent.tiny.render import CANVAS_PX, CODECS, decode_all, draw_frame, recode, write_clip
-from vreason_agent.tiny.scene import COLORS
+from vreason_agent.tiny.scene import COLORS, Scene
 from vreason_agent.tiny.world import make_clip
 
 ENDINGS = [(ending, codec) for ending, codecs in CODECS.items() for codec in codecs]
@@ -42,6 +42,18 @@ def test_the_facts_stand_beside_the_clip(tmp_path: Path) -> None:
     assert facts["questions"][0]["event_seconds"]
     assert facts["duration_seconds"] == clip.scene.duration_seconds
     assert facts["signature"] == clip.signature
+
+
+def test_an_interrupted_clip_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(scene: Scene, frame_index: int) -> np.ndarray:
+        if frame_index == 5:
+            raise KeyboardInterrupt
+        return draw_frame(scene, frame_index)
+
+    monkeypatch.setattr(render, "draw_frame", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_clip(tmp_path / "clip.mp4", make_clip(0))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_ending_names_the_known_ones(tmp_path: Path) -> None:

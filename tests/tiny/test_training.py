@@ -101,6 +101,24 @@ def test_the_vision_log_tells_loss_and_cells(tokenizer: PreTrainedTokenizerFast,
     assert 0 <= row["cells_right"] <= 1
 
 
+def test_steps_that_are_done_again_are_logged_once(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    train_sight(tokenizer, tmp_path / "a", [2], log_every=1)
+    log = tmp_path / "a" / "log.jsonl"
+    lost = [{"phase": "vision", "step": 3}, {"phase": "language", "step": 9}]
+    log.write_text(log.read_text() + "".join(f"{json.dumps(row)}\n" for row in lost))
+    steps = Run("vision", 4, tmp_path / "a" / "vision.pt", log, log_every=1, in_process=True)
+    visual = build_model(tokenizer, MICRO, seed=3).model.visual
+    train_vision(visual, MICRO.hidden, steps, batch=24, learning_rate=1e-3, folder=str(tmp_path), capacity=800)
+    rows = [json.loads(line) for line in steps.log.read_text().splitlines()]
+    assert [(row["phase"], row["step"]) for row in rows] == [
+        ("vision", 1),
+        ("vision", 2),
+        ("language", 9),
+        ("vision", 3),
+        ("vision", 4),
+    ]
+
+
 def test_training_the_language_leaves_the_tower_alone(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     trained = train_words(tokenizer, tmp_path / "a", [1])
     fresh = build_model(tokenizer, MICRO, seed=3).state_dict()

@@ -77,6 +77,7 @@ def run_steps(
         resume: told the first step before any batch is made.
     """
     start = _load(run.checkpoint, state)
+    _forget_after(start, run)
     resume(start)
     began, bar = time.time(), tqdm(initial=start, total=run.num_steps, mininterval=10)
     with closing(feed(make, range(start, run.last), in_process=run.in_process)) as batches:
@@ -123,6 +124,15 @@ def _save(checkpoint: Path, state: Mapping[str, Stateful], step: int) -> None:
     fresh = checkpoint.with_suffix(".new")
     torch.save({**{name: part.state_dict() for name, part in state.items()}, "step": step}, fresh)
     fresh.replace(checkpoint)  # whole or not at all
+
+
+def _forget_after(step: int, run: Run) -> None:
+    """Take rows of steps that are to be done again out of the log."""
+    if not run.log.exists():
+        return
+    lines = run.log.read_text().splitlines()
+    kept = [line for line in lines if (row := json.loads(line))["phase"] != run.phase or row["step"] <= step]
+    run.log.write_text("".join(f"{line}\n" for line in kept))
 
 
 def feed(make: Callable[[int], T], numbers: range, *, in_process: bool) -> Generator[T]:

@@ -136,6 +136,8 @@ def codec_for(path: str | os.PathLike[str], seed: int) -> str:
 def write_clip(path: str | os.PathLike[str], clip: Clip, *, codec: str | None = None) -> Path:
     """Write the clip's video file and, beside it, a JSON with its questions, answers and event times.
 
+    The file appears whole or, if this is interrupted, not at all.
+
     Args:
         path: file to write; its ending decides the container.
         clip: the clip.
@@ -145,12 +147,17 @@ def write_clip(path: str | os.PathLike[str], clip: Clip, *, codec: str | None = 
         Path of the JSON file: `path` with the ending ``.json``.
     """
     codec = codec or codec_for(path, clip.seed)
-    encode(
-        path,
-        (draw_frame(clip.scene, i) for i in range(clip.scene.num_frames)),
-        codec=codec,
-        video_fps=clip.scene.video_fps,
-    )
+    part = Path(path).with_stem(f".{Path(path).stem}.part")
+    try:
+        encode(
+            part,
+            (draw_frame(clip.scene, i) for i in range(clip.scene.num_frames)),
+            codec=codec,
+            video_fps=clip.scene.video_fps,
+        )
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return write_facts(path, clip, codec)
 
 

@@ -35,6 +35,7 @@ class QwenVLFamily:
         """Patch sizes from the model's config, normalization from the preprocessor file."""
         vision = config.vision_config
         default = VisionSettings()
+        _check_window(vision)
         return VisionSettings(
             patch_size=int(vision.patch_size),
             merge_size=int(vision.spatial_merge_size),
@@ -93,6 +94,13 @@ def _area(processor: Mapping[str, Any], size: Mapping[str, Any], key: str, edge:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value != int(value):
         raise ValueError(f"{name}={value!r}: must be a whole number of pixels from 1 on")
     return int(value)
+
+
+def _check_window(vision: Any) -> None:
+    """A window that holds no token divides by zero at the first picture, not while loading."""
+    window, token = getattr(vision, "window_size", None), vision.patch_size * vision.spatial_merge_size
+    if window is not None and window < token:
+        raise ValueError(f"window_size={window!r}: must be at least {token} px, the side of a token")
 
 
 def _number(processor: Mapping[str, Any], key: str, default: float) -> float:
