@@ -16,9 +16,10 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import LangSmithParams, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 
+from vreason_agent.chat.batching import SharedCalls
 from vreason_agent.chat.fields import ChatFields
 from vreason_agent.chat.job import Job, starts_in_reasoning
 from vreason_agent.chat.langchain_errors import as_langchain_errors
@@ -68,6 +69,8 @@ class ChatVReason(ChatFields):
         logprobs: Whether to report log-probabilities in OpenAI's shape.
         top_logprobs: Alternatives per token to report; turns `logprobs` on.
         timeout: Seconds after which an unfinished answer is an error.
+        batch_size: Most inputs of `batch` and `abatch` that go through the model together; more are faster in all and
+            take more memory. A lower `max_concurrency` of the call's config is obeyed.
         streaming: Whether `invoke` streams internally (LangChain's switch).
         stream_usage: Accepted for compatibility; usage is always reported.
         max_retries: Accepted for compatibility; there is no network to retry.
@@ -110,6 +113,33 @@ class ChatVReason(ChatFields):
         with as_langchain_errors():
             job = call._job(messages)
             return job.engine.count_tokens(job.request.turns, job.request.tools)
+
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """Answer each input, `batch_size` at a time through shared forward passes.
+
+        Everything else is as if they were invoked one by one: callbacks, cache, errors.
+        """
+        calls = SharedCalls(self, max_rows=kwargs.get("batch_size", self.batch_size))
+        return calls.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+    async def abatch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """Do the same without blocking the event loop."""
+        calls = SharedCalls(self, max_rows=kwargs.get("batch_size", self.batch_size))
+        return await calls.abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
 
     def bind_tools(
         self,

@@ -22,7 +22,7 @@ from vreason_agent.model.source import default_model
 
 # What LangChain adds to a call for itself, and what says nothing about the output.
 _FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}
-_NOT_IN_OUTPUT = {"api_key", "timeout", "max_retries", "streaming", "stream_usage"}
+_NOT_IN_OUTPUT = {"api_key", "timeout", "batch_size", "max_retries", "streaming", "stream_usage"}
 
 
 def _as_config(value: Any) -> VReasonConfig:
@@ -71,6 +71,7 @@ class ChatFields(BaseChatModel):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0)
     timeout: float | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=8, ge=1)
     streaming: bool = False
     stream_usage: bool = True
     max_retries: int | None = None

@@ -14,6 +14,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from vreason_agent.chat.batching import generate
 from vreason_agent.chat.calls import CallReader, read_call
 from vreason_agent.chat.langchain_errors import GenerationTimeoutError, PromptTooLongError
 from vreason_agent.chat.output_format import OutputFormat
@@ -59,7 +60,7 @@ class Job:
             GenerationError: If decoding failed.
         """
         try:
-            return self.engine.generate([self.request], on_token=on_token)[0]
+            return generate(self.engine, self.request, on_token)
         except GenerationError as exc:
             if self.engine.count_tokens(self.request.turns, self.request.tools) >= self.engine.context_length:
                 raise PromptTooLongError(str(exc)) from exc

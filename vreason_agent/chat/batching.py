@@ -1,0 +1,172 @@
+"""Calls of one `batch` that meet before the model and go through it together.
+
+LangChain runs every input of a batch as a call of its own, with its own callbacks, cache look-up, limits and errors.
+All of that stays; only the generations of calls that run side by side become rows of shared forward passes. This module
+knows no field and opens no message.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import get_config_list
+
+from vreason_agent.chat.streaming import OnToken
+from vreason_agent.errors import VReasonError
+from vreason_agent.model import Generation, GenerationRequest, StreamEvent, VideoLanguageModel
+
+_GATHERING: ContextVar[Gathering | None] = ContextVar("GATHERING", default=None)
+
+
+def generate(engine: VideoLanguageModel, request: GenerationRequest, on_token: OnToken) -> Generation:
+    """Generate, together with the calls of the same batch if this one belongs to any."""
+    gathering = _GATHERING.get()
+    if gathering is None:
+        return engine.generate([request], on_token=on_token)[0]
+    return gathering.generate(Seat(engine, request, on_token))
+
+
+@dataclass(eq=False)
+class Seat:
+    """One call that waits for its generation."""
+
+    engine: VideoLanguageModel
+    request: GenerationRequest
+    on_token: OnToken
+    has_begun: bool = False
+    outcome: Future[Generation] = field(default_factory=Future)
+
+    def take(self, event: StreamEvent) -> bool:
+        """Pass a token on; True ends the row."""
+        self.has_begun = True
+        return bool(self.on_token(event))
+
+
+class Gathering:
+    """Where the calls of one batch meet: a round begins once all that may still come are there, or it is full."""
+
+    def __init__(self, num_calls: int, max_rows: int) -> None:
+        self._num_left, self._num_running, self._max_rows = num_calls, 0, max_rows
+        self._waiting: list[Seat] = []
+        self._lock = threading.Lock()
+
+    def generate(self, seat: Seat) -> Generation:
+        """Wait for the round that the seat is in; raises what its generation raises."""
+        with self._lock:
+            self._waiting.append(seat)
+            self._begin_if_full()
+        return seat.outcome.result()
+
+    def leave(self) -> None:
+        """Tell that one call has ended, whether or not it generated anything."""
+        with self._lock:
+            self._num_left -= 1
+            self._begin_if_full()
+
+    def _begin_if_full(self) -> None:
+        if not self._waiting or len(self._waiting) < min(self._max_rows, self._num_left - self._num_running):
+            return
+        seats, self._waiting = self._waiting, []
+        self._num_running += len(seats)
+        threading.Thread(target=self._run, args=(seats,), name="vreason-batch", daemon=True).start()
+
+    def _run(self, seats: list[Seat]) -> None:
+        outcomes: list[Generation | BaseException] = []
+        for _, same in groupby(seats, key=lambda seat: id(seat.engine)):
+            outcomes += _outcomes(list(same))
+        with self._lock:
+            self._num_running -= len(seats)
+        for seat, outcome in zip(seats, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                seat.outcome.set_exception(outcome)
+            else:
+                seat.outcome.set_result(outcome)
+
+
+def _outcomes(seats: Sequence[Seat]) -> Sequence[Generation | BaseException]:
+    """What each generation leads to; where one is refused before the first token, each is tried alone."""
+
+    def on_token(event: StreamEvent) -> bool:
+        return seats[event.row].take(event)
+
+    try:
+        return seats[0].engine.generate([seat.request for seat in seats], on_token=on_token)
+    except BaseException as exc:  # handed to the callers, who raise it
+        if len(seats) == 1 or not isinstance(exc, VReasonError) or any(seat.has_begun for seat in seats):
+            return [exc] * len(seats)
+    return [outcome for seat in seats for outcome in _outcomes([seat])]
+
+
+class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
+    """A chat model whose calls within one batch meet; used once."""
+
+    def __init__(self, chat_model: Runnable[LanguageModelInput, AIMessage], *, max_rows: int) -> None:
+        self._chat_model, self._max_rows = chat_model, max_rows
+
+    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
+        """Call the chat model, and leave the batch."""
+        try:
+            return self._chat_model.invoke(input, config, **kwargs)
+        finally:
+            _left()
+
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
+        """Call the chat model, and leave the batch."""
+        try:
+            return await self._chat_model.ainvoke(input, config, **kwargs)
+        finally:
+            _left()
+
+    def batch(
+        self,
+        inputs: Sequence[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """Call the chat model with each input, as many at a time as may be rows of one forward pass."""
+        configs, max_rows = self._configs(config, len(inputs))
+        token = _GATHERING.set(Gathering(len(inputs), max_rows))
+        try:
+            return super().batch(list(inputs), configs, **kwargs)
+        finally:
+            _GATHERING.reset(token)
+
+    async def abatch(
+        self,
+        inputs: Sequence[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """Do the same for an event loop."""
+        configs, max_rows = self._configs(config, len(inputs))
+        token = _GATHERING.set(Gathering(len(inputs), max_rows))
+        try:
+            return await super().abatch(list(inputs), configs, **kwargs)
+        finally:
+            _GATHERING.reset(token)
+
+    def _configs(
+        self, config: RunnableConfig | list[RunnableConfig] | None, num_calls: int
+    ) -> tuple[list[RunnableConfig], int]:
+        configs = get_config_list(config, num_calls)
+        max_rows = min(num_calls, self._max_rows, configs[0].get("max_concurrency") or num_calls)
+        for each in configs:
+            if each.get("max_concurrency") is None:
+                each["max_concurrency"] = max_rows  # LangChain's own default is fewer threads than rows
+        return configs, max_rows
+
+
+def _left() -> None:
+    if gathering := _GATHERING.get():
+        gathering.leave()
