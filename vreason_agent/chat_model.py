@@ -13,14 +13,16 @@ from itertools import chain
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import LangSmithParams, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 
 from vreason_agent.chat.batching import SharedCalls
 from vreason_agent.chat.fields import ChatFields
+from vreason_agent.chat.fingerprint import with_fingerprints
 from vreason_agent.chat.job import Job, starts_in_reasoning
 from vreason_agent.chat.langchain_errors import as_langchain_errors
 from vreason_agent.chat.looking import FrameDefaults
@@ -113,6 +115,18 @@ class ChatVReason(ChatFields):
         with as_langchain_errors():
             job = call._job(messages)
             return job.engine.count_tokens(job.request.turns, job.request.tools)
+
+    def generate(self, messages: list[list[BaseMessage]], *args: Any, **kwargs: Any) -> LLMResult:
+        """Answer each list of messages; where a cache is used, a file that was overwritten is asked about again."""
+        return super().generate(self._as_cached(messages), *args, **kwargs)
+
+    async def agenerate(self, messages: list[list[BaseMessage]], *args: Any, **kwargs: Any) -> LLMResult:
+        """Do the same without blocking the event loop."""
+        return await super().agenerate(self._as_cached(messages), *args, **kwargs)
+
+    def _as_cached(self, messages: list[list[BaseMessage]]) -> list[list[BaseMessage]]:
+        is_cached = self.cache is not False and bool(self.cache or get_llm_cache())
+        return [with_fingerprints(each) for each in messages] if is_cached else messages
 
     def batch(
         self,

@@ -172,7 +172,7 @@ def test_each_input_keeps_its_callbacks_and_arguments(
     inputs: list[Any] = [[question] for question in questions[:3]]
     short = chat_model.bind(max_tokens=3).batch(inputs, {"callbacks": [ends]})
     assert ends.num_ends == 3
-    assert [(answer.usage_metadata or {})["output_tokens"] for answer in short] == [3, 3, 3]
+    assert [answer.usage_metadata and answer.usage_metadata["output_tokens"] for answer in short] == [3, 3, 3]
     prompt = ChatPromptTemplate.from_messages([("human", "{question}")])
     chain = prompt | chat_model
     assert len(chain.batch([{"question": "What appears first?"}, {"question": "What appears last?"}])) == 2

@@ -20,7 +20,9 @@ from vreason_agent.video import local_path
 
 Kind = Literal["image", "video"]
 HINTS = ("start_seconds", "stop_seconds", "num_frames", "max_frames", "timestamps", "sample_fps")
-_OTHER_PEOPLES_EXTRAS = {"cache_control", "detail"}
+FINGERPRINT = "fingerprint"
+"""Extra of a block that says which state of its file is meant; read by caches only."""
+_IGNORED_EXTRAS = {"cache_control", "detail", FINGERPRINT}
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _kind(block: Mapping[str, Any]) -> Kind | None:
 
 def _hints(block: Mapping[str, Any]) -> dict[str, Any]:
     extras = dict(block.get("extras") or {})
-    if unknown := sorted(set(extras) - set(HINTS) - _OTHER_PEOPLES_EXTRAS):
+    if unknown := sorted(set(extras) - set(HINTS) - _IGNORED_EXTRAS):
         msg = f"extras {unknown[0]!r} of a {block['type']} block is not known; use one of: {', '.join(HINTS)}"
         raise ConfigError(msg)
     return {**{name: block[name] for name in HINTS if name in block}, **extras}
