@@ -7,6 +7,7 @@ copy, and many share one model. This module knows no graph and no tool.
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from itertools import chain
@@ -35,7 +36,11 @@ from vreason_agent.model import GenerationRequest, Turn, VideoLanguageModel, loa
 from vreason_agent.model.source import default_model
 from vreason_agent.model.tool_prompt import with_instructions
 
-__all__ = ["ChatVReason", "interrupted_by"]
+__all__ = ["ChatVReason", "SchemaWarning", "interrupted_by"]
+
+
+class SchemaWarning(UserWarning):
+    """A JSON schema uses keywords that constrained decoding does not enforce."""
 
 
 class ChatVReason(ChatFields):
@@ -268,6 +273,9 @@ class ChatVReason(ChatFields):
     def _job(self, messages: Sequence[BaseMessage]) -> Job:
         engine, conversation, output_format = self.engine, self._conversation(messages), self.output_format
         in_reasoning = starts_in_reasoning(engine)
+        if ignored := output_format.unenforced:
+            told = f"this part of the schema is not enforced while decoding: {'; '.join(ignored)}; check it afterwards"
+            warnings.warn(told, SchemaWarning, stacklevel=2)
         request = GenerationRequest(
             turns=self._turns(conversation),
             sampling=self.sampling,

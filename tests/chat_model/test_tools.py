@@ -13,7 +13,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from tests.chat_model.test_chat_model import added_up
-from vreason_agent.chat_model import ChatVReason
+from vreason_agent.chat_model import ChatVReason, SchemaWarning
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import unload
 from vreason_agent.model.scripted import load_scripted
@@ -280,6 +280,22 @@ class TestStructure:
         assert calls_of(both.invoke("?")) == [("zoom", {"second": 3})]
         scripted.says = '{"color": "red", "number": 2}'
         assert json.loads(str(both.invoke("?").content)) == {"color": "red", "number": 2}
+
+    @pytest.mark.parametrize("where", ["schema", "tool"])
+    def test_what_of_a_schema_is_not_enforced_is_said(
+        self, scripted: Scripted, chat_model: ChatVReason, where: str
+    ) -> None:
+        numbers = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True, "maxItems": 2}
+        schema = {"title": "a", "type": "object", "properties": {"n": numbers}, "required": ["n"]}
+        scripted.says = '{"n": [1, 1]}'
+        asked: Any = chat_model.bind(response_format=json_schema(schema))
+        if where == "tool":
+            asked = chat_model.bind_tools([{**schema, "description": "b"}], tool_choice="a")
+        with pytest.warns(SchemaWarning, match="uniqueItems.*check it afterwards"):
+            message = asked.invoke("?")
+        assert [w for w in message.response_metadata["confidence"]["warnings"] if "uniqueItems" in w]
+        enforced = chat_model.bind(response_format=json_schema(Seen.model_json_schema())).invoke("?")
+        assert not [w for w in enforced.response_metadata["confidence"]["warnings"] if w.startswith("schema")]
 
     def test_wrong_formats_say_what_is_right(self, chat_model: ChatVReason) -> None:
         with pytest.raises(ConfigError, match="use one of: json_schema, function_calling, json_mode"):

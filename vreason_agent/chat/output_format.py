@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from vreason_agent.chat.schema import closed, json_term
+from vreason_agent.chat.schema import closed, json_term, unenforced
 from vreason_agent.chat.tools import ToolUse
 from vreason_agent.errors import ConfigError
 from vreason_agent.model.grammar import GrammarWords
@@ -44,6 +45,13 @@ class OutputFormat:
     def is_enforced(self) -> bool:
         """Whether there is anything to enforce."""
         return self.schema is not None or bool(self.use.tools)
+
+    @cached_property
+    def unenforced(self) -> tuple[str, ...]:
+        """What of the schemas is not enforced, such as `Unimplemented keys: ["uniqueItems"]`; usually nothing."""
+        tools = [_parameters(tool["function"]) for tool in self.use.callable_tools] if self.has_calls else []
+        schemas = [*tools, *([] if self.schema is None else [self.schema])]
+        return tuple(dict.fromkeys(note for schema in schemas for note in unenforced(schema)))
 
     @property
     def instructions(self) -> str | None:
@@ -92,9 +100,12 @@ class OutputFormat:
         rules = [f"calls: call{more}", f'call: "\\n" ({" | ".join(names)}) "\\n" {words.word(_CALLED)}']
         for name, function in zip(names, functions, strict=True):
             begin = f'{{"name": {json.dumps(function["name"], ensure_ascii=False)}, "arguments": '
-            schema = function.get("parameters") or {"type": "object", "properties": {}}
-            rules.append(f'{name}: {words.word(begin)} {json_term(schema)} "}}"')
+            rules.append(f'{name}: {words.word(begin)} {json_term(_parameters(function))} "}}"')
         return rules
+
+
+def _parameters(function: Mapping[str, Any]) -> Mapping[str, Any]:
+    return function.get("parameters") or {"type": "object", "properties": {}}
 
 
 def response_schema(response_format: Any) -> Mapping[str, Any] | None:

@@ -125,7 +125,8 @@ class Reply:
             "steered": self.generation.trace.steered,
             "toy_model": self.engine.name == BUNDLED_NAME,
         }
-        return [*(code for code, is_found in found.items() if is_found), *self.generation.notes]
+        codes = [code for code, is_found in found.items() if is_found]
+        return [*codes, *(f"schema: {note}" for note in self.output_format.unenforced), *self.generation.notes]
 
     def _vreason(self) -> dict[str, Any]:
         trace, span = self.generation.trace, self.answer_span

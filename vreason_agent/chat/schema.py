@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from llguidance import LLMatcher
+
 _OF_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions")
 _LISTS = ("anyOf", "oneOf", "prefixItems")
 _NESTED = ("items", "additionalProperties")
@@ -25,6 +27,12 @@ _SPELLING = {
 def json_term(schema: Mapping[str, Any]) -> str:
     """Return the term of a grammar that JSON of this schema matches."""
     return f"%json {json.dumps({**closed(schema), 'x-guidance': _SPELLING}, ensure_ascii=False)}"
+
+
+def unenforced(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what of a schema the grammar leaves out, in the words of the library that enforces it."""
+    _, notes = LLMatcher.validate_grammar_with_warnings(f"start: {json_term(schema)}", None)
+    return tuple(dict.fromkeys(notes))
 
 
 def closed(schema: Any) -> Any:
