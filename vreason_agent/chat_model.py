@@ -15,7 +15,7 @@ from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.globals import get_llm_cache
-from langchain_core.language_models import LangSmithParams, LanguageModelInput
+from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -27,6 +27,7 @@ from vreason_agent.chat.fingerprint import with_fingerprints
 from vreason_agent.chat.job import Job, starts_in_reasoning
 from vreason_agent.chat.langchain_errors import as_langchain_errors
 from vreason_agent.chat.looking import FrameDefaults
+from vreason_agent.chat.profile import model_profile
 from vreason_agent.chat.reply import PROVIDER
 from vreason_agent.chat.streaming import Stopper, aiterate, arun, interrupted_by, iterate
 from vreason_agent.chat.structured import Method, structured_output
@@ -96,6 +97,9 @@ class ChatVReason(ChatFields):
     @property
     def _llm_type(self) -> str:
         return "vreason-chat"
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        return model_profile(self.model, self.revision)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         call = self.for_call(stop, kwargs)
@@ -251,7 +255,7 @@ class ChatVReason(ChatFields):
             with closing(iterate(job.run, job.stopper)) as items:
                 for chunk in chain.from_iterable(map(job.chunks, items)):
                     if run_manager:
-                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk, **job.take_logprobs())
                     yield chunk
 
     async def _astream(
@@ -267,7 +271,7 @@ class ChatVReason(ChatFields):
                 async for item in items:
                     for chunk in job.chunks(item):
                         if run_manager:
-                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk, **job.take_logprobs())
                         yield chunk
 
     def _job(self, messages: Sequence[BaseMessage]) -> Job:

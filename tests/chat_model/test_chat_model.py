@@ -193,6 +193,26 @@ class TestStreaming:
             list(ChatVReason().stream("?", {"callbacks": [Interrupt()]}))
         assert engine.num_made == 2
 
+    def test_callbacks_are_told_the_logprobs_of_each_token_once(self, engine: FakeEngine) -> None:
+        class Told(BaseCallbackHandler):
+            def __init__(self) -> None:
+                self.calls: list[list[dict[str, Any]]] = []
+
+            def on_llm_new_token(self, token: Any, **told: Any) -> None:
+                self.calls.append(told.get("logprobs", {}).get("content", []))
+
+        told = Told()
+        message = added_up(ChatVReason(logprobs=True).stream("?", {"callbacks": [told]}))
+        content = [entry for call in told.calls for entry in call]
+        assert content == message.response_metadata["logprobs"]["content"]
+        assert sum(map(bool, told.calls)) > 3, "as they come"
+        awaited = Told()
+        asyncio.run(ChatVReason(logprobs=True, streaming=True).ainvoke("?", {"callbacks": [awaited]}))
+        assert [entry for call in awaited.calls for entry in call] == content
+        silent = Told()
+        list(ChatVReason().stream("?", {"callbacks": [silent]}))
+        assert not any(silent.calls)
+
     @pytest.mark.parametrize("way", ["invoke", "stream"])
     def test_time_running_out_is_an_error_that_says_what_to_change(self, engine: FakeEngine, way: str) -> None:
         engine.gate = threading.Semaphore(0)

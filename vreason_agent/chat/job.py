@@ -18,7 +18,7 @@ from vreason_agent.chat.batching import generate
 from vreason_agent.chat.calls import CallReader, read_call
 from vreason_agent.chat.langchain_errors import GenerationTimeoutError, PromptTooLongError
 from vreason_agent.chat.output_format import OutputFormat
-from vreason_agent.chat.reply import Reply
+from vreason_agent.chat.reply import Reply, logprob_entry
 from vreason_agent.chat.splitting import Output, OutputSplitter, Piece, split_output
 from vreason_agent.chat.streaming import Item, OnToken, Stopper
 from vreason_agent.errors import GenerationError
@@ -51,6 +51,7 @@ class Job:
     def __post_init__(self) -> None:
         self._splitter = OutputSplitter(starts_in_reasoning=self.starts_in_reasoning, output_format=self.output_format)
         self._calls = CallReader()
+        self._new_logprobs: list[dict[str, Any]] = []
 
     def run(self, on_token: OnToken) -> Generation:
         """Generate; `on_token` sees every token and may end it.
@@ -90,12 +91,23 @@ class Job:
             GenerationTimeoutError: If time ran out.
         """
         if isinstance(item, StreamEvent):
+            self._note_logprob(item)
             yield from chain.from_iterable(map(self._chunks, self._splitter.feed(item.text)))
             return
         self._check_time(item)
         yield from chain.from_iterable(map(self._chunks, self._splitter.finish()))
         metadata = self._metadata(item, self._split(item))
         yield ChatGenerationChunk(message=AIMessageChunk(content="", chunk_position="last", **metadata))
+
+    def take_logprobs(self) -> dict[str, Any]:
+        """Return what a callback is told of the tokens since it was last told, `{}` if that was not asked for."""
+        content, self._new_logprobs = self._new_logprobs, []
+        return {"logprobs": {"content": content, "refusal": None}} if self.has_logprobs else {}
+
+    def _note_logprob(self, event: StreamEvent) -> None:
+        if self.has_logprobs and event.token_id is not None and event.logprob is not None:
+            entry = logprob_entry(self.engine.tokenizer, event.token_id, event.logprob, event.top_logprobs)
+            self._new_logprobs.append(entry)
 
     def _chunks(self, piece: Piece) -> Iterator[ChatGenerationChunk]:
         if piece.channel == "content":

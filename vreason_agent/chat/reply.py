@@ -152,12 +152,16 @@ class Reply:
             generation.token_ids
         )
         rows = zip(generation.token_ids, generation.trace.logprobs, alternatives, strict=True)
-        content = [
-            {**self._token(token, logprob), "top_logprobs": [self._token(*alternative) for alternative in others]}
-            for token, logprob, others in rows
-        ]
-        return {"content": content, "refusal": None}
+        return {"content": [logprob_entry(self.engine.tokenizer, *row) for row in rows], "refusal": None}
 
-    def _token(self, token_id: int, logprob: float) -> dict[str, Any]:
-        text = self.engine.tokenizer.decode([token_id], skip_special_tokens=False)
+
+def logprob_entry(
+    tokenizer: Any, token_id: int, logprob: float, alternatives: Sequence[tuple[int, float]]
+) -> dict[str, Any]:
+    """Return what OpenAI's `logprobs` say of one token."""
+
+    def entry(token_id: int, logprob: float) -> dict[str, Any]:
+        text = tokenizer.decode([token_id], skip_special_tokens=False)
         return {"token": text, "bytes": list(text.encode()), "logprob": float(logprob)}
+
+    return {**entry(token_id, logprob), "top_logprobs": [entry(*alternative) for alternative in alternatives]}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError
 
-__all__ = ["BUNDLED_NAME", "MODEL_VARIABLE", "bundled_folder", "default_model", "locate_model"]
+__all__ = ["BUNDLED_NAME", "MODEL_VARIABLE", "bundled_folder", "default_model", "local_folder", "locate_model"]
 
 BUNDLED_NAME = "tiny"
 """Name of the model that comes with the package."""
@@ -29,6 +29,21 @@ def default_model() -> str:
 def bundled_folder() -> Path:
     """Folder of the bundled model."""
     return Path(str(resources.files("vreason_agent.tiny"))) / "weights"
+
+
+def local_folder(model: str, *, revision: str | None = None) -> Path | None:
+    """Return the folder with a model's files if they are on this machine, the hub's cache included, else `None`."""
+    if model == BUNDLED_NAME:
+        return bundled_folder()
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if _looks_like_path(model):
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(model, "config.json", revision=revision)
+    return Path(cached).parent if isinstance(cached, str) else None
 
 
 def locate_model(model: str, *, revision: str | None = None) -> Path:
