@@ -255,7 +255,7 @@ class ChatVReason(ChatFields):
             with closing(iterate(job.run, job.stopper)) as items:
                 for chunk in chain.from_iterable(map(job.chunks, items)):
                     if run_manager:
-                        run_manager.on_llm_new_token(chunk.text, chunk=chunk, **job.take_logprobs())
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
 
     async def _astream(
@@ -271,7 +271,7 @@ class ChatVReason(ChatFields):
                 async for item in items:
                     for chunk in job.chunks(item):
                         if run_manager:
-                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk, **job.take_logprobs())
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
 
     def _job(self, messages: Sequence[BaseMessage]) -> Job:

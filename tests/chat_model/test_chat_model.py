@@ -198,8 +198,8 @@ class TestStreaming:
             def __init__(self) -> None:
                 self.calls: list[list[dict[str, Any]]] = []
 
-            def on_llm_new_token(self, token: Any, **told: Any) -> None:
-                self.calls.append(told.get("logprobs", {}).get("content", []))
+            def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
+                self.calls.append(chunk.message.response_metadata.get("logprobs", {}).get("content", []))
 
         told = Told()
         message = added_up(ChatVReason(logprobs=True).stream("?", {"callbacks": [told]}))

@@ -87,27 +87,28 @@ class Job:
     def chunks(self, item: Item) -> Iterator[ChatGenerationChunk]:
         """Return what becomes certain with one more event; for the finished generation the rest and all metadata.
 
+        Log-probabilities stand on the first chunk that follows their tokens, where callbacks find them.
+
         Raises:
             GenerationTimeoutError: If time ran out.
         """
-        if isinstance(item, StreamEvent):
-            self._note_logprob(item)
-            yield from chain.from_iterable(map(self._chunks, self._splitter.feed(item.text)))
-            return
-        self._check_time(item)
-        yield from chain.from_iterable(map(self._chunks, self._splitter.finish()))
-        metadata = self._metadata(item, self._split(item))
-        yield ChatGenerationChunk(message=AIMessageChunk(content="", chunk_position="last", **metadata))
+        for chunk in self._event_chunks(item) if isinstance(item, StreamEvent) else self._last_chunks(item):
+            if self.has_logprobs:
+                content, self._new_logprobs = self._new_logprobs, []
+                chunk.message.response_metadata["logprobs"] = {"content": content, "refusal": None}
+            yield chunk
 
-    def take_logprobs(self) -> dict[str, Any]:
-        """Return what a callback is told of the tokens since it was last told, `{}` if that was not asked for."""
-        content, self._new_logprobs = self._new_logprobs, []
-        return {"logprobs": {"content": content, "refusal": None}} if self.has_logprobs else {}
-
-    def _note_logprob(self, event: StreamEvent) -> None:
+    def _event_chunks(self, event: StreamEvent) -> Iterator[ChatGenerationChunk]:
         if self.has_logprobs and event.token_id is not None and event.logprob is not None:
             entry = logprob_entry(self.engine.tokenizer, event.token_id, event.logprob, event.top_logprobs)
             self._new_logprobs.append(entry)
+        yield from chain.from_iterable(map(self._chunks, self._splitter.feed(event.text)))
+
+    def _last_chunks(self, generation: Generation) -> Iterator[ChatGenerationChunk]:
+        self._check_time(generation)
+        yield from chain.from_iterable(map(self._chunks, self._splitter.finish()))
+        metadata = self._metadata(generation, self._split(generation))
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", chunk_position="last", **metadata))
 
     def _chunks(self, piece: Piece) -> Iterator[ChatGenerationChunk]:
         if piece.channel == "content":

@@ -5,7 +5,7 @@ Knows no world beyond `Lesson` and no training loop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from vreason_agent.tiny.lessons import Lesson
+from vreason_agent.tiny.scene import COLORS, SHAPES
 
 ANSWER_WEIGHT = 4.0
 DERIVATION_WEIGHT = 2.0
 CHANGE_WEIGHT = 3.0  # of a transcript line that does not repeat the line before
+MATCH_WEIGHT = 3.0  # beside that, of the token that says whether the question is about the object just named
 GRID = 3
 TOKENS_PER_PAIR = GRID * GRID
 
@@ -62,10 +64,7 @@ def token_row(tokenizer: Tokenizer, lesson: Lesson, *, is_blind: bool) -> TokenR
 
     prompt = encode(prompt_text(() if is_blind else lesson.pair_labels, lesson.question.text))
     parts = [(prompt, 0.0), (encode("<think>"), 0.0 if is_blind else 1.0)]
-    parts += [
-        (encode(line + "\n"), 0.0 if is_blind else weight)
-        for line, weight in zip(lesson.lines, _line_weights(lesson), strict=True)
-    ]
+    parts += [(encode(word), 0.0 if is_blind else weight) for word, weight in _transcript(lesson)]
     if lesson.answer:
         parts += [
             (encode(lesson.derivation + "</think><answer>"), DERIVATION_WEIGHT),
@@ -79,9 +78,18 @@ def token_row(tokenizer: Tokenizer, lesson: Lesson, *, is_blind: bool) -> TokenR
     return TokenRow(ids, rope_positions(ids, token_id(tokenizer, "<|video_pad|>")), weights, answer)
 
 
-def _line_weights(lesson: Lesson) -> list[float]:
+def _transcript(lesson: Lesson) -> Iterator[tuple[str, float]]:
+    """Words of the transcript, a token each, with their weights."""
+    asked_about = COLORS if lesson.question.topic == "shape" else SHAPES
     shown = [line.partition(" ")[2] for line in lesson.lines]
-    return [1.0 if shown == before else CHANGE_WEIGHT for before, shown in pairwise([None, *shown])]
+    for line, (before, now) in zip(lesson.lines, pairwise([None, *shown]), strict=True):
+        weight = 1.0 if now == before else CHANGE_WEIGHT
+        label, *words = line.split(" ")
+        yield label, weight
+        for last, word in pairwise(["", *words]):
+            is_match = now != before and last in asked_about
+            yield f" {word}", weight * (MATCH_WEIGHT if is_match else 1.0)
+        yield "\n", weight
 
 
 def token_id(tokenizer: Tokenizer, token: str) -> int:

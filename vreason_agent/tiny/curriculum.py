@@ -49,9 +49,9 @@ STAGES = (
     Stage(1.01, 0.1, 0.15, 0.12, {2: 0.08, 4: 0.14, 8: 0.25, 16: 0.53}, truth=0.5),
 )
 BASICS = 0.15  # share of a run from nothing that goes to short clips
-KIND_WEIGHTS = {"blink": 1.3, "color": 1.3, "direction": 1.3, "shape": 2.0, "unanswerable": 1.5, "after": 4.0}
+KIND_WEIGHTS = {"blink": 1.3, "color": 1.3, "direction": 1.3, "shape": 4.0, "unanswerable": 1.5, "after": 4.0}
 # A scrambled video shows twenty objects, and with each decides anew whether the question is about it.
-SCRAMBLED_KIND_WEIGHTS = {"shape": 3.0, "color": 2.0, "direction": 2.0, "unanswerable": 2.0, "after": 0.5}
+SCRAMBLED_KIND_WEIGHTS = {"shape": 5.0, "color": 2.0, "direction": 2.0, "unanswerable": 2.0, "after": 0.5}
 COUNTING_KINDS = ("first", "last", "count")  # their tallies would grow without end in a scrambled video
 
 
