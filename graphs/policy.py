@@ -7,7 +7,7 @@ This module knows no graph and no model: it reads attempts and returns a decisio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,27 +58,35 @@ class AcceptPolicy:
 
     Attributes:
         min_entropy_drop: The final phase's entropy counts as having dropped from this value of `entropy_drop` on, in
-            (-inf, 1]. Higher asks for more frames more often.
+            (-inf, 1]. Higher asks for more frames more often; `None` leaves the drop out of the judgment.
+        min_answer_probability: Least probability of the answer's own tokens (the signal `answer_probability`), in
+            [0, 1]. Higher asks for more frames more often; `None` leaves it out.
         min_agreeing: How many of the latest attempts in a row must give the same answer before it is accepted; 1
             accepts on one look. Where the ladder has one rung and no retry, or the budget one attempt, one look is
             all there is and 1 is used.
         max_retries: Further attempts at the last rung, each with the next of `variations`.
         variations: Keyword arguments of the chat model for the retries, in turn; a retry without one changes nothing.
         abstain: Whether an answer that is never good enough is withheld; it is kept as the best guess either way.
+        check: Your own condition: takes all attempts so far, returns what is wrong in a sentence, or `None`.
 
     Raises:
         ConfigError: If a field is out of its range.
     """
 
-    min_entropy_drop: float = 0.5
+    min_entropy_drop: float | None = 0.5
+    min_answer_probability: float | None = None
     min_agreeing: int = 2
     max_retries: int = 1
     variations: tuple[Mapping[str, Any], ...] = VARIATIONS
     abstain: bool = True
+    check: Callable[[Sequence[Attempt]], str | None] | None = None
 
     def __post_init__(self) -> None:
-        if not self.min_entropy_drop <= 1:
+        if self.min_entropy_drop is not None and not self.min_entropy_drop <= 1:
             msg = f"min_entropy_drop={self.min_entropy_drop!r}: a drop is at most 1; use a value such as 0.5"
+            raise ConfigError(msg)
+        if self.min_answer_probability is not None and not 0 <= self.min_answer_probability <= 1:
+            msg = f"min_answer_probability={self.min_answer_probability!r}: use a value from 0 to 1, such as 0.9"
             raise ConfigError(msg)
         if self.min_agreeing < 1 or self.max_retries < 0:
             msg = f"min_agreeing={self.min_agreeing!r}, max_retries={self.max_retries!r}: use at least 1 and 0"
@@ -104,7 +112,7 @@ class AcceptPolicy:
         """
         last = attempts[-1]
         numbers = self._numbers(attempts, rungs, budget)
-        concerns = self._concerns(numbers, last)
+        concerns = self._concerns(numbers, attempts)
         if not concerns:
             return _decision(last, "accept", self._praise(numbers), numbers, quotes=last, settled=True)
         action, num_frames = self._next_step(attempts, rungs)
@@ -128,36 +136,57 @@ class AcceptPolicy:
         return {
             "entropy_drop": signals.get("entropy_drop"),
             "final_entropy": signals.get("final_entropy"),
+            "answer_probability": signals.get("answer_probability"),
             "min_entropy_drop": self.min_entropy_drop,
+            "min_answer_probability": self.min_answer_probability,
             "num_agreeing": num_agreeing([_answer(attempt) for attempt in attempts]),
             "min_agreeing": self.min_agreeing if can_compare else 1,
             "num_frames": attempts[-1]["num_frames"],
         }
 
-    def _concerns(self, numbers: Mapping[str, Any], last: Attempt) -> list[str]:
-        concerns = []
-        drop = numbers["entropy_drop"]
-        if last["answer"] is None:
-            concerns.append("no answer could be read from the output")
+    def _concerns(self, numbers: Mapping[str, Any], attempts: Sequence[Attempt]) -> list[str]:
+        last = attempts[-1]
+        found = (
+            None if last["answer"] is not None else "no answer could be read from the output",
+            self._about_drop(numbers["entropy_drop"]),
+            self._about_probability(numbers["answer_probability"]),
+            _about_agreement(last["answer"], numbers["num_agreeing"], numbers["min_agreeing"]),
+            self.check(attempts) if self.check else None,
+        )
+        return [concern for concern in found if concern]
+
+    def _about_drop(self, drop: float | None) -> str | None:
+        least = self.min_entropy_drop
+        if least is None:
+            return None
         if drop is None:
-            concerns.append(
-                f"the final phase's entropy drop could not be measured (min_entropy_drop={self.min_entropy_drop:g})"
-            )
-        elif drop < self.min_entropy_drop:
-            concerns.append(
-                f"the final phase's entropy failed to drop: {drop:.3f} < min_entropy_drop={self.min_entropy_drop:g}"
-            )
-        if last["answer"] is not None and numbers["num_agreeing"] < numbers["min_agreeing"]:
-            agreeing, needed = numbers["num_agreeing"], numbers["min_agreeing"]
-            concerns.append(
-                f"the answer {last['answer']!r} has been given {agreeing} time(s) in a row, {needed} are needed"
-            )
-        return concerns
+            return f"the final phase's entropy drop could not be measured (min_entropy_drop={least:g})"
+        if drop < least:
+            return f"the final phase's entropy failed to drop: {drop:.3f} < min_entropy_drop={least:g}"
+        return None
+
+    def _about_probability(self, probability: float | None) -> str | None:
+        least = self.min_answer_probability
+        if least is None:
+            return None
+        if probability is None:
+            return f"the answer's probability could not be measured (min_answer_probability={least:g})"
+        if probability < least:
+            return f"the answer's tokens are unsure: {probability:.3f} < min_answer_probability={least:g}"
+        return None
 
     def _praise(self, numbers: Mapping[str, Any]) -> str:
         held = numbers["num_agreeing"]
+        measured = [
+            f"{words} {numbers[name]:.3f} >= {least:g}"
+            for words, name, least in (
+                ("entropy drop", "entropy_drop", self.min_entropy_drop),
+                ("answer probability", "answer_probability", self.min_answer_probability),
+            )
+            if least is not None
+        ]
         stable = f"the answer was the same {held} times in a row" if held > 1 else "it was given on one look"
-        return f"entropy drop {numbers['entropy_drop']:.3f} >= {self.min_entropy_drop:g}, and {stable}"
+        return ", and ".join([*measured, stable])
 
     def _next_step(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> tuple[Any, int]:
         last = attempts[-1]
@@ -175,9 +204,25 @@ class AcceptPolicy:
 
 
 def best_attempt(attempts: Sequence[Attempt]) -> Attempt:
-    """Return the attempt to quote: the latest of the most frequent answer, or the last one if none could be read."""
-    group = largest_group([_answer(attempt) for attempt in attempts])
+    """Return the attempt to quote: the latest of the answer with most votes, or the last one if none could be read.
+
+    A vote counts as much as it was sure: by its calibrated probability, else by the probability of the answer's own
+    tokens, else fully.
+    """
+    group = largest_group([_answer(attempt) for attempt in attempts], weights=[_vote(attempt) for attempt in attempts])
     return attempts[group[-1]] if group else attempts[-1]
+
+
+def _vote(attempt: Attempt) -> float:
+    confidence = attempt["confidence"]
+    known = (confidence.get("probability"), confidence.get("signals", {}).get("answer_probability"))
+    return next((float(value) for value in known if value is not None), 1.0)
+
+
+def _about_agreement(answer: str | None, agreeing: int, needed: int) -> str | None:
+    if answer is None or agreeing >= needed:
+        return None
+    return f"the answer {answer!r} has been given {agreeing} time(s) in a row, {needed} are needed"
 
 
 def _num_retries(attempts: Sequence[Attempt]) -> int:

@@ -46,6 +46,11 @@ def test_the_largest_group_wins_and_among_equals_the_latest() -> None:
     assert largest_group(answers(None)) == []
 
 
+def test_a_group_weighs_what_its_votes_weigh() -> None:
+    assert largest_group(answers("red", "blue", "red"), weights=[0.2, 0.9, 0.3]) == [1]
+    assert largest_group(answers("red", "blue", "red"), weights=[0.5, 0.9, 0.5]) == [0, 2]
+
+
 @given(st.text())
 def test_normalizing_twice_changes_nothing_more_than_an_article(text: str) -> None:
     once = normalize_answer(text)

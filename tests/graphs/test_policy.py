@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -100,6 +101,38 @@ def test_retries_take_the_variations_in_turn() -> None:
     assert policy.variation(attempts) == {"vreason": "off"}
 
 
+def test_giving_up_quotes_the_answer_whose_votes_are_surest() -> None:
+    attempts = climb(("red", 0.1), ("red", 0.1), ("blue", 0.1))
+    for each, probability in zip(attempts, (0.3, 0.4, 0.8), strict=True):
+        each["confidence"]["signals"]["answer_probability"] = probability
+    assert judge(attempts, AcceptPolicy(max_retries=0))["quotes"] == 2
+    attempts[0]["confidence"]["probability"] = 0.5
+    assert judge(attempts, AcceptPolicy(max_retries=0))["quotes"] == 1
+
+
+def test_an_answer_can_be_judged_by_its_probability_alone() -> None:
+    policy = AcceptPolicy(min_entropy_drop=None, min_answer_probability=0.9, min_agreeing=1)
+    attempts = climb(("red", None))
+    assert "probability could not be measured (min_answer_probability=0.9)" in judge(attempts, policy)["reason"]
+    signals = attempts[0]["confidence"]["signals"]
+    signals["answer_probability"] = 0.89
+    assert "are unsure: 0.890 < min_answer_probability=0.9" in judge(attempts, policy)["reason"]
+    signals["answer_probability"] = 0.9
+    decision = judge(attempts, policy)
+    assert (decision["action"], decision["settled"]) == ("accept", True)
+    assert decision["reason"] == "answer probability 0.900 >= 0.9, and it was given on one look"
+
+
+def test_a_users_own_check_is_one_more_condition() -> None:
+    def has_three_looks(attempts: Sequence[Attempt]) -> str | None:
+        return None if len(attempts) >= 3 else f"only {len(attempts)} looks so far"
+
+    policy = AcceptPolicy(check=has_three_looks)
+    two = judge(climb(("red", 0.9), ("red", 0.9)), policy)
+    assert (two["action"], two["reason"]) == ("more_frames", "only 2 looks so far")
+    assert judge(climb(("red", 0.9), ("red", 0.9), ("red", 0.9)), policy)["action"] == "accept"
+
+
 def test_giving_up_quotes_the_most_frequent_answer() -> None:
     decision = judge(climb(("red", 0.1), ("red", 0.1), ("blue", 0.1)), AcceptPolicy(max_retries=0))
     assert (decision["action"], decision["quotes"]) == ("abstain", 1)
@@ -192,6 +225,7 @@ def test_a_ladder_that_cannot_nest_is_refused(arguments, match: str) -> None:
     [
         ({"min_entropy_drop": 1.5}, "at most 1"),
         ({"min_entropy_drop": float("nan")}, "at most 1"),
+        ({"min_answer_probability": 1.1}, "from 0 to 1"),
         ({"min_agreeing": 0}, "at least 1"),
         ({"max_retries": -1}, "at least 1 and 0"),
         ({"max_retries": 3}, "add some to `variations`"),

@@ -56,8 +56,14 @@ def num_agreeing(answers: Sequence[Mapping[str, Any]]) -> int:
     return count
 
 
-def largest_group(answers: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return the indices of the most frequent answer; among equals the group with the latest member wins."""
+def largest_group(answers: Sequence[Mapping[str, Any]], *, weights: Sequence[float] | None = None) -> list[int]:
+    """Return the indices of the most frequent answer; among equals the group with the latest member wins.
+
+    Args:
+        answers: each as `text` and `choice`.
+        weights: votes of each, from 0 on; `None` gives every answer one.
+    """
+    votes = [1.0] * len(answers) if weights is None else weights
     groups: list[list[int]] = []
     for index, answer in enumerate(answers):
         home = next((group for group in groups if same_answer(answers[group[0]], answer)), None)
@@ -65,7 +71,7 @@ def largest_group(answers: Sequence[Mapping[str, Any]]) -> list[int]:
             home.append(index)
         elif same_answer(answer, answer):
             groups.append([index])
-    return max(groups, key=lambda group: (len(group), group[-1]), default=[])
+    return max(groups, key=lambda group: (sum(votes[index] for index in group), group[-1]), default=[])
 
 
 def _strip_punctuation(word: str) -> str:
