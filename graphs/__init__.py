@@ -4,6 +4,7 @@
 """
 
 from .budget import Budget, Spent
+from .context import VideoQAContext
 from .policy import AcceptPolicy, Ladder
 from .scripted import ScriptedChatModel, ScriptedReply
 from .state import Attempt, Decision, VideoQAInput, VideoQAOutput, VideoQAState
@@ -18,6 +19,7 @@ __all__ = [
     "ScriptedChatModel",
     "ScriptedReply",
     "Spent",
+    "VideoQAContext",
     "VideoQAInput",
     "VideoQAOutput",
     "VideoQAState",

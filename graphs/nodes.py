@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.config import get_stream_writer
+from langgraph.config import get_config, get_stream_writer
+from langgraph.runtime import Runtime
 from langgraph.types import Overwrite, interrupt
 
 from ..confidence import Confidence, confidence_of
 from ..question import check_question, read_answer, video_question
 from .budget import NOTHING, Budget, add_spent
+from .context import VideoQAContext, rules_of
 from .policy import AcceptPolicy, Ladder
 from .sampling import clip_rungs, open_clip, plan_times
 from .state import Attempt, Decision, HumanReply, Task, VideoQAState
@@ -46,10 +48,19 @@ class VideoQANodes:
         empty = {"attempts": Overwrite([]), "decisions": Overwrite([])}
         return {**empty, "task": task, "clip": clip, "rung": 0, "variation": {}, "spent": NOTHING}
 
-    def sample(self, state: VideoQAState) -> dict[str, Any]:
+    def under(self, context: VideoQAContext | None) -> VideoQANodes:
+        """Return the nodes with the rules that one run brings along.
+
+        Raises:
+            ConfigError: If a rule is out of its range.
+        """
+        return replace(self, **rules_of(context))
+
+    def sample(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Choose the times that this rung looks at."""
-        num_frames = clip_rungs(state["clip"], self.ladder)[state["rung"]]
-        times = plan_times(state["clip"], num_frames, self.ladder)
+        ladder = self.under(runtime.context).ladder
+        num_frames = clip_rungs(state["clip"], ladder)[state["rung"]]
+        times = plan_times(state["clip"], num_frames, ladder)
         _report("sample", state, num_frames=num_frames, timestamps_seconds=times)
         return {"timestamps_seconds": times}
 
@@ -65,21 +76,25 @@ class VideoQANodes:
         message = await self.chat_model.ainvoke([self._question(state)], config, **state["variation"])
         return self._answered(state, message, time.monotonic() - began)
 
-    def judge(self, state: VideoQAState) -> dict[str, Any]:
+    def judge(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Decide what follows and prepare it."""
-        rungs = clip_rungs(state["clip"], self.ladder)
-        decision = self.policy.judge(state["attempts"], rungs=rungs, budget=self.budget, spent=state["spent"])
-        return self._decided(state, decision)
+        ruled = self.under(runtime.context)
+        rungs = clip_rungs(state["clip"], ruled.ladder)
+        decision = ruled.policy.judge(state["attempts"], rungs=rungs, budget=ruled.budget, spent=state["spent"])
+        return ruled._decided(state, decision)
 
-    def route_judged(self, state: VideoQAState) -> Literal["sample", "accept", "abstain", "ask_human"]:
+    def route_judged(
+        self, state: VideoQAState, runtime: Runtime[VideoQAContext]
+    ) -> Literal["sample", "accept", "abstain", "ask_human"]:
         """Return the node that follows the judge."""
-        decision = state["decision"]
-        return "ask_human" if self.budget.ask and "wanted" in decision else route(state)
+        may_ask = self.under(runtime.context).budget.ask
+        return "ask_human" if may_ask and "wanted" in state["decision"] else route(state)
 
-    def ask_human(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
+    def ask_human(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Ask whether a limit may be exceeded by one more attempt; where nobody can be asked, leave it as judged."""
+        ruled = self.under(runtime.context)
         decision = state["decision"]
-        if config["configurable"].get(_CHECKPOINTER) is None:
+        if get_config()["configurable"].get(_CHECKPOINTER) is None:
             return {"decision": decision}
         reply: HumanReply = interrupt(
             {
@@ -92,9 +107,9 @@ class VideoQANodes:
             response_schema=HumanReply,
         )
         if reply["action"] == "stop":
-            return self._decided(state, {**decision, "reason": f"{decision['reason']}; a human said stop"})
+            return ruled._decided(state, {**decision, "reason": f"{decision['reason']}; a human said stop"})
         reason = f"{decision['reason']}; a human said go on"
-        return self._decided(state, {**decision, "action": decision["wanted"], "reason": reason, "settled": False})
+        return ruled._decided(state, {**decision, "action": decision["wanted"], "reason": reason, "settled": False})
 
     def accept(self, state: VideoQAState) -> dict[str, Any]:
         """Give the answer."""

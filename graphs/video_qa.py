@@ -19,6 +19,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from .budget import Budget
+from .context import VideoQAContext
 from .nodes import VideoQANodes, route
 from .policy import AcceptPolicy, Ladder
 from .state import VideoQAInput, VideoQAOutput, VideoQAState
@@ -31,7 +32,7 @@ def build_video_qa_graph(
     policy: AcceptPolicy | None = None,
     budget: Budget | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
-) -> CompiledStateGraph[VideoQAState, None, VideoQAInput, VideoQAOutput]:
+) -> CompiledStateGraph[VideoQAState, VideoQAContext, VideoQAInput, VideoQAOutput]:
     """Return the compiled graph.
 
     Args:
@@ -43,10 +44,11 @@ def build_video_qa_graph(
 
     Returns:
         A graph to `invoke`, `stream`, `ainvoke` or `astream` with `{"video": ..., "question": ..., "options": [...]}`.
-        Its `custom` stream tells the rung, the frames and the entropy so far.
+        A run's `context` may bring its own rules (`VideoQAContext`); its `custom` stream tells the rung, the frames and
+        the entropy so far.
     """
     nodes = VideoQANodes(chat_model, ladder or Ladder(), policy or AcceptPolicy(), budget or Budget())
-    builder = StateGraph(VideoQAState, input_schema=VideoQAInput, output_schema=VideoQAOutput)
+    builder = StateGraph(VideoQAState, VideoQAContext, input_schema=VideoQAInput, output_schema=VideoQAOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("sample", nodes.sample)
     builder.add_node("answer", RunnableLambda(nodes.answer, nodes.aanswer, name="answer"))

@@ -47,6 +47,21 @@ def test_traces_that_differ_in_entropy_drop_alone_take_different_routes(clip: Pa
     assert "failed to drop: 0.100 < min_entropy_drop=0.5" in unsettled["decisions"][0]["reason"]
 
 
+@pytest.mark.parametrize("as_data", [False, True])
+def test_a_run_brings_its_own_rules(clip: Path, as_data: bool) -> None:
+    graph = build_video_qa_graph(script(("red", SURE), ("red", SURE), ("red", SURE)))
+    asked: Any = {"video": str(clip), "question": "Which color?"}
+    rules: Any = {"ladder": Ladder(2, 4), "policy": ONE_LOOK, "budget": Budget(max_attempts=1)}
+    if as_data:
+        rules = {"ladder": {"num_frames": 2, "max_frames": 4}, "policy": {"min_agreeing": 1}}
+    result = graph.invoke(asked, context=rules)
+    assert [attempt["num_frames"] for attempt in result["attempts"]] == [2]
+    assert result["decision"]["action"] == "accept"
+    assert [attempt["num_frames"] for attempt in graph.invoke(asked)["attempts"]] == [4, 8], "the graph's own again"
+    with pytest.raises(ConfigError, match="use an even number"):
+        graph.invoke(asked, context={"ladder": {"num_frames": 3}})
+
+
 def test_an_answer_that_changes_is_looked_at_again_though_entropy_dropped(clip: Path) -> None:
     result = ask(clip, script(("red", SURE), ("blue", SURE), ("blue", SURE)))
     assert actions(result) == ["more_frames", "more_frames", "accept"]
