@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,12 +12,20 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
 
-from vreason_agent.tiny.batches import CHANGE_WEIGHT, GRID, prompt_text, rope_positions, token_row
+from vreason_agent.tiny.batches import (
+    CHANGE_WEIGHT,
+    DERIVATION_WEIGHT,
+    GRID,
+    MATCH_WEIGHT,
+    prompt_text,
+    rope_positions,
+    token_row,
+)
 from vreason_agent.tiny.build import MICRO, Size, build_model, load_tokenizer
 from vreason_agent.tiny.lessons import make_lesson, pair_frames, scramble
 from vreason_agent.tiny.pixels import patchify, see_pairs
 from vreason_agent.tiny.questions import NOT_SHOWN
-from vreason_agent.tiny.scene import views_at
+from vreason_agent.tiny.scene import COLORS, SHAPES, views_at
 from vreason_agent.tiny.tokenizer import save_tokenizer
 from vreason_agent.tiny.world import make_clip
 
@@ -104,6 +113,21 @@ def test_lines_that_repeat_the_line_before_weigh_less(tokenizer: PreTrainedToken
     ]
     assert 0 < sum(repeats) < 15
     assert [row.weights[i] for i in starts] == [1.0 if repeat else CHANGE_WEIGHT for repeat in repeats]
+
+
+@pytest.mark.parametrize(("kind", "asked_about"), [("shape", COLORS), ("color", SHAPES)])
+def test_in_a_changed_line_the_token_that_decides_the_match_weighs_more(
+    tokenizer: PreTrainedTokenizerFast, kind: str, asked_about: Sequence[str]
+) -> None:
+    lesson = make_lesson(make_clip(5, "dev", kind=kind), 16)
+    row = token_row(tokenizer.backend_tokenizer, lesson, is_blind=False)
+    begin, num_decided = row.ids.index(tokenizer.encode("<think>")[0]) + 1, 0
+    words = [str(tokenizer.decode([token])).strip() for token in row.ids]
+    for before, weight in zip(words[begin:], row.weights[begin + 1 : row.answer.start - 8], strict=False):
+        assert weight in (1.0, DERIVATION_WEIGHT, CHANGE_WEIGHT, CHANGE_WEIGHT * MATCH_WEIGHT)
+        assert (weight == CHANGE_WEIGHT * MATCH_WEIGHT) <= (before in asked_about)
+        num_decided += weight == CHANGE_WEIGHT * MATCH_WEIGHT
+    assert num_decided > 0
 
 
 def test_a_scrambled_lesson_reads_the_pairs_dealt_to_it_and_concludes_nothing(
