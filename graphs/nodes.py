@@ -20,6 +20,7 @@ from langgraph.types import Overwrite, interrupt
 
 from ..confidence import Confidence, confidence_of
 from ..question import check_question, read_answer, video_question
+from ..video import Roots
 from .budget import NOTHING, Budget, add_spent
 from .context import VideoQAContext, rules_of
 from .policy import AcceptPolicy, Ladder
@@ -37,14 +38,14 @@ class VideoQANodes:
     ladder: Ladder
     policy: AcceptPolicy
     budget: Budget
+    roots: Roots | None = None
 
     def open(self, state: VideoQAState) -> dict[str, Any]:
         """Check the question, probe the video, and forget what an earlier question on this thread left."""
         task = Task(question=state["question"], options=list(state.get("options") or []))
         check_question(task["question"], task["options"])
-        clip = open_clip(
-            state["video"], start_seconds=state.get("start_seconds"), stop_seconds=state.get("stop_seconds")
-        )
+        start, stop = state.get("start_seconds"), state.get("stop_seconds")
+        clip = open_clip(state["video"], start_seconds=start, stop_seconds=stop, roots=self.roots)
         empty = {"attempts": Overwrite([]), "decisions": Overwrite([])}
         return {**empty, "task": task, "clip": clip, "rung": 0, "variation": {}, "spent": NOTHING}
 

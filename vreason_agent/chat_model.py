@@ -69,6 +69,8 @@ class ChatVReason(ChatFields):
         max_frames: Frames of a ladder's last rung: fixes the distance of the two frames of a pair.
         start_seconds: Beginning of the part of a video to look at, where a message does not say.
         stop_seconds: End of it, exclusive.
+        allowed_roots: Folders that the files of messages must lie in, links resolved. Set it where others than you
+            write messages; `None` allows any file that the process can read.
         vreason: How decoding is steered: a `VReasonConfig`, a schedule's name, or a dict of fields.
         tools: Tools the model may call, usually given by `bind_tools`.
         tool_choice: Whether it may, must or must not call one; see `bind_tools`.
@@ -304,5 +306,7 @@ class ChatVReason(ChatFields):
         return conversation.turns if instructions is None else with_instructions(conversation.turns, instructions)
 
     def _conversation(self, messages: Sequence[BaseMessage]) -> Conversation:
-        defaults = FrameDefaults(self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds)
+        defaults = FrameDefaults(
+            self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds, self.allowed_roots
+        )
         return read_messages(messages, defaults=defaults, wording=self.engine.question_prompt)

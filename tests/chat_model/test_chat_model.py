@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from tests.chat_model.fakes import SETTLED, FakeEngine, join_generations
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.decoding import VReasonConfig
-from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError, VideoNotFoundError
+from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError, VideoError, VideoNotFoundError
 from vreason_agent.messages import video_question
 from vreason_agent.video import read_frames
 
@@ -192,6 +192,16 @@ class TestStreaming:
         with pytest.raises(KeyboardInterrupt):
             list(ChatVReason().stream("?", {"callbacks": [Interrupt()]}))
         assert engine.num_made == 2
+
+    def test_files_of_messages_lie_in_the_allowed_folders(self, engine: FakeEngine, clip: Path, tmp_path: Path) -> None:
+        asked = [video_question(clip, "?")]
+        assert ChatVReason(allowed_roots=[clip.parent]).invoke(asked).content == "red"
+        model = ChatVReason(allowed_roots=[str(tmp_path)])
+        for ask in (model.invoke, ChatVReason().bind(allowed_roots=[tmp_path]).invoke):
+            with pytest.raises(VideoError, match="outside the allowed folders"):
+                ask(asked)
+        with pytest.raises(ConfigError, match=r"give a list of folders, e\.g\. \['clips'\]"):
+            ChatVReason(allowed_roots="clips")
 
     def test_callbacks_are_told_the_logprobs_of_each_token_once(self, engine: FakeEngine) -> None:
         class Told(BaseCallbackHandler):

@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
 from vreason_agent.chat.looking import FrameDefaults
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, VideoError
 from vreason_agent.messages import Conversation, read_messages, video_question
 from vreason_agent.model import ImagePart, TextPart, VideoPart
 from vreason_agent.question import question_text
@@ -120,6 +120,32 @@ def test_frames_of_different_sizes_are_refused(picture: Path, tmp_path: Path) ->
     cv2.imwrite(str(other), np.zeros((8, 8, 3), dtype=np.uint8))
     with pytest.raises(ConfigError, match=r"\(48x32, 8x8 px\); resize them"):
         read(HumanMessage([{"type": "video", "video": [str(picture), str(other)]}]))
+
+
+@pytest.mark.parametrize("spelling", ["clip", "picture", "frames", "folder", "link"])
+def test_a_file_outside_the_allowed_folders_is_refused_however_it_is_named(
+    clip: Path, picture: Path, tmp_path: Path, spelling: str
+) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "link.avi").symlink_to(clip)
+    block: Any = {
+        "clip": {"type": "video", "url": str(clip)},
+        "picture": {"type": "image", "url": str(picture)},
+        "frames": {"type": "video", "video": [str(picture), str(picture)]},
+        "folder": {"type": "video", "path": str(picture.parent)},
+        "link": {"type": "video", "url": str(inside / "link.avi")},
+    }[spelling]
+    with pytest.raises(VideoError, match=r"outside the allowed folders .* allow its folder"):
+        read(HumanMessage([block]), roots=[inside])
+    assert read(HumanMessage([block]), roots=[tmp_path, clip.parent]).looks
+    assert read(HumanMessage([block])).looks
+
+
+def test_inline_data_needs_no_allowed_folder(picture: Path) -> None:
+    data = base64.b64encode(picture.read_bytes()).decode()
+    block: Any = {"type": "image", "base64": data, "mime_type": "image/png"}
+    assert read(HumanMessage([block]), roots=[]).looks[0].kind == "image"
 
 
 def test_the_question_is_worded_for_the_model_and_its_options_remembered(clip: Path) -> None:

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
 
 from vreason_agent.confidence import Confidence, describe_confidence
-from vreason_agent.errors import ConfigError, VideoNotFoundError
+from vreason_agent.errors import ConfigError, VideoError, VideoNotFoundError
 from vreason_agent.graphs import AcceptPolicy, Budget, Ladder, ScriptedChatModel, ScriptedReply, build_video_qa_graph
 
 SURE, UNSURE = {"entropy_drop": 0.9, "final_entropy": 0.1}, {"entropy_drop": 0.1, "final_entropy": 0.1}
@@ -45,6 +45,12 @@ def test_traces_that_differ_in_entropy_drop_alone_take_different_routes(clip: Pa
     assert actions(settled) == ["accept"]
     assert actions(unsettled) == ["more_frames", "accept"]
     assert "failed to drop: 0.100 < min_entropy_drop=0.5" in unsettled["decisions"][0]["reason"]
+
+
+def test_a_video_outside_the_allowed_folders_is_not_opened(clip: Path, tmp_path: Path) -> None:
+    assert ask(clip, script(("red", SURE)), policy=ONE_LOOK, allowed_roots=[clip.parent])["answer"] == "red"
+    with pytest.raises(VideoError, match="outside the allowed folders"):
+        ask(clip, script(("red", SURE)), allowed_roots=[tmp_path / "other"])
 
 
 @pytest.mark.parametrize("as_data", [False, True])

@@ -5,6 +5,7 @@ This module knows no prompt, no thread and no output.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -40,6 +41,13 @@ def _as_tools(value: Sequence[Any] | None) -> list[dict[str, Any]] | None:
     return None if value is None else read_tools(value)
 
 
+def _as_paths(value: Sequence[str | os.PathLike[str]] | None) -> tuple[str, ...] | None:
+    if isinstance(value, str | os.PathLike):
+        msg = f"allowed_roots={value!r}: give a list of folders, e.g. [{os.fspath(value)!r}]"
+        raise ConfigError(msg)
+    return None if value is None else tuple(os.fspath(path) for path in value)
+
+
 class ChatFields(BaseChatModel):
     """The fields, and what they say about one call; see `ChatVReason` for their meaning."""
 
@@ -61,6 +69,7 @@ class ChatFields(BaseChatModel):
     max_frames: int = Field(default=32, ge=2)
     start_seconds: float | None = Field(default=None, ge=0)
     stop_seconds: float | None = Field(default=None, gt=0)
+    allowed_roots: Annotated[SkipValidation[Sequence[str | os.PathLike[str]] | None], BeforeValidator(_as_paths)] = None
     vreason: Annotated[SkipValidation[VReasonConfig | str | dict[str, Any]], BeforeValidator(_as_config)] = (
         VReasonConfig()
     )

@@ -17,19 +17,20 @@ import numpy as np
 from vreason_agent.chat.media import Media
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import ImagePart, VideoPart
-from vreason_agent.video import VideoInfo, open_video, pairs_plan, read_frames, read_image, resolve_span
+from vreason_agent.video import Roots, VideoInfo, open_video, pairs_plan, read_frames, read_image, resolve_span
 
 QWEN_LIST_FPS = 2.0  # what Qwen's own tools assume of a video given as a list of frames
 
 
 @dataclass(frozen=True)
 class FrameDefaults:
-    """Which frames are looked at where a block does not say."""
+    """Which frames are looked at where a block does not say, and the folders that files must lie in (None: any)."""
 
     num_frames: int = 4
     max_frames: int = 32
     start_seconds: float | None = None
     stop_seconds: float | None = None
+    roots: Roots | None = None
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,18 @@ def look_at(media: Media, defaults: FrameDefaults) -> tuple[ImagePart | VideoPar
 
     Raises:
         ConfigError: If the hints contradict each other or lie outside the video.
-        VideoError: If the file is missing or cannot be decoded.
+        VideoError: If the file is missing, lies outside the roots, or cannot be decoded.
     """
     if media.frames:
-        return _look_at_list(media)
+        return _look_at_list(media, defaults.roots)
     if media.data is not None and media.kind == "image":
         return ImagePart(read_image(media.data)), Look("inline image", "image", 1, ())
-    with _as_path(media) as path, open_video(path, max_kept_bytes=0) as video:
+    roots = None if media.path is None else defaults.roots
+    with _as_path(media) as path, open_video(path, roots=roots, max_kept_bytes=0) as video:
         info = video.info
         name = path if media.path else f"inline {media.kind}"
         if info.kind == "image":
-            return ImagePart(read_image(path)), Look(name, "image", 1, ())
+            return ImagePart(read_image(path, roots=roots)), Look(name, "image", 1, ())
         frames = read_frames(video, plan_times(info, media.hints, defaults))
     times = tuple(float(second) for second in frames.timestamps_seconds)
     return VideoPart(frames.images, times), Look(name, info.kind, len(times), times)
@@ -89,8 +91,9 @@ def _hint(hints: Mapping[str, Any], name: str, default: Any) -> Any:
     return default if hints.get(name) is None else hints[name]
 
 
-def _look_at_list(media: Media) -> tuple[VideoPart, Look]:
-    images = [read_image(frame.data if frame.path is None else frame.path) for frame in media.frames]  # type: ignore[arg-type]
+def _look_at_list(media: Media, roots: Roots | None) -> tuple[VideoPart, Look]:
+    sources = [frame.data if frame.path is None else frame.path for frame in media.frames]
+    images = [read_image(source, roots=roots) for source in sources]  # type: ignore[arg-type]
     if len({image.shape for image in images}) > 1:
         sizes = sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images})
         msg = f"the frames of one video have different sizes ({', '.join(sizes)} px); resize them to one size"

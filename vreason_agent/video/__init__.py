@@ -13,7 +13,7 @@ from vreason_agent.video.probe import VideoInfo, probe
 from vreason_agent.video.reader import read_frames
 from vreason_agent.video.sampling import FramePlan, pairs_plan, uniform_plan
 from vreason_agent.video.scenes import Scenes, check_scenes_library, find_scenes
-from vreason_agent.video.source import local_path
+from vreason_agent.video.source import Roots, local_path
 from vreason_agent.video.span import Span, resolve_span
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Isolation",
     "Limits",
     "OpenVideo",
+    "Roots",
     "Scenes",
     "Span",
     "VideoInfo",

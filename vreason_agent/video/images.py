@@ -13,18 +13,21 @@ from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundErro
 from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.image_size import image_size
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
-from vreason_agent.video.source import path_text
+from vreason_agent.video.source import Roots, check_inside, path_text
 
 Picture = NDArray[np.uint8]
 _HEADER_BYTES = 1 << 16  # a JPEG's size may stand behind a thumbnail
 
 
-def read_image(source: str | os.PathLike[str] | bytes, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
+def read_image(
+    source: str | os.PathLike[str] | bytes, *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None
+) -> Picture:
     """Read one picture.
 
     Args:
         source: Path of an image file, or its encoded bytes.
         limits: Upper bounds, checked before anything is decoded.
+        roots: Folders that a file must lie in, links resolved; `None` allows any file.
 
     Returns:
         `uint8 (height, width, 3)` in RGB.
@@ -32,13 +35,15 @@ def read_image(source: str | os.PathLike[str] | bytes, *, limits: Limits = DEFAU
     Raises:
         ConfigError: `source` is neither a path nor bytes.
         VideoNotFoundError: No such file.
-        VideoError: No regular file, or one that may not be read.
+        VideoError: No regular file, one outside the roots, or one that may not be read.
         VideoDecodeError: Not a picture, or damaged.
         VideoTooLargeError: More bytes than `limits.max_bytes` or pixels than `limits.max_pixels`.
     """
     if isinstance(source, bytes):
         return _decode(source, f"{len(source)} bytes of image data", limits)
     given = path_text(source)
+    if roots is not None:
+        check_inside(os.path.realpath(given), given, roots)
     return _decode(_read_bytes(given, limits), repr(given), limits)
 
 

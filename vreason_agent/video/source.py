@@ -79,7 +79,7 @@ def open_source(
     given = path_text(video)
     path = _existing_path(given)
     if roots is not None:
-        _check_inside(path, given, roots)
+        check_inside(path, given, roots)
     status = os.stat(path)
     stamp = _stamp(status)
     if stat.S_ISDIR(status.st_mode):
@@ -158,7 +158,7 @@ def _existing_path(given: str) -> str:
     return path
 
 
-def _check_inside(path: str, given: str, roots: Roots) -> None:
+def check_inside(path: str, given: str, roots: Roots) -> None:
     """Refuse a real path outside the real paths of the roots; the message does not say where a link leads."""
     if any(Path(path).is_relative_to(os.path.realpath(root)) for root in roots):
         return
@@ -213,7 +213,7 @@ def _list_frames(path: str, given: str, roots: Roots | None) -> tuple[str, ...]:
         raise VideoDecodeError(msg)
     paths = tuple(str(Path(path, name)) for name in sorted(names, key=_natural_key))
     for frame in paths if roots is not None else ():
-        _check_inside(os.path.realpath(frame), frame, roots or ())
+        check_inside(os.path.realpath(frame), frame, roots or ())
     return paths
 
 
