@@ -188,7 +188,7 @@ class TestStreaming:
                 raise KeyboardInterrupt
 
         engine.text, engine.gate = "one two three four five six", threading.Semaphore(1)
-        threading.Timer(0.05, engine.gate.release, (100,)).start()
+        threading.Timer(0.5, engine.gate.release, (100,)).start()
         with pytest.raises(KeyboardInterrupt):
             list(ChatVReason().stream("?", {"callbacks": [Interrupt()]}))
         assert engine.num_made == 2
