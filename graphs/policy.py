@@ -73,7 +73,7 @@ class AcceptPolicy:
         ConfigError: If a field is out of its range.
     """
 
-    min_entropy_drop: float | None = 0.5
+    min_entropy_drop: float | None = 0.7
     min_answer_probability: float | None = None
     min_agreeing: int = 2
     max_retries: int = 1
@@ -83,7 +83,7 @@ class AcceptPolicy:
 
     def __post_init__(self) -> None:
         if self.min_entropy_drop is not None and not self.min_entropy_drop <= 1:
-            msg = f"min_entropy_drop={self.min_entropy_drop!r}: a drop is at most 1; use a value such as 0.5"
+            msg = f"min_entropy_drop={self.min_entropy_drop!r}: a drop is at most 1; use a value such as 0.7"
             raise ConfigError(msg)
         if self.min_answer_probability is not None and not 0 <= self.min_answer_probability <= 1:
             msg = f"min_answer_probability={self.min_answer_probability!r}: use a value from 0 to 1, such as 0.9"

@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         policy.add_argument("--min-agreeing", type=int, default=POLICY.min_agreeing)
         policy.add_argument("--max-retries", type=int, default=POLICY.max_retries)
     thresholds = commands.choices["tune-policy"]
-    thresholds.add_argument("--min-entropy-drops", nargs="+", type=float, default=[-9.0, 0.0, 0.2, 0.4, 0.5, 0.6, 0.8])
+    thresholds.add_argument("--min-entropy-drops", nargs="+", type=float, default=[-9.0, 0.0, 0.3, 0.5, 0.6, 0.7, 0.8])
     thresholds.add_argument("--min-agreeings", nargs="+", type=int, default=[1, 2])
     thresholds.add_argument("--max-retry-counts", nargs="+", type=int, default=[0, 1])
     return parser

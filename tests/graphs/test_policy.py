@@ -44,7 +44,7 @@ def judge(attempts: list[Attempt], policy: AcceptPolicy | None = None, budget: B
 def test_a_drop_and_an_answer_that_held_are_accepted_with_their_numbers() -> None:
     decision = judge(climb(("red", 0.9), ("Red.", 0.8)))
     assert decision["action"] == "accept"
-    assert decision["reason"] == "entropy drop 0.800 >= 0.5, and the answer was the same 2 times in a row"
+    assert decision["reason"] == "entropy drop 0.800 >= 0.7, and the answer was the same 2 times in a row"
     assert decision["numbers"]["entropy_drop"] == 0.8
     assert decision["numbers"]["num_agreeing"] == 2
 
@@ -54,7 +54,7 @@ def test_a_drop_and_an_answer_that_held_are_accepted_with_their_numbers() -> Non
     [
         ([("red", 0.9)], "'red' has been given 1 time"),
         ([("red", 0.9), ("blue", 0.9)], "'blue' has been given 1 time"),
-        ([("red", 0.9), ("red", 0.2)], "failed to drop: 0.200 < min_entropy_drop=0.5"),
+        ([("red", 0.9), ("red", 0.2)], "failed to drop: 0.200 < min_entropy_drop=0.7"),
         ([("red", 0.9), ("red", None)], "could not be measured"),
         ([("red", 0.9), (None, 0.9)], "no answer could be read"),
     ],

@@ -44,7 +44,7 @@ def test_traces_that_differ_in_entropy_drop_alone_take_different_routes(clip: Pa
     assert SURE.keys() == UNSURE.keys()
     assert actions(settled) == ["accept"]
     assert actions(unsettled) == ["more_frames", "accept"]
-    assert "failed to drop: 0.100 < min_entropy_drop=0.5" in unsettled["decisions"][0]["reason"]
+    assert "failed to drop: 0.100 < min_entropy_drop=0.7" in unsettled["decisions"][0]["reason"]
 
 
 def test_a_video_outside_the_allowed_folders_is_not_opened(clip: Path, tmp_path: Path) -> None:
