@@ -264,6 +264,26 @@ async def test_async_runs_do_not_block_the_event_loop(clip: Path) -> None:
     assert (await task)["answer"] == "red"
 
 
+async def test_a_cancelled_run_cancels_the_answer_under_way_and_asks_no_more(clip: Path) -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    class Endless(ScriptedChatModel):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            began.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.set()
+
+    model = Endless(replies=[])
+    task = asyncio.create_task(build_video_qa_graph(model).ainvoke({"video": str(clip), "question": "?"}))
+    await asyncio.wait_for(began.wait(), 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(ended.wait(), 10)
+
+
 async def test_async_and_sync_take_the_same_route(clip: Path) -> None:
     replies = (("red", UNSURE), ("blue", SURE), ("blue", SURE))
     graph = build_video_qa_graph(script(*replies))
