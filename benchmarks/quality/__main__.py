@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         model=args.model,
         split=args.split,
         num_questions=args.questions,
+        first_seed=args.first_seed,
         batch_size=args.batch_size,
         scene_set=args.scene_set,
     )
@@ -49,14 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _card(bench: Bench, args: argparse.Namespace) -> str:
-    return card(bench, args.frames or LADDER.rungs())
+    return card(bench, args.frames)
 
 
 def _schedules(bench: Bench, args: argparse.Namespace) -> str:
     return compare_schedules(
         bench,
         args.schedules,
-        num_frames=_one(args.frames, 8),
+        num_frames=args.frames,
         learning_rate=args.learning_rate,
         update_interval=args.update_interval,
     )
@@ -66,7 +67,7 @@ def _tune_steps(bench: Bench, args: argparse.Namespace) -> str:
     return tune_steps(
         bench,
         args.schedule,
-        num_frames=_one(args.frames, 8),
+        num_frames=args.frames,
         learning_rates=args.learning_rates,
         update_intervals=args.update_intervals,
     )
@@ -75,7 +76,7 @@ def _tune_steps(bench: Bench, args: argparse.Namespace) -> str:
 def _tune_phase(bench: Bench, args: argparse.Namespace) -> str:
     return tune_phase(
         bench,
-        args.frames or LADDER.rungs(),
+        args.frames,
         warmup_steps=args.warmup_steps,
         min_final_steps=args.min_final_steps,
         ema_decays=args.ema_decays,
@@ -84,7 +85,7 @@ def _tune_phase(bench: Bench, args: argparse.Namespace) -> str:
 
 def _signals(bench: Bench, args: argparse.Namespace) -> str:
     steered = decoding_config("switching", learning_rate=args.learning_rate, update_interval=args.update_interval)
-    return signals(bench, {"off": VReasonConfig(schedule="off"), "switching": steered}, args.frames or [8])
+    return signals(bench, {"off": VReasonConfig(schedule="off"), "switching": steered}, args.frames)
 
 
 def _agent(bench: Bench, args: argparse.Namespace) -> str:
@@ -129,8 +130,18 @@ def _vreason(args: argparse.Namespace) -> VReasonConfig:
     return VReasonConfig(schedule=args.schedule)
 
 
-def _one(frames: Sequence[int] | None, default: int) -> int:
-    return frames[0] if frames else default
+def frame_count(value: str) -> int:
+    """Accept an even number of frames."""
+    if not value.isdecimal() or int(value) < 2 or int(value) % 2:
+        raise argparse.ArgumentTypeError(f"{value!r} is no even number of frames from 2; use one such as 8")
+    return int(value)
+
+
+def question_count(value: str) -> int:
+    """Accept a number of questions."""
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is no number of questions from 1; use one such as 200")
+    return int(value)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -138,6 +149,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in _COMMANDS:
         _add_common(commands.add_parser(name))
+    for name, default in (("card", LADDER.rungs()), ("tune-phase", LADDER.rungs()), ("signals", (8,))):
+        commands.choices[name].add_argument("--frames", nargs="+", type=frame_count, default=default, metavar="N")
+    for name in ("schedules", "tune-steps"):
+        commands.choices[name].add_argument("--frames", type=frame_count, default=8, metavar="N")
     for name in ("schedules", "signals"):
         steps = commands.choices[name]
         steps.add_argument("--learning-rate", type=float, default=DEFAULTS.learning_rate)
@@ -170,9 +185,11 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", default="tiny", help="folder or hub id (default: the bundled model)")
     command.add_argument("--split", choices=("test", "dev"), default="test")
     command.add_argument("--scene-set", choices=("standard", "dense"), default="standard")
-    command.add_argument("--questions", type=int, default=1000, help="number of questions (default: %(default)s)")
+    command.add_argument(
+        "--questions", type=question_count, default=1000, help="number of questions (default: %(default)s)"
+    )
+    command.add_argument("--first-seed", type=int, default=0, help="seed of the first question (default: 0)")
     command.add_argument("--batch-size", type=int, default=48)
-    command.add_argument("--frames", nargs="+", type=int, help="frame counts (default: the ladder's, or 8)")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ class Bench:
         out: Folder of run files; answers found there are not asked for again.
         model: Model to load: `"tiny"`, a folder or a hub id.
         split: `"dev"` to tune, `"test"` for figures.
-        num_questions: Questions 0 to this.
+        num_questions: Number of questions, one of each seed.
+        first_seed: Seed of the first question.
         batch_size: Questions generated together.
         scene_set: `"standard"` or `"dense"`.
     """
@@ -39,13 +40,22 @@ class Bench:
     model: str = "tiny"
     split: Split = "test"
     num_questions: int = 1000
+    first_seed: int = 0
     batch_size: int = 48
     scene_set: SceneSet = "standard"
 
     @cached_property
     def questions(self) -> list[Question]:
         """The split's questions; their clips are written on first use."""
-        return ensure_clips(self.data, self.split, self.num_questions, scene_set=self.scene_set)
+        return ensure_clips(
+            self.data, self.split, self.num_questions, first_seed=self.first_seed, scene_set=self.scene_set
+        )
+
+    @property
+    def title(self) -> str:
+        """Which questions these are, in words."""
+        seeds = f", seeds {self.first_seed} to {self.first_seed + self.num_questions - 1}" if self.first_seed else ""
+        return f"{self.num_questions} {self.split} questions ({self.scene_set}{seeds})"
 
     @cached_property
     def engine(self) -> Engine:

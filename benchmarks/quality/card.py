@@ -18,7 +18,7 @@ def card(bench: Bench, frame_counts: Sequence[int]) -> str:
     model = {num_frames: bench.run(Setting(num_frames=num_frames)) for num_frames in frame_counts}
     oracle = {num_frames: oracle_results(results) for num_frames, results in model.items()}
     blind = bench.run(Setting(num_frames=0))
-    title = f"{bench.num_questions} {bench.split} questions ({bench.scene_set}), weights {bench.engine.fingerprint}"
+    title = f"{bench.title}, weights {bench.engine.fingerprint}"
     table = card_table(model, oracle, blind)
     return "\n".join([f"{title}; accuracy in % with 95 % interval.", "", table, "", *bar(model, oracle, blind)])
 

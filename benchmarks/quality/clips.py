@@ -23,8 +23,10 @@ from vreason_agent.tiny.world import SceneSet, Split, make_clip, oracle
 ENDINGS = tuple(CODECS)
 
 
-def ensure_clips(data: Path, split: Split, num_clips: int, *, scene_set: SceneSet = "standard") -> list[Question]:
-    """Write the clips of seeds 0 to `num_clips` that are not there yet, and return their questions.
+def ensure_clips(
+    data: Path, split: Split, num_clips: int, *, first_seed: int = 0, scene_set: SceneSet = "standard"
+) -> list[Question]:
+    """Write the clips of `num_clips` seeds that are not there yet, and return their questions.
 
     A clip whose scene the world would draw otherwise today is written anew, and so is a question that changed.
 
@@ -32,13 +34,14 @@ def ensure_clips(data: Path, split: Split, num_clips: int, *, scene_set: SceneSe
         data: Cache folder; a subfolder is made for the split and set.
         split: `"dev"` for tuning, `"test"` for figures.
         num_clips: Number of clips; one question each.
+        first_seed: Seed of the first of them.
         scene_set: `"standard"` or `"dense"`.
     """
     folder = data / f"{split}-{scene_set}"
     folder.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)  # its threads fight with torch's
     questions: list[Question] = []
-    for seed in range(num_clips):
+    for seed in range(first_seed, first_seed + num_clips):
         questions += _ensure_clip(folder, seed, split, scene_set)
         if sys.stderr.isatty() and seed % 20 == 0:
             print(f"\rclips {seed}/{num_clips} ", end="", file=sys.stderr, flush=True)

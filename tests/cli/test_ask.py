@@ -27,6 +27,7 @@ JSON_KEYS = [
     "decision",
     "attempts",
     "frames",
+    "video",
     "model",
     "usage",
     "seconds",

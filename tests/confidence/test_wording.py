@@ -39,7 +39,9 @@ def test_what_was_not_measured_is_said_to_be_so() -> None:
 
 
 def test_an_answer_that_held_is_told_apart_from_one_look_and_from_a_change() -> None:
-    assert "held when it looked again" in text_of(record().decided("accept", "", rungs("red", "red")))
+    assert "held when it looked at more frames" in text_of(record().decided("accept", "", rungs("red", "red")))
+    retried = [{**rung, "num_frames": 32} for rung in rungs("red", "red")]
+    assert "once more about the same frames" in text_of(record().decided("accept", "", retried))
     guess = text_of(record().decided("accept", "", rungs("red", "red"), settled=False))
     assert "its best guess was taken" in guess
     assert "held" not in guess

@@ -104,6 +104,24 @@ def test_resizing_on_the_fly_equals_resizing_later(write_opencv):
     assert np.array_equal(small.images[0], expected)
 
 
+def test_a_gif_cut_anywhere_is_an_error(tmp_path: Path):
+    with av.open(str(tmp_path / "a.gif"), "w") as container:
+        stream: Any = container.add_stream("gif", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "rgb8"
+        for index in range(6):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 48, 3), 40 * index, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame.reformat(format="rgb8")))
+        container.mux(stream.encode())
+    whole = (tmp_path / "a.gif").read_bytes()
+    assert probe(tmp_path / "a.gif").num_frames == 6
+    (tmp_path / "padded.gif").write_bytes(whole + b"after the trailer")
+    assert probe(tmp_path / "padded.gif").num_frames == 6
+    for length in range(20, len(whole), 7):
+        (tmp_path / "cut.gif").write_bytes(whole[:length])
+        with pytest.raises(VideoDecodeError, match=r"(get the whole file|ffmpeg)"):
+            read_frames(tmp_path / "cut.gif", [0.0])
+
+
 def test_gif_is_read_with_its_times(tmp_path: Path):
     with av.open(str(tmp_path / "a.gif"), "w") as container:
         stream: Any = container.add_stream("gif", rate=100)

@@ -103,13 +103,14 @@ def test_an_mp4_cut_before_its_index_says_truncated(write_opencv, tmp_path: Path
         probe(tmp_path / "cut.mp4")
 
 
-def test_a_faststart_mp4_cut_in_the_middle_says_how_much_is_left(write_av, tmp_path: Path):
+@pytest.mark.parametrize("share", [0.6, 0.95])
+def test_a_faststart_mp4_that_is_cut_says_how_much_is_left(write_av, tmp_path: Path, share: float):
     times = list(range(0, 8000, 40))
     whole = write_av("whole.mp4", times, movflags="faststart")
     data = whole.read_bytes()
     if data.find(b"moov") > data.find(b"mdat"):
         data = _faststart(whole, tmp_path / "fast.mp4")
-    (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * 0.6)])
+    (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * share)])
     info = probe(tmp_path / "cut.mp4")
     assert info.num_frames is not None
     assert info.readable_seconds is not None

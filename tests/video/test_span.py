@@ -25,7 +25,7 @@ IMAGE = replace(WHOLE, kind="image", video_fps=None, num_frames=1, duration_seco
         (WHOLE, 1.0, 99.0, (1.0, 8.0)),
         (CUT, 1.0, 4.0, (1.0, 4.0)),
         (ENDLESS, 5.0, 60.0, (5.0, 60.0)),
-        (IMAGE, 5.0, 60.0, (0.0, 0.0)),
+        (IMAGE, None, None, (0.0, 0.0)),
     ],
 )
 def test_what_is_left_out_is_filled_in_and_what_is_past_the_end_ends_there(info, start, stop, span):
@@ -39,6 +39,8 @@ def test_what_is_left_out_is_filled_in_and_what_is_past_the_end_ends_there(info,
         (WHOLE, 3.0, 2.0, ConfigError, r"start 3 s, stop 2 s: no part of '/v.mp4'; use 0 <= start < stop"),
         (WHOLE, -1.0, 2.0, ConfigError, "use 0 <= start < stop"),
         (WHOLE, float("nan"), None, ConfigError, "use 0 <= start < stop"),
+        (IMAGE, 5.0, None, ConfigError, "is an image and has no times; leave start and stop out"),
+        (IMAGE, None, 9.0, ConfigError, "is an image and has no times; leave start and stop out"),
         (CUT, None, None, VideoDecodeError, "truncated or damaged: 120 of 200 frames .* get the whole file"),
         (CUT, 0.0, 5.0, VideoDecodeError, r"ask for a part that ends there \(stop_seconds=4\.800\)"),
         (ENDLESS, 5.0, None, VideoError, "does not say how long it is; give the end"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from vreason_agent.graphs import AcceptPolicy
+    from vreason_agent.video import VideoInfo
 
 EXIT_ANSWERED = 0
 EXIT_ABSTAINED = 3
@@ -47,8 +48,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="answer a question about a video",
         description="Answer a question about a video. The model first looks at a few frames; where its entropy does "
         "not settle or its answer does not hold, it looks at twice as many, up to --max-frames, and else abstains.",
-        epilog="The keys of --json: answer, choice, best_guess, confidence, decision, attempts, frames, model, usage, "
-        "seconds. model.video and model.image are the budgets of pixels and tokens, per frame and in all; "
+        epilog="The keys of --json: answer, choice, best_guess, confidence, decision, attempts, frames, video, model, "
+        "usage, seconds. model.video and model.image are the budgets of pixels and tokens, per frame and in all; "
         "attempts[].vision and usage what was spent of them. Exit codes: 0 answered, 1 failed, 2 wrong arguments, "
         "3 abstained (the best guess is printed), 130 interrupted.",
     )
@@ -90,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     num_frames, max_frames = ladder(arguments.frames, arguments.max_frames)
     progress = Progress(quiet=arguments.quiet)
     began = time.perf_counter()
-    check_video(arguments, progress)
+    info = check_video(arguments, progress)
     from vreason_agent.chat_model import interrupted_by
 
     with interruptible() as stopped, interrupted_by(stopped), warnings_as_lines(progress):
@@ -101,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress.line(TOY_MODEL)
         check_context(chat_model, arguments, (num_frames, max_frames))
         result = follow(arguments, chat_model, (num_frames, max_frames), progress)
-    report = to_json(result, model, time.perf_counter() - began)
+    report = to_json(result, info, model, time.perf_counter() - began)
     print(json.dumps(report) if arguments.json else to_text(report))
     return EXIT_ABSTAINED if report["decision"]["action"] == "abstain" else EXIT_ANSWERED
 
@@ -126,8 +127,8 @@ def check_together(arguments: argparse.Namespace) -> None:
         raise UsageError(msg)
 
 
-def check_video(arguments: argparse.Namespace, progress: Progress) -> None:
-    """Probe the file before anything heavy is imported, and hold the range against its length.
+def check_video(arguments: argparse.Namespace, progress: Progress) -> VideoInfo:
+    """Probe the file before anything heavy is imported, hold the range against its length, and return its facts.
 
     Raises:
         VideoError: if the file cannot be read as a video.
@@ -139,6 +140,7 @@ def check_video(arguments: argparse.Namespace, progress: Progress) -> None:
     info = probe(arguments.video)
     progress.line(f"video: {describe(info)}")
     resolve_span(info, arguments.start, arguments.stop)
+    return info
 
 
 def follow(

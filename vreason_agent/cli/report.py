@@ -6,10 +6,13 @@ This module knows the result of the video question graph as plain data, and noth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vreason_agent.cli.terminal import printable
 from vreason_agent.confidence import SIGNAL_NAMES, Confidence, describe_confidence
+
+if TYPE_CHECKING:
+    from vreason_agent.video import VideoInfo
 
 DECISIONS = {
     "accept": "accepted",
@@ -26,11 +29,12 @@ UNITS = {
 }
 
 
-def to_json(result: Mapping[str, Any], model: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+def to_json(result: Mapping[str, Any], info: VideoInfo, model: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     """Return the object that `ask --json` prints.
 
     Args:
         result: Output of the video question graph.
+        info: What was asked about, as `probe` describes it.
         model: Name and settings of the model that answered.
         seconds: Wall time of the whole command, loading included.
 
@@ -38,7 +42,8 @@ def to_json(result: Mapping[str, Any], model: Mapping[str, Any], seconds: float)
         `answer` and `choice` (option letter), both null when abstained; `best_guess` then holds them instead;
         `confidence` the record; `decision` the last, with its reason and numbers; `attempts` every complete answer,
         each with the decision it led to and under `vision` what its pictures cost (sides of a frame in px, tokens per
-        temporal pair and in all); `frames` the times in seconds that the answer rests on; `model` what answered, its
+        temporal pair and in all); `frames` the times in seconds that the answer rests on; `video` the facts of `probe`,
+        its `note` saying what is odd about the file; `model` what answered, its
         budgets of pixels and tokens under `video` and `image`; `usage` of all attempts together, `vision_tokens` being
         those of `input_tokens` that are pictures (null where the chat model does not tell); `seconds`.
     """
@@ -51,6 +56,7 @@ def to_json(result: Mapping[str, Any], model: Mapping[str, Any], seconds: float)
         "decision": result["decision"],
         "attempts": [{**attempt, "decision": decisions.get(attempt["attempt"])} for attempt in result["attempts"]],
         "frames": result["frames"],
+        "video": info.to_dict(),
         "model": dict(model),
         "usage": usage(result["attempts"]),
         "seconds": round(seconds, 3),
@@ -77,6 +83,7 @@ def to_text(report: Mapping[str, Any]) -> str:
     lines = [headline(report), "", "Confidence"]
     lines += [f"  {sentence}" for sentence in describe_confidence(confidence)]
     lines += [f"  {signals(confidence)}", "", f"Frames ({len(report['frames'])})", f"  {times(report['frames'])}"]
+    lines += [f"  Note: {report['video']['note']}"] if report["video"]["note"] else []
     lines += ["", "Tried", *(f"  {attempt_line(attempt)}" for attempt in attempts), "", "Spent"]
     answers = f"{used['attempts']} answer{'s' * (used['attempts'] != 1)}"
     pictures = "" if used["vision_tokens"] is None else f" ({used['vision_tokens']} of them pictures)"

@@ -48,8 +48,11 @@ def _headline(confidence: Confidence) -> str:
         return "The model did not settle on an answer; this is its best guess."
     if action == "accept" and not confidence.decision.get("settled", True):
         return "The model did not settle on an answer; its best guess was taken, because abstaining was ruled out."
-    if action == "accept" and num_agreeing(_answers(confidence)) > 1:
-        return "The model settled on this answer, and it held when it looked again."
+    if action == "accept" and (held := num_agreeing(_answers(confidence))) > 1:
+        rungs = confidence.evidence["rungs"][-held:]
+        if len({rung.get("num_frames") for rung in rungs}) == 1:
+            return "The model settled on this answer, and gave it again when asked once more about the same frames."
+        return "The model settled on this answer, and it held when it looked at more frames."
     if action == "accept":
         return "The model settled on this answer; it looked once, so whether more frames would change it is not known."
     return "This is the model's answer from one look; nothing has judged it."

@@ -9,16 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 from typing import Literal
 
 from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.capture import Capture
+from vreason_agent.video.gif import is_whole_gif
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.source import Source
 
 COUNT_TOLERANCE = 0.02
-MIN_COMPLETE_SHARE = 0.9
+MIN_COMPLETE_SHARE = 1 - COUNT_TOLERANCE
 CREDIBLE_FPS = (0.5, 240.0)
 TIME_TOLERANCE_SECONDS = 0.001  # what OpenCV reports of one frame, scanned and decoded
 CLOCK_TOLERANCE_SECONDS = 0.002  # containers round times to 1 ms: a frame and its neighbors are off by that much
@@ -82,6 +84,7 @@ def index_frames(source: Source, limits: Limits) -> FrameIndex:
         VideoDecodeError: If no frame can be decoded.
         VideoTooLargeError: If it is over `limits`: pixels, seconds, or frames that have to be walked.
     """
+    _check_whole(source)
     with Capture(source.path) as capture:
         width, height = capture.check_size(source.path, limits)
         if next(capture.steps(), None) is None:
@@ -107,6 +110,12 @@ def walk_frames(source: Source, limits: Limits) -> FrameIndex:
         times = _from_zero(_ascending(_collect(source.path, capture, limits)))
     promised = _nearest(announced, len(times))
     return _checked(source, FrameIndex(times, False, "walk", promised, width, height, codec), limits)
+
+
+def _check_whole(source: Source) -> None:
+    if source.kind == "gif" and not is_whole_gif(Path(source.path).read_bytes()):
+        msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
+        raise VideoDecodeError(msg)
 
 
 def _checked(source: Source, index: FrameIndex, limits: Limits) -> FrameIndex:

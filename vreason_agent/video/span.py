@@ -16,7 +16,7 @@ class Span(NamedTuple):
 
 
 def resolve_span(info: VideoInfo, start_seconds: float | None = None, stop_seconds: float | None = None) -> Span:
-    """Return the part of a video that is meant; an image has no length, and its part is `(0, 0)`.
+    """Return the part of a video that is meant; that of an image is `(0, 0)`.
 
     Args:
         info: The video, as `probe` describes it.
@@ -24,12 +24,15 @@ def resolve_span(info: VideoInfo, start_seconds: float | None = None, stop_secon
         stop_seconds: Its end, exclusive; `None` and what is past the end are the end.
 
     Raises:
-        ConfigError: If the part is empty or begins after the video's end.
+        ConfigError: If the part is empty, begins after the video's end, or is one of an image, which has no times.
         VideoDecodeError: If the file is cut or damaged before the part's end.
         VideoError: If the end is needed and the video's length is not known.
     """
     if info.kind == "image":
-        return Span(0.0, 0.0)
+        if start_seconds is None and stop_seconds is None:
+            return Span(0.0, 0.0)
+        msg = f"{info.path!r} is an image and has no times; leave start and stop out"
+        raise ConfigError(msg)
     start, duration = start_seconds or 0.0, info.duration_seconds
     if duration is not None and start >= duration:
         msg = f"start {start:g} s is not before the end of {info.path!r} at {duration:.2f} s; give an earlier start"
