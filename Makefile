@@ -40,7 +40,7 @@ endef
 demo: $(RUNTIME)
 	@$(BIN)/vreason-agent demo-video $(DEMO) > $(VENV)/demo.txt
 	@cat $(VENV)/demo.txt
-	@PATH="$(CURDIR)/$(BIN):$$PATH"; eval "$$(tail -n 1 $(VENV)/demo.txt)" || test $$? -eq 3
+	@PATH="$(abspath $(BIN)):$$PATH"; eval "$$(tail -n 1 $(VENV)/demo.txt)" || test $$? -eq 3
 
 test: $(DEV)
 	$(PYTEST)

@@ -253,7 +253,7 @@ class FiftyTokensPerFrame:
         (
             (32, 32),
             1620,
-            r"32 frames make a prompt of 1620 tokens, .* holds 1620; use a smaller --frames, or use a model",
+            r"32 frames make a prompt of 1620 tokens, .* holds 1620; use --frames 30 --max-frames 30, or use a model",
         ),
         ((2, 2), 120, r"2 frames make a prompt of 120 tokens, .* holds 120; shorten the question, or use a model"),
         (

@@ -72,6 +72,14 @@ def test_an_open_answer_is_read(text: str, answer: str | None, reasoning: str) -
         ("B. blue square", None),
         ("red circle or blue square", None),
         ("reddish", None),
+        ("not red", None),
+        ("It is none of these", "D"),
+        ("B) and C)", None),
+        ("B: no, C is right", None),
+        ("B. maybe C. blue", None),
+        ("B. blue square or none of these", None),
+        ("C. The shape is a blue square", "C"),
+        ("C: because it moves left", "C"),
     ],
 )
 def test_a_choice_is_read_by_letter_or_text(said: str, choice: str | None) -> None:

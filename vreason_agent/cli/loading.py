@@ -64,12 +64,19 @@ def check_context(chat_model: Any, arguments: argparse.Namespace, rungs: tuple[i
     if sizes[largest] < context:
         return
     fitting = [num_frames for num_frames, size in sizes.items() if size < context]
-    less = "use a smaller --frames" if min(sizes) > 2 else "shorten the question"
-    remedy = f"use --max-frames {max(fitting)}" if fitting else f"{less}, or use a model with a longer context"
+    remedy = f"use --max-frames {max(fitting)}" if fitting else _fewer(sizes, context, words)
     msg = (
         f"{largest} frames make a prompt of {sizes[largest]} tokens, and the model's context holds {context}; {remedy}"
     )
     raise GenerationError(msg)
+
+
+def _fewer(sizes: dict[int, int], context: int, words: int) -> str:
+    """Word what to do where not even the first rung fits: how many frames would, as far as they cost alike."""
+    first = min(sizes)
+    fitting = int((context - words) / ((sizes[first] - words) / first) * 0.98) // 2 * 2
+    longer = "or use a model with a longer context"
+    return f"use --frames {fitting} --max-frames {fitting}, {longer}" if fitting else f"shorten the question, {longer}"
 
 
 def prompt_sizes(engine: Any, arguments: argparse.Namespace, rungs: tuple[int, int]) -> dict[int, int]:

@@ -70,9 +70,10 @@ class LastLayer:
         logits: torch.Tensor = self.head(self.norm(hidden[:, -1:]))
         return logits[:, -1]
 
-    def _remember(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        # Another thread may use the model at the same time: its passes carry another cache.
-        if kwargs.get("past_key_values") is self._cache:
+    def _remember(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
+        # Another thread may use the model at the same time: its passes carry another cache. A pass that began before
+        # this hook was removed may still call it, and without keywords, because torch has forgotten that it takes them.
+        if kwargs is not None and kwargs.get("past_key_values") is self._cache:
             self._inputs = (args, kwargs)
 
 
@@ -86,7 +87,7 @@ def _find_modules(hf_model: PreTrainedModel) -> tuple[nn.Module, nn.Module, nn.M
     if model_type not in SUPPORTED_MODEL_TYPES or not has_parts or head is None or norm is None:
         raise GenerationError(
             f"V-Reason cannot steer {type(hf_model).__name__} (model_type {model_type!r}): it knows the last layer of "
-            f"{', '.join(SUPPORTED_MODEL_TYPES)} only; decode with VReasonConfig(schedule='off')"
+            f"{', '.join(SUPPORTED_MODEL_TYPES)} only; decode with --schedule off (VReasonConfig(schedule='off'))"
         )
     assert layer is not None  # narrowed by has_parts
     return layer, norm, head

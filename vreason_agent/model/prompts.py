@@ -32,6 +32,8 @@ _SAID = re.compile(
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"(?:option\s+|choice\s+)?[(\[]?([A-Z])(?:[)\].:]+|$)\s*(.*)", re.DOTALL | re.IGNORECASE)
+_OTHER_LETTER = re.compile(r"(?<!\w)[b-z][)\].:]|(?<!\w)(?:and|or) [a-z](?!\w)|(?<!\w)[b-z] is (?!\w*ing)")
+_DENIAL = re.compile(r"(?<!\w)(?:not|no|never|neither|n't)(?!\w)")
 _LETTER_AND_TEXT = re.compile(r"([A-Z])\s+(.*)", re.DOTALL)
 
 
@@ -180,17 +182,26 @@ def _option_index(answer: str, options: Sequence[str]) -> int | None:
     match = _LETTER.fullmatch(answer) or _LETTER_AND_TEXT.fullmatch(answer)
     if match and (match.re is _LETTER or _normal(match[2]) in texts):
         return _lettered(match[1], _normal(match[2]), texts)
-    named = [text for text in texts if text and re.search(rf"(?<!\w){re.escape(text)}(?!\w)", wanted)]
-    longest = {text for text in named if not any(text != other and text in other for other in named)}
-    return texts.index(longest.pop()) if len(longest) == 1 else None
+    named = _named(wanted, texts)
+    only = next(iter(named)) if len(named) == 1 else None
+    return None if only is None or _DENIAL.search(wanted.replace(only, "")) else texts.index(only)
 
 
 def _lettered(letter: str, rest: str, texts: Sequence[str]) -> int | None:
-    """The option of a letter, unless the words beside it are another option's."""
+    """The option of a letter, unless the words beside it name or letter another option, or deny something."""
     index = ascii_uppercase.index(letter.upper())
-    if index >= len(texts) or (rest in texts and rest != texts[index]):
+    if index >= len(texts):
         return None
-    return index
+    if rest in ("", texts[index]):
+        return index
+    others = _named(rest, texts) - {texts[index]} or _OTHER_LETTER.search(rest)
+    return None if others or _DENIAL.search(rest.replace(texts[index], "")) else index
+
+
+def _named(text: str, options: Sequence[str]) -> set[str]:
+    """The options whose words are in a text; one that is part of another one found counts as that one."""
+    found = [option for option in options if option and re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text)]
+    return {option for option in found if not any(option != other and option in other for other in found)}
 
 
 def _normal(text: str) -> str:
