@@ -19,6 +19,7 @@ from langgraph.types import Overwrite, interrupt
 
 from ..confidence import Confidence, confidence_of
 from ..question import check_question, read_answer, video_question
+from ..video import Isolate
 from .budget import NOTHING, Budget, add_spent
 from .policy import AcceptPolicy, Ladder
 from .sampling import clip_rungs, open_clip, plan_times
@@ -35,13 +36,17 @@ class VideoQANodes:
     ladder: Ladder
     policy: AcceptPolicy
     budget: Budget
+    isolate: Isolate = False
 
     def open(self, state: VideoQAState) -> dict[str, Any]:
         """Check the question, probe the video, and forget what an earlier question on this thread left."""
         task = Task(question=state["question"], options=list(state.get("options") or []))
         check_question(task["question"], task["options"])
         clip = open_clip(
-            state["video"], start_seconds=state.get("start_seconds"), stop_seconds=state.get("stop_seconds")
+            state["video"],
+            start_seconds=state.get("start_seconds"),
+            stop_seconds=state.get("stop_seconds"),
+            isolate=self.isolate,
         )
         empty = {"attempts": Overwrite([]), "decisions": Overwrite([])}
         return {**empty, "task": task, "clip": clip, "rung": 0, "variation": {}, "spent": NOTHING}

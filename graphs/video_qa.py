@@ -18,6 +18,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from ..video import Isolate
 from .budget import Budget
 from .nodes import VideoQANodes, route
 from .policy import AcceptPolicy, Ladder
@@ -30,6 +31,7 @@ def build_video_qa_graph(
     ladder: Ladder | None = None,
     policy: AcceptPolicy | None = None,
     budget: Budget | None = None,
+    isolate: Isolate = False,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[VideoQAState, None, VideoQAInput, VideoQAOutput]:
     """Return the compiled graph.
@@ -39,13 +41,14 @@ def build_video_qa_graph(
         ladder: Frame counts to try; by default 4, 8, 16, 32.
         policy: When an answer is good enough.
         budget: What one question may cost.
+        isolate: Probe videos in a process of their own, as `ChatVReason(isolate=True)` reads them.
         checkpointer: Where the caller wants runs kept; by default nowhere.
 
     Returns:
         A graph to `invoke`, `stream`, `ainvoke` or `astream` with `{"video": ..., "question": ..., "options": [...]}`.
         Its `custom` stream tells the rung, the frames and the entropy so far.
     """
-    nodes = VideoQANodes(chat_model, ladder or Ladder(), policy or AcceptPolicy(), budget or Budget())
+    nodes = VideoQANodes(chat_model, ladder or Ladder(), policy or AcceptPolicy(), budget or Budget(), isolate)
     builder = StateGraph(VideoQAState, input_schema=VideoQAInput, output_schema=VideoQAOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("sample", nodes.sample)

@@ -60,6 +60,8 @@ class ChatVReason(ChatFields):
         max_frames: Frames of a ladder's last rung: fixes the distance of the two frames of a pair.
         start_seconds: Beginning of the part of a video to look at, where a message does not say.
         stop_seconds: End of it, exclusive.
+        isolate: Read files in a process of their own, so that a decoder that dies or hangs is an error: True, or an
+            `Isolation` with its limits on memory and time.
         vreason: How decoding is steered: a `VReasonConfig`, a schedule's name, or a dict of fields.
         tools: Tools the model may call, usually given by `bind_tools`.
         tool_choice: Whether it may, must or must not call one; see `bind_tools`.
@@ -249,4 +251,5 @@ class ChatVReason(ChatFields):
 
     def _conversation(self, messages: Sequence[BaseMessage]) -> Conversation:
         defaults = FrameDefaults(self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds)
-        return read_messages(messages, defaults=defaults, wording=self.engine.question_prompt)
+        wording = self.engine.question_prompt
+        return read_messages(messages, defaults=defaults, wording=wording, isolate=self.isolate)

@@ -19,10 +19,11 @@ from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import SamplingParams
 from vreason_agent.model.source import default_model
+from vreason_agent.video import Isolation
 
 # What LangChain adds to a call for itself, and what says nothing about the output.
 _FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}
-_NOT_IN_OUTPUT = {"api_key", "timeout", "max_retries", "streaming", "stream_usage"}
+_NOT_IN_OUTPUT = {"api_key", "isolate", "timeout", "max_retries", "streaming", "stream_usage"}
 
 
 def _as_config(value: Any) -> VReasonConfig:
@@ -61,6 +62,7 @@ class ChatFields(BaseChatModel):
     max_frames: int = Field(default=32, ge=2)
     start_seconds: float | None = Field(default=None, ge=0)
     stop_seconds: float | None = Field(default=None, gt=0)
+    isolate: bool | Isolation = False
     vreason: Annotated[SkipValidation[VReasonConfig | str | dict[str, Any]], BeforeValidator(_as_config)] = (
         VReasonConfig()
     )

@@ -17,7 +17,7 @@ import numpy as np
 from vreason_agent.chat.media import Media
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import ImagePart, VideoPart
-from vreason_agent.video import VideoInfo, open_video, pairs_plan, read_frames, read_image, resolve_span
+from vreason_agent.video import Isolate, VideoInfo, open_video, pairs_plan, read_frames, read_images, resolve_span
 
 QWEN_LIST_FPS = 2.0  # what Qwen's own tools assume of a video given as a list of frames
 
@@ -47,22 +47,27 @@ class Look:
         return {"source": self.source, "kind": self.kind, "num_frames": self.num_frames, "timestamps_seconds": times}
 
 
-def look_at(media: Media, defaults: FrameDefaults) -> tuple[ImagePart | VideoPart, Look]:
+def look_at(media: Media, defaults: FrameDefaults, *, isolate: Isolate = False) -> tuple[ImagePart | VideoPart, Look]:
     """Read the frames that a block means.
+
+    Args:
+        media: The block.
+        defaults: Frames to look at where it does not say.
+        isolate: Read in a process of its own.
 
     Raises:
         ConfigError: If the hints contradict each other or lie outside the video.
         VideoError: If the file is missing or cannot be decoded.
     """
     if media.frames:
-        return _look_at_list(media)
+        return _look_at_list(media, isolate)
     if media.data is not None and media.kind == "image":
-        return ImagePart(read_image(media.data)), Look("inline image", "image", 1, ())
-    with _as_path(media) as path, open_video(path, max_kept_bytes=0) as video:
+        return ImagePart(read_images([media.data], isolate=isolate)[0]), Look("inline image", "image", 1, ())
+    with _as_path(media) as path, open_video(path, max_kept_bytes=0, isolate=isolate) as video:
         info = video.info
         name = path if media.path else f"inline {media.kind}"
         if info.kind == "image":
-            return ImagePart(read_image(path)), Look(name, "image", 1, ())
+            return ImagePart(read_frames(video, [0.0]).images[0]), Look(name, "image", 1, ())
         frames = read_frames(video, plan_times(info, media.hints, defaults))
     times = tuple(float(second) for second in frames.timestamps_seconds)
     return VideoPart(frames.images, times), Look(name, info.kind, len(times), times)
@@ -89,8 +94,8 @@ def _hint(hints: Mapping[str, Any], name: str, default: Any) -> Any:
     return default if hints.get(name) is None else hints[name]
 
 
-def _look_at_list(media: Media) -> tuple[VideoPart, Look]:
-    images = [read_image(frame.data if frame.path is None else frame.path) for frame in media.frames]  # type: ignore[arg-type]
+def _look_at_list(media: Media, isolate: Isolate) -> tuple[VideoPart, Look]:
+    images = read_images([frame.path or frame.data or b"" for frame in media.frames], isolate=isolate)
     if len({image.shape for image in images}) > 1:
         sizes = sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images})
         msg = f"the frames of one video have different sizes ({', '.join(sizes)} px); resize them to one size"

@@ -6,11 +6,12 @@ the frames that a player shows at those times, or a typed error.
 
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.images import read_image
-from vreason_agent.video.isolated import Isolation, read_isolated
+from vreason_agent.video.info import VideoInfo
+from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.opened import OpenVideo, open_video
-from vreason_agent.video.probe import VideoInfo, probe
-from vreason_agent.video.reader import read_frames
+from vreason_agent.video.probe import probe
+from vreason_agent.video.reader import read_frames, read_images
 from vreason_agent.video.sampling import FramePlan, pairs_plan, uniform_plan
 from vreason_agent.video.scenes import Scenes, check_scenes_library, find_scenes
 from vreason_agent.video.source import local_path
@@ -20,6 +21,8 @@ __all__ = [
     "DEFAULT_LIMITS",
     "FramePlan",
     "Frames",
+    "Isolate",
+    "IsolatedVideo",
     "Isolation",
     "Limits",
     "OpenVideo",
@@ -34,7 +37,7 @@ __all__ = [
     "probe",
     "read_frames",
     "read_image",
-    "read_isolated",
+    "read_images",
     "resolve_span",
     "uniform_plan",
 ]

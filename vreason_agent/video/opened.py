@@ -15,12 +15,14 @@ from threading import Lock
 import numpy as np
 
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
-from vreason_agent.video.frames import Frames, Method, Progress
+from vreason_agent.video.frames import Frames, Method, Progress, closed, stopped
 from vreason_agent.video.images import Picture, fit_within, read_image
 from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex, index_frames, walk_frames
+from vreason_agent.video.info import FOLDER_FPS, VideoInfo
+from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, open_request
 from vreason_agent.video.kept import KeptFrames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
-from vreason_agent.video.probe import FOLDER_FPS, VideoInfo, describe
+from vreason_agent.video.probe import describe
 from vreason_agent.video.source import Roots, Source, open_source, stamp_of
 from vreason_agent.video.stepping import LandedElsewhere, Stepper
 
@@ -33,7 +35,8 @@ def open_video(
     limits: Limits = DEFAULT_LIMITS,
     roots: Roots | None = None,
     max_kept_bytes: int = MAX_KEPT_BYTES,
-) -> OpenVideo:
+    isolate: Isolate = False,
+) -> OpenVideo | IsolatedVideo:
     """Open a video for several reads; use as a context manager, and give it to `read_frames` in a path's place.
 
     Args:
@@ -41,11 +44,15 @@ def open_video(
         limits: Upper bounds, checked before the first frame is decoded; they hold for every read.
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
         max_kept_bytes: Pixels of decoded frames to keep between reads; more decodes fewer frames twice.
+        isolate: Read in a process of its own, which a hostile file may end but not leave; see `Isolation`.
 
     Raises:
-        VideoError: As `probe` raises.
+        VideoError: As `probe` raises; isolated, also if the process dies or takes too long.
     """
-    source = open_source(video, limits=limits, roots=roots)
+    source, isolation = open_source(video, limits=limits, roots=roots), as_isolation(isolate)
+    if isolation is not None:
+        request = open_request(limits, roots, max_kept_bytes=max_kept_bytes)
+        return IsolatedVideo(source, request=request, isolation=isolation)
     return OpenVideo(source, describe(source, limits), limits=limits, max_kept_bytes=max_kept_bytes)
 
 
@@ -109,8 +116,7 @@ class OpenVideo:
 
     def _check_usable(self) -> None:
         if self._is_closed:
-            msg = f"{self.info.path!r} was closed; read inside `with open_video(...)`"
-            raise ConfigError(msg)
+            raise ConfigError(closed(self.info.path))
         if stamp_of(self._source.path) != self._source.stamp:
             msg = f"{self.info.path!r} changed while it was open; open it again"
             raise VideoDecodeError(msg)
@@ -149,8 +155,7 @@ class OpenVideo:
         wanted, images = sorted(set(targets)), {}
         for count, target in enumerate(wanted):
             if on_progress is not None and on_progress(count, len(wanted)):
-                msg = f"reading {self.info.path!r} was stopped after {count} of {len(wanted)} frames; call it again"
-                raise VideoDecodeError(msg)
+                raise VideoDecodeError(stopped(self.info.path, count, len(wanted)))
             images[target] = self._picture(index, target, max_side_px)
         times = tuple(index.timestamps_seconds[target] for target in targets)
         stack = _stack([images[target] for target in targets], self.info.path)
