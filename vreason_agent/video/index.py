@@ -14,7 +14,7 @@ from typing import Literal
 
 from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.capture import Capture
-from vreason_agent.video.limits import Limits
+from vreason_agent.video.limits import Limits, check_length
 from vreason_agent.video.source import Source
 
 COUNT_TOLERANCE = 0.02
@@ -84,14 +84,15 @@ def index_frames(source: Source, limits: Limits) -> FrameIndex:
     """
     with Capture(source.path) as capture:
         width, height = capture.check_size(source.path, limits)
-        if next(capture.steps(), None) is None:
-            raise VideoDecodeError(_undecodable(source.path, capture.codec()))
         index = FrameIndex((), True, "packets", None, width, height, capture.codec())
         scanned, is_other_stream = _scan_packets(source, index, limits)
+        if next(capture.steps(), None) is None:
+            raise VideoDecodeError(_undecodable(source.path, capture.codec()))
         promised = _nearest(_announced_frames(capture), len(scanned))
         times = _from_zero(sorted(scanned))
-        if not is_other_stream and _is_trustworthy(times, promised) and _ends_there(capture, times):
-            return _checked(source, replace(index, timestamps_seconds=times, promised_frames=promised), limits)
+        is_trusted = source.kind == "video" and not is_other_stream and _is_trustworthy(times, promised)
+        if is_trusted and _ends_there(capture, times):
+            return replace(index, timestamps_seconds=times, promised_frames=promised)
     return replace(walk_frames(source, limits), is_first_of_several=is_other_stream)
 
 
@@ -106,17 +107,7 @@ def walk_frames(source: Source, limits: Limits) -> FrameIndex:
     with Capture(source.path) as capture:
         times = _from_zero(_ascending(_collect(source.path, capture, limits)))
     promised = _nearest(announced, len(times))
-    return _checked(source, FrameIndex(times, False, "walk", promised, width, height, codec), limits)
-
-
-def _checked(source: Source, index: FrameIndex, limits: Limits) -> FrameIndex:
-    if index.readable_seconds > limits.max_seconds:
-        msg = (
-            f"{source.path!r} is {index.readable_seconds:,.0f} s long, more than max_seconds={limits.max_seconds:,g}; "
-            "cut the part you need: ffmpeg -ss START -to STOP -i INPUT -c copy PART.mp4"
-        )
-        raise VideoTooLargeError(msg)
-    return index
+    return FrameIndex(times, False, "walk", promised, width, height, codec)
 
 
 def _announced_frames(capture: Capture) -> tuple[int, ...]:
@@ -147,10 +138,11 @@ def _undecodable(path: str, codec: str | None) -> str:
 def _scan_packets(source: Source, index: FrameIndex, limits: Limits) -> tuple[tuple[float, ...], bool]:
     """Return the packets' times, and whether they are those of another stream than the frames'.
 
-    A packet capture takes the file's best video stream, a frame capture its first.
+    A packet capture takes the file's best video stream, a frame capture its first. Nothing is decoded.
+
+    Raises:
+        VideoTooLargeError: If there are more packets than `limits` allow, or they reach further.
     """
-    if source.kind != "video":
-        return (), False
     with Capture(source.path, packets=True) as capture:
         size = sorted((int(capture.get("FRAME_WIDTH")), int(capture.get("FRAME_HEIGHT"))))
         is_other = size != sorted((index.width_px, index.height_px)) or capture.codec() != index.codec
@@ -164,6 +156,7 @@ def _collect(path: str, capture: Capture, limits: Limits) -> tuple[float, ...]:
         if len(times) > limits.max_walked_frames:
             msg = f"{path!r} has over max_walked_frames={limits.max_walked_frames:,} frames; cut the part you need"
             raise VideoTooLargeError(msg)
+        check_length(path, time - times[0], limits)
     return tuple(times)
 
 

@@ -6,7 +6,6 @@ What the rungs of a ladder share. Knows no plan and no model.
 from __future__ import annotations
 
 import bisect
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,14 +13,14 @@ from threading import Lock
 
 import numpy as np
 
-from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
+from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.video.frames import Frames, Method, Progress, closed, stopped
 from vreason_agent.video.images import Picture, fit_within, read_image
 from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex, index_frames, walk_frames
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, open_request
 from vreason_agent.video.kept import KeptFrames
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request
 from vreason_agent.video.probe import describe
 from vreason_agent.video.source import Roots, Source, open_source, stamp_of
 from vreason_agent.video.stepping import LandedElsewhere, Stepper
@@ -93,16 +92,7 @@ class OpenVideo:
         allow_missing: bool = False,
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
-        requested = _checked_times(timestamps)
-        if max_side_px is not None and max_side_px < 1:
-            msg = f"max_side_px={max_side_px!r}: use a number of pixels from 1, or None to keep the size"
-            raise ConfigError(msg)
-        if len(requested) > self._limits.max_frames:
-            msg = (
-                f"{len(requested):,} frames of {self.info.path!r} were asked for, more than "
-                f"max_frames={self._limits.max_frames:,}; ask for fewer at a time"
-            )
-            raise VideoTooLargeError(msg)
+        requested = check_request(self.info.path, timestamps, max_side_px, self._limits)
         with self._lock:
             self._check_usable()
             if self._source.kind in ("image", "frames"):
@@ -194,14 +184,6 @@ class OpenVideo:
         picture = fit_within(read_image(self._source.frame_paths[number], limits=self._limits), max_side_px)
         self._kept.put(number, max_side_px, picture)
         return picture
-
-
-def _checked_times(timestamps: Sequence[float]) -> tuple[float, ...]:
-    requested = tuple(float(time) for time in timestamps)
-    if not requested or not all(math.isfinite(time) and time >= 0 for time in requested):
-        msg = f"timestamps={list(timestamps)!r}: give at least one time, each a number of seconds from 0"
-        raise ConfigError(msg)
-    return requested
 
 
 def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> list[int]:

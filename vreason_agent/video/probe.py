@@ -8,7 +8,7 @@ from vreason_agent.video.images import common_size, read_image
 from vreason_agent.video.index import FrameIndex, index_frames
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo
 from vreason_agent.video.isolated import Isolate, as_isolation, isolated_info
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_length
 from vreason_agent.video.source import Roots, Source, open_source
 
 
@@ -40,8 +40,9 @@ def describe(source: Source, limits: Limits) -> VideoInfo:
         height, width = read_image(source.path, limits=limits).shape[:2]
         return VideoInfo(source.path, "image", None, 1, 0.0, width, height, None, None)
     if source.kind == "frames":
-        height, width = common_size(source.frame_paths, source.path, limits=limits)
         count = len(source.frame_paths)
+        check_length(source.path, count / FOLDER_FPS, limits)
+        height, width = common_size(source.frame_paths, source.path, limits=limits)
         return VideoInfo(source.path, "frames", FOLDER_FPS, count, count / FOLDER_FPS, width, height, None, True)
     index = index_frames(source, limits)
     count = len(index.timestamps_seconds)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from vreason_agent.video.frames import Frames, Progress
 from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, ask_picture, reading_process
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request
 from vreason_agent.video.opened import OpenVideo, open_video
-from vreason_agent.video.source import Roots
+from vreason_agent.video.source import Roots, path_text
 
 
 def read_frames(
@@ -53,6 +53,7 @@ def read_frames(
     """
     if isinstance(video, OpenVideo | IsolatedVideo):
         return video.read(timestamps, max_side_px=max_side_px, on_progress=on_progress, allow_missing=allow_missing)
+    check_request(path_text(video), timestamps, max_side_px, limits)
     with open_video(video, limits=limits, roots=roots, max_kept_bytes=0, isolate=isolate) as opened:
         return opened.read(timestamps, max_side_px=max_side_px, on_progress=on_progress, allow_missing=allow_missing)
 
