@@ -17,7 +17,18 @@ import numpy as np
 from vreason_agent.chat.media import Media
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import ImagePart, VideoPart
-from vreason_agent.video import Isolate, VideoInfo, open_video, pairs_plan, read_frames, read_images, resolve_span
+from vreason_agent.video import (
+    FramePlan,
+    Isolate,
+    Span,
+    VideoInfo,
+    make_plan,
+    open_video,
+    pairs_plan,
+    read_frames,
+    read_images,
+    resolve_span,
+)
 
 QWEN_LIST_FPS = 2.0  # what Qwen's own tools assume of a video given as a list of frames
 
@@ -74,10 +85,10 @@ def look_at(media: Media, defaults: FrameDefaults, *, isolate: Isolate = False) 
 
 
 def plan_times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefaults) -> tuple[float, ...]:
-    """Return the times to read, in seconds: those a block names, else temporal pairs spread over its part.
+    """Return the times to read, in seconds: those a block names or plans, else temporal pairs spread over its part.
 
     Raises:
-        ConfigError: If the hints are not a part of the video.
+        ConfigError: If the hints are not a part of the video, or no plan of it.
         VideoError: If the file is cut before the part's end, or the end is needed and not known.
     """
     if hints.get("timestamps") is not None:
@@ -85,9 +96,19 @@ def plan_times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefault
     start = _hint(hints, "start_seconds", defaults.start_seconds)
     stop = _hint(hints, "stop_seconds", defaults.stop_seconds)
     span = resolve_span(info, start, stop)
+    if hints.get("plan") is not None:
+        return _planned(hints["plan"], span).timestamps_seconds
     num_frames = _hint(hints, "num_frames", defaults.num_frames)
     max_frames = _hint(hints, "max_frames", max(defaults.max_frames, num_frames))
     return tuple(pairs_plan(*span, num_frames=num_frames, max_frames=max_frames).timestamps_seconds)
+
+
+def _planned(plan: Any, span: Span) -> FramePlan:
+    if not isinstance(plan, Mapping) or not {"start_seconds", "stop_seconds"}.isdisjoint(plan):
+        msg = f"plan={plan!r}: give its name and options, such as {{'name': 'fps', 'sample_fps': 1.0}}, and no part"
+        raise ConfigError(msg)
+    options = {str(name): value for name, value in plan.items() if name != "name"}
+    return make_plan(str(plan.get("name")), *span, **options)
 
 
 def _hint(hints: Mapping[str, Any], name: str, default: Any) -> Any:

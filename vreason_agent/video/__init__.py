@@ -1,7 +1,7 @@
 """Reading video with OpenCV: open, probe, sample, read; knows no model.
 
-`probe(video)` says what a file is, `pairs_plan` and `uniform_plan` choose times, `read_frames(video, timestamps)` gives
-the frames that a player shows at those times, or a typed error.
+`probe(video)` says what a file is, the rules in `PLANS` choose times, `read_frames(video, timestamps)` gives the frames
+that a player shows at those times, or a typed error.
 """
 
 from vreason_agent.video.frames import Frames
@@ -10,15 +10,26 @@ from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.opened import OpenVideo, open_video
+from vreason_agent.video.plan import FramePlan, PlanSegment
 from vreason_agent.video.probe import probe
 from vreason_agent.video.reader import read_frames, read_images
-from vreason_agent.video.sampling import FramePlan, pairs_plan, uniform_plan
+from vreason_agent.video.sampling import (
+    PLANS,
+    fps_plan,
+    make_plan,
+    pairs_plan,
+    ranges_plan,
+    scenes_plan,
+    times_plan,
+    uniform_plan,
+)
 from vreason_agent.video.scenes import Scenes, check_scenes_library, find_scenes
 from vreason_agent.video.source import local_path
 from vreason_agent.video.span import Span, resolve_span
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "PLANS",
     "FramePlan",
     "Frames",
     "Isolate",
@@ -26,18 +37,24 @@ __all__ = [
     "Isolation",
     "Limits",
     "OpenVideo",
+    "PlanSegment",
     "Scenes",
     "Span",
     "VideoInfo",
     "check_scenes_library",
     "find_scenes",
+    "fps_plan",
     "local_path",
+    "make_plan",
     "open_video",
     "pairs_plan",
     "probe",
+    "ranges_plan",
     "read_frames",
     "read_image",
     "read_images",
     "resolve_span",
+    "scenes_plan",
+    "times_plan",
     "uniform_plan",
 ]
