@@ -136,7 +136,7 @@ def test_a_decoder_that_crashes_or_hangs_is_an_error(write_opencv, tmp_path: Pat
 
 INFO = {
     "path": "a", "kind": "video", "video_fps": 1.0, "num_frames": 1, "duration_seconds": 1.0, "width_px": 2,
-    "height_px": 2, "codec": "x", "is_constant_rate": True,
+    "height_px": 2, "codec": "x", "is_constant_rate": True, "streams": [],
 }  # fmt: skip
 
 

@@ -4,9 +4,10 @@
 that a player shows at those times, or a typed error.
 """
 
+from vreason_agent.video.cost import PlanCost, plan_cost
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.images import read_image
-from vreason_agent.video.info import VideoInfo
+from vreason_agent.video.info import VideoInfo, VideoStream
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.opened import OpenVideo, open_video
@@ -37,10 +38,12 @@ __all__ = [
     "Isolation",
     "Limits",
     "OpenVideo",
+    "PlanCost",
     "PlanSegment",
     "Scenes",
     "Span",
     "VideoInfo",
+    "VideoStream",
     "check_scenes_library",
     "find_scenes",
     "fps_plan",
@@ -48,6 +51,7 @@ __all__ = [
     "make_plan",
     "open_video",
     "pairs_plan",
+    "plan_cost",
     "probe",
     "ranges_plan",
     "read_frames",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,23 @@ from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.source import Kind
 
 FOLDER_FPS = 1.0  # a folder of frames has no clock of its own: one frame a second
+
+
+@dataclass(frozen=True)
+class VideoStream:
+    """A video stream of a file.
+
+    Attributes:
+        width_px: Width.
+        height_px: Height.
+        codec: FourCC; `None` where there is none.
+        is_read: Whether its frames are the ones that are read.
+    """
+
+    width_px: int
+    height_px: int
+    codec: str | None
+    is_read: bool
 
 
 @dataclass(frozen=True)
@@ -26,9 +44,13 @@ class VideoInfo:
         width_px: Width after rotation.
         height_px: Height after rotation.
         codec: FourCC of the stream that is read; `None` where there is none.
-        is_constant_rate: Whether the rate is provably constant; otherwise the file is walked to be exact.
+        is_constant_rate: Whether every frame lies on one clock but for rounding.
         promised_frames: Frames the container announces, where that is credible.
         readable_seconds: End of the last frame that can be read; below `duration_seconds` in a cut or damaged file.
+        is_seekable: Whether frames are reached by seeks, each of which is checked; otherwise the file is walked to be
+            exact.
+        streams: The video streams that OpenCV shows, the one that is read first: a second one where its size or codec
+            differs. Empty where there are none, as in a picture.
         note: What else a reader should know, e.g. which of several streams is read; empty for nothing.
     """
 
@@ -43,6 +65,8 @@ class VideoInfo:
     is_constant_rate: bool | None
     promised_frames: int | None = None
     readable_seconds: float | None = None
+    is_seekable: bool | None = None
+    streams: tuple[VideoStream, ...] = ()
     note: str = ""
 
     @property
@@ -75,4 +99,9 @@ class VideoInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as JSON-plain data."""
-        return asdict(self)
+        return {**asdict(self), "streams": [asdict(stream) for stream in self.streams]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> VideoInfo:
+        """Return the facts that `to_dict` wrote."""
+        return cls(**{**data, "streams": tuple(VideoStream(**stream) for stream in data["streams"])})

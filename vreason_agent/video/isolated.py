@@ -153,7 +153,7 @@ class ReadingProcess:
         """Make a closed pipe, and what is not the agreed data, the error that the process ended."""
         try:
             yield
-        except (OSError, ValueError, TypeError, RecursionError) as exc:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
             raise VideoDecodeError(self._ended(name)) from exc
 
     def _pictures(self, name: str, sides: Sequence[int]) -> NDArray[np.uint8]:
@@ -209,7 +209,7 @@ class IsolatedVideo:
         try:
             head, _ = self._process.ask(self._path, {"do": "open", "video": self._path, **request})
             with self._process.agreed(self._path):
-                self.info = VideoInfo(**head)
+                self.info = VideoInfo.from_dict(head)
         except BaseException:
             self._process.close()
             raise

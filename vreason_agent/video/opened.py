@@ -149,7 +149,7 @@ class OpenVideo:
             images[target] = self._picture(index, target, max_side_px)
         times = tuple(index.timestamps_seconds[target] for target in targets)
         stack = _stack([images[target] for target in targets], self.info.path)
-        method: Method = "seek" if index.is_constant_rate else "walk"
+        method: Method = "seek" if index.is_seekable else "walk"
         return Frames(stack, times, requested, tuple(targets), self.info, method)
 
     def _picture(self, index: FrameIndex, target: int, max_side_px: int | None) -> Picture:

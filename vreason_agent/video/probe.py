@@ -6,7 +6,7 @@ import os
 
 from vreason_agent.video.images import common_size, read_image
 from vreason_agent.video.index import FrameIndex, index_frames
-from vreason_agent.video.info import FOLDER_FPS, VideoInfo
+from vreason_agent.video.info import FOLDER_FPS, VideoInfo, VideoStream
 from vreason_agent.video.isolated import Isolate, as_isolation, isolated_info
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_length
 from vreason_agent.video.source import Roots, Source, open_source
@@ -38,12 +38,13 @@ def describe(source: Source, limits: Limits) -> VideoInfo:
     """Return the facts about a checked source; raises as `probe` does."""
     if source.kind == "image":
         height, width = read_image(source.path, limits=limits).shape[:2]
-        return VideoInfo(source.path, "image", None, 1, 0.0, width, height, None, None)
+        return VideoInfo(source.path, "image", None, 1, 0.0, width, height, None, None, is_seekable=True)
     if source.kind == "frames":
         count = len(source.frame_paths)
         check_length(source.path, count / FOLDER_FPS, limits)
         height, width = common_size(source.frame_paths, source.path, limits=limits)
-        return VideoInfo(source.path, "frames", FOLDER_FPS, count, count / FOLDER_FPS, width, height, None, True)
+        seconds = count / FOLDER_FPS
+        return VideoInfo(source.path, "frames", FOLDER_FPS, count, seconds, width, height, None, True, is_seekable=True)
     index = index_frames(source, limits)
     count = len(index.timestamps_seconds)
     return VideoInfo(
@@ -58,16 +59,23 @@ def describe(source: Source, limits: Limits) -> VideoInfo:
         is_constant_rate=index.is_constant_rate,
         promised_frames=index.promised_frames,
         readable_seconds=index.readable_seconds,
+        is_seekable=index.is_seekable,
+        streams=_streams(index),
         note="; ".join(_notes(index)),
     )
 
 
+def _streams(index: FrameIndex) -> tuple[VideoStream, ...]:
+    read = VideoStream(index.width_px, index.height_px, index.codec, is_read=True)
+    return (read,) if index.other_stream is None else (read, index.other_stream)
+
+
 def _notes(index: FrameIndex) -> list[str]:
     notes, count, promised = [], len(index.timestamps_seconds), index.promised_frames
-    if index.is_first_of_several:
+    if index.other_stream is not None:
         notes.append(f"several video streams: the first is read ({index.width_px}x{index.height_px}, {index.codec})")
-    if not index.is_constant_rate:
-        notes.append("rate not provably constant: every frame is walked, slow and exact")
+    if not index.is_seekable:
+        notes.append("frames cannot be sought safely: every one is walked, slow and exact")
     if promised is not None and count < promised:
         notes.append(f"{count} of the {promised} frames that the file announces can be decoded")
     return notes
