@@ -20,7 +20,7 @@ from langgraph.types import Overwrite, interrupt
 
 from ..confidence import Confidence, confidence_of
 from ..question import check_question, read_answer, video_question
-from ..video import Roots
+from ..video import Isolate, Roots
 from .budget import NOTHING, Budget, add_spent
 from .context import VideoQAContext, rules_of
 from .policy import AcceptPolicy, Ladder
@@ -39,13 +39,14 @@ class VideoQANodes:
     policy: AcceptPolicy
     budget: Budget
     roots: Roots | None = None
+    isolate: Isolate = False
 
     def open(self, state: VideoQAState) -> dict[str, Any]:
         """Check the question, probe the video, and forget what an earlier question on this thread left."""
         task = Task(question=state["question"], options=list(state.get("options") or []))
         check_question(task["question"], task["options"])
         start, stop = state.get("start_seconds"), state.get("stop_seconds")
-        clip = open_clip(state["video"], start_seconds=start, stop_seconds=stop, roots=self.roots)
+        clip = open_clip(state["video"], start_seconds=start, stop_seconds=stop, roots=self.roots, isolate=self.isolate)
         empty = {"attempts": Overwrite([]), "decisions": Overwrite([])}
         return {**empty, "task": task, "clip": clip, "rung": 0, "variation": {}, "spent": NOTHING}
 

@@ -18,7 +18,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from ..video import Roots
+from ..video import Isolate, Roots
 from .budget import Budget
 from .context import VideoQAContext
 from .nodes import VideoQANodes, route
@@ -33,6 +33,7 @@ def build_video_qa_graph(
     policy: AcceptPolicy | None = None,
     budget: Budget | None = None,
     allowed_roots: Roots | None = None,
+    isolate: Isolate = False,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[VideoQAState, VideoQAContext, VideoQAInput, VideoQAOutput]:
     """Return the compiled graph.
@@ -44,6 +45,7 @@ def build_video_qa_graph(
         budget: What one question may cost.
         allowed_roots: Folders that a video must lie in, links resolved; a `ChatVReason` has the same field, for what
             it reads. Set both where others than you name videos; `None` allows any file that the process can read.
+        isolate: Probe videos in a process of their own, as `ChatVReason(isolate=True)` reads them.
         checkpointer: Where the caller wants runs kept; by default nowhere.
 
     Returns:
@@ -51,7 +53,8 @@ def build_video_qa_graph(
         A run's `context` may bring its own rules (`VideoQAContext`); its `custom` stream tells the rung, the frames and
         the entropy so far.
     """
-    nodes = VideoQANodes(chat_model, ladder or Ladder(), policy or AcceptPolicy(), budget or Budget(), allowed_roots)
+    rules = (ladder or Ladder(), policy or AcceptPolicy(), budget or Budget())
+    nodes = VideoQANodes(chat_model, *rules, roots=allowed_roots, isolate=isolate)
     builder = StateGraph(VideoQAState, VideoQAContext, input_schema=VideoQAInput, output_schema=VideoQAOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("sample", nodes.sample)

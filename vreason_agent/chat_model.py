@@ -71,6 +71,8 @@ class ChatVReason(ChatFields):
         stop_seconds: End of it, exclusive.
         allowed_roots: Folders that the files of messages must lie in, links resolved. Set it where others than you
             write messages; `None` allows any file that the process can read.
+        isolate: Read files in a process of their own, so that a decoder that dies or hangs is an error: True, or an
+            `Isolation` with its limits on memory and time.
         vreason: How decoding is steered: a `VReasonConfig`, a schedule's name, or a dict of fields.
         tools: Tools the model may call, usually given by `bind_tools`.
         tool_choice: Whether it may, must or must not call one; see `bind_tools`.
@@ -309,4 +311,5 @@ class ChatVReason(ChatFields):
         defaults = FrameDefaults(
             self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds, self.allowed_roots
         )
-        return read_messages(messages, defaults=defaults, wording=self.engine.question_prompt)
+        wording = self.engine.question_prompt
+        return read_messages(messages, defaults=defaults, wording=wording, isolate=self.isolate)

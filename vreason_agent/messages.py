@@ -20,6 +20,7 @@ from vreason_agent.chat.media import read_block
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import Part, Role, TextPart, ToolCall, Turn
 from vreason_agent.question import video_question
+from vreason_agent.video import Isolate
 
 __all__ = ["Conversation", "Wording", "read_messages", "video_question"]
 
@@ -48,13 +49,16 @@ class Conversation:
     options: tuple[str, ...]
 
 
-def read_messages(messages: Sequence[BaseMessage], *, defaults: FrameDefaults, wording: Wording) -> Conversation:
+def read_messages(
+    messages: Sequence[BaseMessage], *, defaults: FrameDefaults, wording: Wording, isolate: Isolate = False
+) -> Conversation:
     """Convert messages, and read the frames that they refer to.
 
     Args:
         messages: Not empty.
         defaults: Frames to look at where a block does not say.
         wording: Makes the prompt of a question and its options, for text blocks made by `video_question`.
+        isolate: Read files in a process of their own.
 
     Raises:
         ConfigError: If there is no message, or one holds a block or a role that is not known.
@@ -63,7 +67,7 @@ def read_messages(messages: Sequence[BaseMessage], *, defaults: FrameDefaults, w
     if not messages:
         msg = "messages=[]: there is nothing to answer; pass at least one message, e.g. HumanMessage('...')"
         raise ConfigError(msg)
-    reader = _Reader(defaults, wording, looks=[], options=())
+    reader = _Reader(defaults, wording, isolate, looks=[], options=())
     turns = [turn for message in messages for turn in reader.turns(message)]
     return Conversation(tuple(_merged(turns)), tuple(reader.looks), reader.options)
 
@@ -72,6 +76,7 @@ def read_messages(messages: Sequence[BaseMessage], *, defaults: FrameDefaults, w
 class _Reader:
     defaults: FrameDefaults
     wording: Wording
+    isolate: Isolate
     looks: list[Look]
     options: tuple[str, ...]
 
@@ -103,7 +108,7 @@ class _Reader:
         if media is None:
             msg = f"a content block of type {block.get('type')!r} cannot be read; use 'text', 'image' or 'video' blocks"
             raise ConfigError(msg)
-        part, look = look_at(media, self.defaults)
+        part, look = look_at(media, self.defaults, isolate=self.isolate)
         self.looks.append(look)
         return [part]
 

@@ -26,6 +26,7 @@ def video_question(
     num_frames: int | None = None,
     max_frames: int | None = None,
     timestamps_seconds: Sequence[float] | None = None,
+    plan: Mapping[str, Any] | None = None,
 ) -> HumanMessage:
     """Return the message that asks a question about a video, an image or a folder of frames.
 
@@ -38,16 +39,23 @@ def video_question(
         num_frames: Frames to look at; more see more and cost more. `None` leaves it to the chat model.
         max_frames: Frames of the last rung of a ladder: fixes the distance of the two frames of a pair.
         timestamps_seconds: The very times to look at, in place of the four above.
+        plan: How to choose times in the part that is asked about, in place of the two numbers of frames: the name of a
+            rule of `vreason_agent.video.PLANS` and its options, such as `{"name": "fps", "sample_fps": 1.0}`.
 
     Raises:
-        ConfigError: If the question is empty, or there is one option, an empty one, or one twice.
+        ConfigError: If the question is empty, there is one option, an empty one, or one twice, or frames are chosen in
+            two ways.
     """
     check_question(question, options)
+    if plan is not None and any(given is not None for given in (timestamps_seconds, num_frames, max_frames)):
+        msg = "plan and timestamps_seconds, num_frames or max_frames both choose the frames; give the plan alone"
+        raise ConfigError(msg)
     hints = {
         "start_seconds": start_seconds,
         "stop_seconds": stop_seconds,
         "num_frames": num_frames,
         "max_frames": max_frames,
+        "plan": None if plan is None else dict(plan),
         "timestamps": None if timestamps_seconds is None else [float(second) for second in timestamps_seconds],
     }
     video_block: dict[str, Any] = {"type": "video", "url": os.fspath(video)}

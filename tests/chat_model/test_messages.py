@@ -78,6 +78,21 @@ def test_without_hints_the_defaults_say_where_to_look(clip: Path) -> None:
     assert part.timestamps_seconds == (2.0, 2.5, 3.0, 3.5)
 
 
+def test_a_block_can_plan_its_frames_by_any_rule(clip: Path) -> None:
+    message = video_question(clip, "?", start_seconds=2.0, plan={"name": "fps", "sample_fps": 0.5})
+    assert video_of(read(message)).timestamps_seconds == (2.0, 4.0)
+    cuts = {"name": "scenes", "cuts_seconds": [6.0], "num_frames": 4}
+    assert video_of(read(video_question(clip, "?", plan=cuts))).timestamps_seconds == (0.0, 3.0, 6.0, 7.0)
+    with pytest.raises(ConfigError, match="use one of: pairs, uniform"):
+        read(video_question(clip, "?", plan={"name": "random"}))
+    for plan in ({"name": "fps", "sample_fps": 1.0, "start_seconds": 1.0}, "fps"):
+        block = {"type": "video", "url": str(clip), "extras": {"plan": plan}}
+        with pytest.raises(ConfigError, match="give its name and options, such as"):
+            read(HumanMessage([block]))
+    with pytest.raises(ConfigError, match="give the plan alone"):
+        video_question(clip, "?", num_frames=4, plan=cuts)
+
+
 def test_a_blocks_hints_win_over_the_defaults(clip: Path) -> None:
     message = video_question(clip, "?", num_frames=2, max_frames=2, start_seconds=4.0)
     assert video_of(read(message, num_frames=8, max_frames=32)).timestamps_seconds == (4.0, 6.0)

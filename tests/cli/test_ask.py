@@ -16,8 +16,9 @@ import pytest
 
 from tests.cli.conftest import Command, Script
 from vreason_agent.cli import ask, build_parser
-from vreason_agent.cli.loading import check_context
+from vreason_agent.cli.loading import check_context, make_chat_model
 from vreason_agent.errors import GenerationError
+from vreason_agent.video.capture import Capture
 
 JSON_KEYS = [
     "answer",
@@ -234,6 +235,17 @@ def test_control_characters_in_an_answer_do_not_reach_the_terminal(command: Comm
     script(("red\x1b[2J", 0.8, None), ("red\x1b[2J", 0.9, None))
     command("ask", clip, "What color?")
     assert "\x1b" not in command.out + command.err
+
+
+def test_isolate_reaches_the_chat_model_and_nothing_is_decoded_here(
+    command: Command, clip: str, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = build_parser().parse_args(["ask", clip, "What?", "--isolate"])
+    assert getattr(make_chat_model(arguments), "isolate") is True  # noqa: B009
+    script(("red", 0.8, None), ("red", 0.9, None))
+    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
+    assert command("ask", clip, "What color?", "--isolate") == 0
+    check_context(SimpleNamespace(engine=FiftyTokensPerFrame()), arguments, (4, 8))
 
 
 class FiftyTokensPerFrame:

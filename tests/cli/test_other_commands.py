@@ -157,7 +157,29 @@ def test_probe_prints_what_a_file_is(command: Command, clip: str) -> None:
     assert command("probe", clip) == 0
     assert command.out.startswith(f"{clip}: video, 64x48 px, 2.00 s, 16 frames, 8 frames per second")
     assert command("probe", clip, "--json") == 0
-    assert json.loads(command.out)["num_frames"] == 16
+    facts = json.loads(command.out)
+    assert (facts["num_frames"], facts["is_constant_rate"], facts["is_seekable"]) == (16, True, True)
+    assert facts["streams"] == [{"width_px": 64, "height_px": 48, "codec": "MJPG", "is_read": True}]
+    assert facts["plan"] == {"num_times": 32, "num_frames": 16, "num_seeks": 0, "num_walked_frames": 0}
+
+
+def test_probe_words_streams_and_what_a_plan_would_cost(command: Command, clip: str) -> None:
+    assert command("probe", clip, "--frames", "2") == 0
+    assert command.out.splitlines()[1:] == [
+        "  video streams: 64x48 MJPG (read)",
+        "  frames: evenly timed, reached by seeks that are checked",
+        "  a plan of 2 times: 2 frames converted, 0 seeks, 7 frames walked past",
+    ]
+    assert command("probe", clip, "--frames", "3") == 2
+    assert "try 4" in command.err
+
+
+def test_probe_of_pictures_tells_no_streams(command: Command, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((48, 64, 3), np.uint8))
+    for path in (tmp_path, tmp_path / "a.png"):
+        assert command("probe", path, "--frames", "2") == 0
+        assert "video streams" not in command.out
+        assert "1 frame converted, 0 seeks" in command.out
 
 
 def test_probe_of_a_missing_file_is_one_line(command: Command, tmp_path: Path) -> None:

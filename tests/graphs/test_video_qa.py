@@ -15,6 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from vreason_agent.confidence import Confidence, describe_confidence
 from vreason_agent.errors import ConfigError, VideoError, VideoNotFoundError
 from vreason_agent.graphs import AcceptPolicy, Budget, Ladder, ScriptedChatModel, ScriptedReply, build_video_qa_graph
+from vreason_agent.video.capture import Capture
 
 SURE, UNSURE = {"entropy_drop": 0.9, "final_entropy": 0.1}, {"entropy_drop": 0.1, "final_entropy": 0.1}
 ONE_LOOK = AcceptPolicy(min_agreeing=1)
@@ -344,3 +345,10 @@ def test_graphs_import_no_torch() -> None:
     code = "import sys, vreason_agent.graphs; print([m for m in ('torch', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_isolated_graph_decodes_nothing_in_its_own_process(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
+    isolated = ask(clip, script(("red", SURE)), policy=ONE_LOOK, isolate=True)
+    monkeypatch.undo()
+    assert isolated["frames"] == ask(clip, script(("red", SURE)), policy=ONE_LOOK)["frames"]

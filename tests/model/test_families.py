@@ -8,8 +8,9 @@ import pytest
 from vreason_agent.errors import ConfigError, ModelLoadError
 from vreason_agent.model import Segment, family, family_for, register_family, registered_families
 from vreason_agent.model.families import Qwen2VL, Qwen3VL, Qwen25VL, Qwen25VLTimestamps, QwenVLFamily
-from vreason_agent.model.families.qwen2_5_vl import even_runs
 from vreason_agent.model.preprocess import PixelBudget, VisionSettings
+from vreason_agent.video import times_plan
+from vreason_agent.video.plan import even_runs
 
 CONFIG = SimpleNamespace(vision_config=SimpleNamespace(tokens_per_second=2))
 SETTINGS = VisionSettings()
@@ -49,6 +50,14 @@ def test_qwen2_5_vl_splits_uneven_frames_into_even_segments() -> None:
     layout = Qwen25VL().lay_out_video(pairs(0, 2, 4, 10, 11, 12), CONFIG)
     assert layout.pieces == (Segment(3, 4.0), Segment(3, 2.0))
     assert "2 evenly spaced segments" in layout.notes[0]
+
+
+def test_qwen2_5_vl_shows_a_plans_segments_as_its_own() -> None:
+    plan = times_plan(0.0, 60.0, timestamps_seconds=[0, 1, 2, 3, 4, 5, 40, 40.5, 41, 41.5, 42, 42.5])
+    times = plan.timestamps_seconds
+    layout = Qwen25VL().lay_out_video(list(zip(times[::2], times[1::2], strict=True)), CONFIG)
+    assert layout.pieces == (Segment(3, 4.0), Segment(3, 2.0))
+    assert [len(segment.timestamps_seconds) // 2 for segment in plan.segments] == [3, 3]
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,13 @@ def write_opencv(tmp_path: Path) -> Callable[..., Path]:
 def write_av(tmp_path: Path) -> Callable[..., Path]:
     """Write a clip with PyAV at given presentation times (milliseconds), with B-frames or other options on request."""
 
-    def write(name: str, times_ms: list[int], *, codec: str = "mpeg4", **options: str) -> Path:
+    def write(
+        name: str, times_ms: list[int], *, codec: str = "mpeg4", pix_fmt: str = "yuv420p", **options: str
+    ) -> Path:
         path = tmp_path / name
         with av.open(str(path), "w") as container:
             stream: Any = container.add_stream(codec, rate=25, options=options)
-            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pix_fmt
             stream.codec_context.time_base = Fraction(1, 1000)
             for index, time_ms in enumerate(times_ms):
                 frame = av.VideoFrame.from_ndarray(numbered(index), format="bgr24")

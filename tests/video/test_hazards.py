@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.video.conftest import numbered, oracle_pictures, oracle_times
 from tests.video.test_reader import assert_equals_oracle
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import Limits, probe, read_frames
+from vreason_agent.video import Limits, VideoStream, probe, read_frames
 
 Writer = Callable[..., Path]
 
@@ -139,7 +139,8 @@ def test_several_streams_say_which_is_read(tmp_path: Path):
             container.mux(stream.encode())
     info = probe(path)
     assert "several video streams: the first is read (64x48" in info.note
-    assert (info.width_px, info.num_frames, info.is_constant_rate) == (64, 50, False)
+    assert info.streams == (VideoStream(64, 48, "FMP4", is_read=True), VideoStream(128, 96, "FMP4", is_read=False))
+    assert (info.width_px, info.num_frames, info.is_seekable) == (64, 50, False)
     assert_equals_oracle(path, seed=13)
 
 

@@ -2,54 +2,188 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from tests.video.conftest import numbered
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
-from vreason_agent.video import Isolation, Limits, read_frames, read_isolated
-from vreason_agent.video import isolated as module
+from vreason_agent.video import Isolation, Limits, open_video, probe, read_frames, read_image, read_images
+from vreason_agent.video.capture import Capture
+
+Fake = Callable[[str], None]
+PROCESS = """
+import json, os, signal, sys, time
+pipe = os.fdopen(os.dup(1), "wb")
+def answer(head, pixels=b""):
+    pipe.write((head if isinstance(head, bytes) else json.dumps(head).encode()) + b"\\n" + pixels)
+    pipe.flush()
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def fake_process(tmp_path: Path, monkeypatch) -> Fake:
+    """Put a program of a test's own in the place of the reading process."""
+
+    def fake(code: str) -> None:
+        path = tmp_path / "reading_process.py"
+        path.write_text(PROCESS + code)
+        start = subprocess.Popen
+        monkeypatch.setattr(subprocess, "Popen", lambda command, **pipes: start([sys.executable, str(path)], **pipes))
+
+    return fake
+
+
+@pytest.fixture
+def nothing_here(monkeypatch) -> None:
+    """Let every native decoder fail the test that reaches it in this process."""
+    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
+    monkeypatch.setattr(cv2, "imdecode", lambda *args: pytest.fail("decoded here"))
 
 
 def test_an_isolated_read_gives_what_a_read_here_gives(write_opencv):
     path = write_opencv("a.mp4")
-    alone, here = read_isolated(path, [1.0, 0.0], max_side_px=32), read_frames(path, [1.0, 0.0], max_side_px=32)
+    here = read_frames(path, [1.0, 0.0], max_side_px=32)
+    alone = read_frames(path, [1.0, 0.0], max_side_px=32, isolate=True)
     assert np.array_equal(alone.images, here.images)
     assert vars(alone) | {"images": None} == vars(here) | {"images": None}
+
+
+def test_no_decoder_of_this_process_touches_an_isolated_file(write_opencv, tmp_path: Path, nothing_here):
+    path = write_opencv("a.mp4")
+    cv2.imwrite(str(tmp_path / "a.png"), numbered(3))
+    assert probe(path, isolate=True).num_frames == 60
+    assert read_frames(path, [1.0], isolate=True).frame_indices == (25,)
+    assert read_frames(tmp_path / "a.png", [0.0], isolate=True).method == "image"
+    assert read_images([tmp_path / "a.png", (tmp_path / "a.png").read_bytes()], isolate=True)[1].shape == (48, 64, 3)
+
+
+def test_an_isolated_video_is_opened_once_for_many_reads_and_closed_with_its_process(write_opencv):
+    with open_video(write_opencv("a.mp4"), isolate=True) as video:
+        assert [read_frames(video, [time]).frame_indices for time in (0.0, 2.0, 1.0)] == [(0,), (50,), (25,)]
+        with pytest.raises(VideoDecodeError, match="ask for earlier times"):
+            read_frames(video, [9.0])
+        assert read_frames(video, [0.5]).frame_indices == (12,)
+    with pytest.raises(ConfigError, match=r"read inside `with open_video\(\.\.\.\)`"):
+        read_frames(video, [0.0])
+
+
+def test_a_probe_is_kept_until_the_file_changes(write_opencv, fake_process: Fake):
+    path = write_opencv("a.mp4")
+    assert probe(path, isolate=True).num_frames == 60
+    fake_process("os._exit(1)")
+    assert probe(path, isolate=True).num_frames == 60
+    path.write_bytes(write_opencv("b.mp4", num_frames=90).read_bytes())
+    with pytest.raises(VideoDecodeError, match="re-encode it"):
+        probe(path, isolate=True)
+
+
+def test_pictures_are_read_alike(tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "a.png"), numbered(3))
+    data = (tmp_path / "a.png").read_bytes()
+    here = read_image(data)
+    for images in (read_images([tmp_path / "a.png", data]), read_images([tmp_path / "a.png", data], isolate=True)):
+        assert all(np.array_equal(image, here) for image in images)
+    with pytest.raises(VideoDecodeError, match=r"3 bytes of image data cannot be decoded.*give a JPEG"):
+        read_images([b"abc"], isolate=True)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
         ({"limits": Limits(max_bytes=10)}, VideoTooLargeError, "cut the part you need"),
+        ({"limits": Limits(max_pixels=10)}, VideoTooLargeError, "scale it down first"),
         ({"timestamps": [9.0]}, VideoDecodeError, "ask for earlier times"),
         ({"timestamps": []}, ConfigError, "give at least one time"),
         ({"roots": []}, VideoError, "outside the allowed folders"),
         ({"video": "none.mp4"}, VideoNotFoundError, "check the path"),
-        ({"isolation": Isolation(max_memory_bytes=2**20)}, VideoDecodeError, r"max_memory_bytes=1,048,576; re-encode"),
-        ({"isolation": Isolation(max_seconds=0.01)}, VideoDecodeError, r"max_seconds=0\.01 and was ended; ask for"),
+        ({"isolate": Isolation(max_memory_bytes=2**20)}, VideoDecodeError, r"max_memory_bytes=1,048,576; re-encode"),
+        ({"isolate": Isolation(max_seconds=0.01)}, VideoDecodeError, r"max_seconds=0\.01 and was ended; ask for"),
     ],
 )
 def test_an_error_keeps_its_kind_and_remedy(write_opencv, options, error, match):
-    arguments = {"video": write_opencv("a.mp4"), "timestamps": [0.0], **options}
+    arguments = {"video": write_opencv("a.mp4"), "timestamps": [0.0], "isolate": True, **options}
     with pytest.raises(error, match=match):
-        read_isolated(**arguments)
+        read_frames(**arguments)
 
 
-def test_a_decoder_that_crashes_is_an_error(write_opencv, tmp_path: Path, monkeypatch):
-    crash = tmp_path / "crashing" / "cv2.py"
-    crash.parent.mkdir()
-    crash.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+@pytest.mark.parametrize(
+    ("ending", "match"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", r"died: the file is damaged or hostile.*re-encode it: ffmpeg"),
+        ("time.sleep(60)", r"took over max_seconds=1 and was ended; ask for fewer frames"),
+    ],
+)
+def test_a_decoder_that_crashes_or_hangs_is_an_error(write_opencv, tmp_path: Path, monkeypatch, ending, match):
+    decoder = tmp_path / "bad" / "cv2.py"
+    decoder.parent.mkdir()
+    decoder.write_text(f"import os, signal, time\n{ending}\n")
     path = write_opencv("a.mp4")
-    monkeypatch.syspath_prepend(str(crash.parent))
-    with pytest.raises(VideoDecodeError, match=r"died: the file is damaged or hostile.*re-encode it: ffmpeg"):
-        read_isolated(path, [0.0])
+    monkeypatch.syspath_prepend(str(decoder.parent))
+    start = time.monotonic()
+    with pytest.raises(VideoDecodeError, match=match):
+        read_frames(path, [0.0], isolate=Isolation(max_seconds=1.0 if "sleep" in ending else 60.0))
+    assert time.monotonic() - start < 30
 
 
-def test_fewer_pixels_than_promised_are_an_error():
-    with pytest.raises(VideoDecodeError, match=r"gave 2 bytes of pixels for shape .* read it again"):
-        module._frames(b'{"shape": [1, 2, 2, 3]}\nab', "a.mp4")
+INFO = {
+    "path": "a", "kind": "video", "video_fps": 1.0, "num_frames": 1, "duration_seconds": 1.0, "width_px": 2,
+    "height_px": 2, "codec": "x", "is_constant_rate": True, "streams": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"no JSON",
+        b"[" * 100_000,
+        b"[1, 2]",
+        b'{"progress": ["x", 1]}',
+        b'{"shape": [1, 2, 2, 3]}\nab',
+        b'{"shape": [1, 2, 2, 1e300]}',
+        b'{"shape": [0, 2, 2, 3]}',
+        b'{"shape": "abcd"}',
+        b"",
+    ],
+)
+def test_what_a_taken_over_process_says_is_an_error_and_never_code(write_opencv, fake_process: Fake, said: bytes):
+    fake_process(f"answer({json.loads(json.dumps(INFO))!r})\nsys.stdin.readline()\nanswer({said!r})\n")
+    with open_video(write_opencv("a.mp4"), isolate=True) as video:
+        with pytest.raises(VideoDecodeError, match="re-encode it"):
+            read_frames(video, [0.0])
+        with pytest.raises(VideoDecodeError, match="re-encode it"):
+            read_frames(video, [0.0])
+
+
+@pytest.mark.parametrize("head", [{}, {"no": "field"}, {"shape": [1, 1, 1, 3]}])
+def test_an_answer_that_lacks_its_fields_is_an_error(write_opencv, fake_process: Fake, head):
+    fake_process(f"answer({head!r}, b'abc')\n")
+    with pytest.raises(VideoDecodeError, match="re-encode it"):
+        open_video(write_opencv("a.mp4"), isolate=True)
+
+
+def test_progress_is_told_across_processes_and_ends_the_reading_there(write_opencv):
+    path, calls = write_opencv("a.mp4"), []
+    read_frames(path, [0.0, 1.0], on_progress=lambda done, total: calls.append((done, total)), isolate=True)
+    assert calls == [(0, 2), (1, 2)]
+    with pytest.raises(VideoDecodeError, match="stopped after 1 of 2 frames; call it again"):
+        read_frames(path, [0.0, 1.0], on_progress=lambda done, total: done == 1, isolate=True)
+
+
+def test_an_error_of_the_callers_own_is_not_taken_for_the_decoders(write_opencv):
+    def fail(done: int, total: int) -> None:
+        raise OSError("the caller's")
+
+    with pytest.raises(OSError, match="the caller's"):
+        read_frames(write_opencv("a.mp4"), [0.0], on_progress=fail, isolate=True)
 
 
 def test_limits_that_allow_nothing_are_refused():

@@ -42,6 +42,8 @@ def test_every_writable_codec_equals_a_sequential_read(write_opencv, name, fourc
 
 def test_constant_rate_is_sought_and_gives_the_numbered_frames(write_opencv):
     path = write_opencv("a.mp4", num_frames=240)
+    info = probe(path)
+    assert (info.is_constant_rate, info.is_seekable) == (True, True)
     frames = read_frames(path, [9.0, 0.0, 4.02])
     assert frames.method == "seek"
     assert [number_of(image) for image in frames.images] == [225, 0, 100]
@@ -53,7 +55,8 @@ def test_variable_rate_is_walked_and_equals_the_oracle(write_av):
     for _ in range(79):
         times.append(times[-1] + rng.choice([20, 40, 120, 400]))
     path = write_av("variable.mp4", times)
-    assert probe(path).is_constant_rate is False
+    info = probe(path)
+    assert (info.is_constant_rate, info.is_seekable) == (False, False)
     assert read_frames(path, [1.0]).method == "walk"
     assert_equals_oracle(path, seed=4, num_times=20)
 
@@ -86,7 +89,8 @@ def test_a_seek_that_lands_elsewhere_makes_the_rest_a_walk(write_opencv, monkeyp
 def test_an_end_that_cannot_be_reached_makes_the_file_a_walk(write_opencv, monkeypatch):
     monkeypatch.setattr(Capture, "seek", lambda self, frame_index: False)
     path = write_opencv("a.mp4", num_frames=100)
-    assert probe(path).is_constant_rate is False
+    info = probe(path)
+    assert (info.is_constant_rate, info.is_seekable) == (True, False)
     frames = read_frames(path, [0.0, 3.0])
     assert (frames.method, [number_of(image) for image in frames.images]) == ("walk", [0, 75])
 

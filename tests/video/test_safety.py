@@ -113,18 +113,61 @@ def test_a_picture_linked_into_a_folder_from_outside_the_roots_is_refused(tmp_pa
         probe(tmp_path / "frames", roots=[tmp_path / "frames"])
 
 
-def test_bytes_and_pixels_are_limited_before_a_frame_is_decoded(write_opencv, monkeypatch):
-    path, grabs = write_opencv("a.mp4"), []
-    monkeypatch.setattr(Capture, "grab", lambda self: grabs.append(1))
-    for limits in (Limits(max_bytes=10), Limits(max_pixels=10)):
-        with pytest.raises(VideoTooLargeError, match=r"cut the part you need|scale it down first"):
-            read_frames(path, [0.0], limits=limits)
-    assert grabs == []
+@pytest.fixture
+def decoded(monkeypatch) -> list[str]:
+    """Record the files of which a frame is decoded: the captures that step through packets decode nothing."""
+    paths: list[str] = []
+    init, grab = Capture.__init__, Capture.grab
+
+    def opened(self, path, *, packets=False):
+        init(self, path, packets=packets)
+        self.decodes = None if packets else path
+
+    def grabbed(self):
+        paths.extend([self.decodes] if self.decodes else [])
+        return grab(self)
+
+    monkeypatch.setattr(Capture, "__init__", opened)
+    monkeypatch.setattr(Capture, "grab", grabbed)
+    return paths
 
 
-def test_more_frames_than_a_read_may_give_are_refused_before_one_is_decoded(write_opencv, monkeypatch):
+@pytest.mark.parametrize("kind", ["constant", "variable", "GIF"])
+@pytest.mark.parametrize(
+    ("limits", "match"),
+    [
+        (Limits(max_bytes=10), "max_bytes=10; cut the part you need"),
+        (Limits(max_pixels=10), "max_pixels=10; scale it down first"),
+        (Limits(max_seconds=0.5), r"max_seconds=0\.5; cut the part you need: ffmpeg"),
+        (Limits(max_walked_frames=3), "max_walked_frames=3 frames; cut the part you need"),
+        (Limits(max_frames=0), "max_frames=0; ask for fewer at a time"),
+    ],
+)
+def test_every_limit_is_checked_before_a_frame_is_decoded(write_opencv, write_av, decoded, kind, limits, match):
+    if kind == "constant":
+        path = write_opencv("a.mp4")
+    elif kind == "variable":
+        path = write_av("a.mp4", [0, 40, 400, 440, 900, 1000])
+    else:
+        path = write_av("a.gif", [0, 40, 400, 440, 900, 1000], codec="gif", pix_fmt="rgb8")
+    with pytest.raises(VideoTooLargeError, match=match):
+        read_frames(path, [0.0], limits=limits)
+    assert decoded == []
+    assert read_frames(path, [0.0]).frame_indices == (0,)
+    assert set(decoded) == {str(path)}
+
+
+def test_a_folder_of_more_seconds_than_allowed_is_refused_before_a_picture_is_read(tmp_path: Path):
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(b"no picture")
+    with pytest.raises(VideoTooLargeError, match="max_seconds=3; cut the part you need"):
+        probe(tmp_path, limits=Limits(max_seconds=3.0))
+
+
+def test_more_frames_than_a_read_may_give_are_refused_before_one_is_decoded(write_opencv, decoded):
     path = write_opencv("a.mp4")
     with open_video(path, limits=Limits(max_frames=3)) as video:
-        monkeypatch.setattr(Capture, "grab", lambda self: pytest.fail("a frame was decoded"))
+        decoded.clear()
         with pytest.raises(VideoTooLargeError, match="more than max_frames=3; ask for fewer at a time"):
             read_frames(video, [0.0] * 4)
+        assert decoded == []

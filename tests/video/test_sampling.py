@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vreason_agent.errors import ConfigError
-from vreason_agent.video import FramePlan, pairs_plan, uniform_plan
+from vreason_agent.video import (
+    PLANS,
+    FramePlan,
+    PlanSegment,
+    fps_plan,
+    make_plan,
+    pairs_plan,
+    ranges_plan,
+    scenes_plan,
+    times_plan,
+    uniform_plan,
+)
+from vreason_agent.video.plan import even_runs
 
 STARTS = st.floats(0, 1000, allow_nan=False)
 SPANS = st.floats(0.1, 4000, allow_nan=False)
@@ -48,12 +61,117 @@ def test_the_last_rung_is_evenly_spread():
 def test_the_first_rung_keeps_the_last_rungs_spacing_within_a_pair():
     plan = pairs_plan(0.0, 32.0, num_frames=4, max_frames=32)
     assert plan.timestamps_seconds == (0.0, 1.0, 16.0, 17.0)
-    assert plan.pair_seconds == 1.0
 
 
-def test_plans_survive_json():
-    plan = pairs_plan(1.0, 3.0, num_frames=4)
-    assert FramePlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+PLANNED: dict[str, dict[str, Any]] = {
+    "pairs": {"num_frames": 4, "max_frames": 8},
+    "uniform": {"num_frames": 3, "convention": "centers"},
+    "fps": {"sample_fps": 2.5},
+    "times": {"timestamps_seconds": [1.0, 1.5, 4.0, 8.5]},
+    "ranges": {"ranges": [[1.0, 2.0], [4.0, 8.0]], "num_frames": 8},
+    "scenes": {"cuts_seconds": [0.5, 3.0, 4.0, 20.0], "num_frames": 8},
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_plan_survives_json_and_can_be_made_again_from_it(name):
+    plan = make_plan(name, 1.0, 9.0, **PLANNED[name])
+    data = json.loads(json.dumps(plan.to_dict()))
+    assert FramePlan.from_dict(data) == plan
+    assert make_plan(data["name"], data["start_seconds"], data["stop_seconds"], **data["options"]) == plan
+    assert data["timestamps_seconds"] == list(plan.timestamps_seconds)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_plan_is_ascending_segments_whose_pairs_are_even_and_lie_in_their_part(name):
+    plan = make_plan(name, 1.0, 9.0, **PLANNED[name])
+    assert list(plan.timestamps_seconds) == sorted(plan.timestamps_seconds)
+    assert plan.segments[0].start_seconds >= 1.0
+    assert plan.segments[-1].stop_seconds <= 9.0
+    for before, after in itertools.pairwise(plan.segments):
+        assert before.stop_seconds <= after.start_seconds
+    for segment in plan.segments:
+        assert all(segment.start_seconds <= time < segment.stop_seconds for time in segment.timestamps_seconds)
+        assert len(even_runs(segment.timestamps_seconds[::2], tolerance_seconds=0.001)) == 1
+
+
+def test_the_two_uniform_conventions_differ_by_half_a_step():
+    assert uniform_plan(0.0, 8.0, num_frames=4).timestamps_seconds == (0.0, 2.0, 4.0, 6.0)
+    centers = uniform_plan(0.0, 8.0, num_frames=4, convention="centers")
+    assert centers.timestamps_seconds == (1.0, 3.0, 5.0, 7.0)
+    assert centers.options["convention"] == "centers"
+    with pytest.raises(ConfigError, match="use 'left_edges' or 'centers'"):
+        uniform_plan(0.0, 8.0, num_frames=4, convention="ends")  # type: ignore[arg-type]
+
+
+def test_a_rate_gives_whole_pairs_from_the_start_on():
+    assert fps_plan(1.0, 4.0, sample_fps=1.0).timestamps_seconds == (1.0, 2.0)
+    assert fps_plan(0.0, 2.0, sample_fps=2.0).timestamps_seconds == (0.0, 0.5, 1.0, 1.5)
+    assert fps_plan(0.0, 0.2, sample_fps=1.0).timestamps_seconds == (0.0,)
+
+
+@settings(deadline=None)
+@given(start=STARTS, span=SPANS, fps=st.floats(0.01, 5.0))
+def test_a_rate_never_leaves_its_part(start, span, fps):
+    times = fps_plan(start, start + span, sample_fps=fps, max_frames=20_001).timestamps_seconds
+    assert times[0] == start
+    assert times[-1] < start + span
+
+
+def test_uneven_times_become_segments_that_meet_where_the_next_begins():
+    plan = times_plan(0.0, 60.0, timestamps_seconds=[1.0, 1.5, 3.0, 3.5, 5.0, 5.5, 40.0, 41.0])
+    assert plan.segments == (
+        PlanSegment(0.0, 40.0, (1.0, 1.5, 3.0, 3.5, 5.0, 5.5)),
+        PlanSegment(40.0, 60.0, (40.0, 41.0)),
+    )
+
+
+def test_longer_ranges_get_more_pairs_and_every_range_gets_one():
+    plan = ranges_plan(0.0, 60.0, ranges=[(0.0, 1.0), (10.0, 16.0)], num_frames=8)
+    assert plan.segments == (
+        PlanSegment(0.0, 1.0, (0.0, 0.5)),
+        PlanSegment(10.0, 16.0, (10.0, 11.0, 12.0, 13.0, 14.0, 15.0)),
+    )
+
+
+def test_every_shot_is_a_segment_that_begins_at_its_cut():
+    plan = scenes_plan(0.0, 12.0, cuts_seconds=[2.0, 3.0, 20.0], num_frames=8)
+    assert [(segment.start_seconds, segment.stop_seconds) for segment in plan.segments] == [(0, 2), (2, 3), (3, 12)]
+    assert [segment.timestamps_seconds[0] for segment in plan.segments] == [0.0, 2.0, 3.0]
+    assert [len(segment.timestamps_seconds) for segment in plan.segments] == [2, 2, 4]
+
+
+def test_with_more_shots_than_pairs_the_longest_shots_are_looked_at():
+    plan = scenes_plan(0.0, 12.0, cuts_seconds=[1.0, 5.0, 6.0], num_frames=4)
+    assert [(segment.start_seconds, segment.stop_seconds) for segment in plan.segments] == [(1, 5), (6, 12)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("random", {}, "use one of: pairs, uniform, fps, times, ranges, scenes"),
+        ("fps", {"rate": 1.0}, "its options are: max_frames, sample_fps"),
+        ("pairs", {}, "its options are: max_frames, num_frames"),
+        ("pairs", {"num_frames": "4"}, "its options are: max_frames, num_frames"),
+        ("ranges", {"ranges": [[1.0]], "num_frames": 2}, "its options are: num_frames, ranges"),
+        ("pairs", {"num_frames": 10**9}, "use even numbers from 2 to 65536"),
+        ("uniform", {"num_frames": 10**9}, "use a number from 1 to 65536"),
+        ("fps", {"sample_fps": 0.0}, r"above 0, such as 1\.0"),
+        ("fps", {"sample_fps": 100.0}, "lower sample_fps, ask for a shorter part, or raise max_frames"),
+        ("times", {"timestamps_seconds": []}, "give at least one time"),
+        ("times", {"timestamps_seconds": [5.0, 1.0]}, "in ascending order"),
+        ("times", {"timestamps_seconds": [10.0]}, "to below 10 s, in ascending order"),
+        ("ranges", {"ranges": [], "num_frames": 2}, "give at least one"),
+        ("ranges", {"ranges": [[2, 1]], "num_frames": 2}, "with start < stop"),
+        ("ranges", {"ranges": [[1, 3], [2, 4]], "num_frames": 4}, "not overlapping"),
+        ("ranges", {"ranges": [[1, 2], [2, 11]], "num_frames": 4}, "from 0 to 10 s"),
+        ("ranges", {"ranges": [[1, 2], [2, 4]], "num_frames": 2}, "give 4 frames or more, or fewer ranges"),
+        ("scenes", {"cuts_seconds": [2, 1], "num_frames": 2}, "in ascending order, each once"),
+    ],
+)
+def test_what_is_no_plan_says_what_to_give(name, options, match):
+    with pytest.raises(ConfigError, match=match):
+        make_plan(name, 0.0, 10.0, **options)
 
 
 @pytest.mark.parametrize(("num_frames", "max_frames"), [(0, None), (3, None), (4, 7)])

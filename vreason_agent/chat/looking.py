@@ -17,7 +17,19 @@ import numpy as np
 from vreason_agent.chat.media import Media
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import ImagePart, VideoPart
-from vreason_agent.video import Roots, VideoInfo, open_video, pairs_plan, read_frames, read_image, resolve_span
+from vreason_agent.video import (
+    FramePlan,
+    Isolate,
+    Roots,
+    Span,
+    VideoInfo,
+    make_plan,
+    open_video,
+    pairs_plan,
+    read_frames,
+    read_images,
+    resolve_span,
+)
 
 QWEN_LIST_FPS = 2.0  # what Qwen's own tools assume of a video given as a list of frames
 
@@ -48,33 +60,38 @@ class Look:
         return {"source": self.source, "kind": self.kind, "num_frames": self.num_frames, "timestamps_seconds": times}
 
 
-def look_at(media: Media, defaults: FrameDefaults) -> tuple[ImagePart | VideoPart, Look]:
+def look_at(media: Media, defaults: FrameDefaults, *, isolate: Isolate = False) -> tuple[ImagePart | VideoPart, Look]:
     """Read the frames that a block means.
+
+    Args:
+        media: The block.
+        defaults: Frames to look at where it does not say.
+        isolate: Read in a process of its own.
 
     Raises:
         ConfigError: If the hints contradict each other or lie outside the video.
         VideoError: If the file is missing, lies outside the roots, or cannot be decoded.
     """
     if media.frames:
-        return _look_at_list(media, defaults.roots)
+        return _look_at_list(media, defaults.roots, isolate)
     if media.data is not None and media.kind == "image":
-        return ImagePart(read_image(media.data)), Look("inline image", "image", 1, ())
+        return ImagePart(read_images([media.data], isolate=isolate)[0]), Look("inline image", "image", 1, ())
     roots = None if media.path is None else defaults.roots
-    with _as_path(media) as path, open_video(path, roots=roots, max_kept_bytes=0) as video:
+    with _as_path(media) as path, open_video(path, roots=roots, max_kept_bytes=0, isolate=isolate) as video:
         info = video.info
         name = path if media.path else f"inline {media.kind}"
         if info.kind == "image":
-            return ImagePart(read_image(path, roots=roots)), Look(name, "image", 1, ())
+            return ImagePart(read_frames(video, [0.0]).images[0]), Look(name, "image", 1, ())
         frames = read_frames(video, plan_times(info, media.hints, defaults))
     times = tuple(float(second) for second in frames.timestamps_seconds)
     return VideoPart(frames.images, times), Look(name, info.kind, len(times), times)
 
 
 def plan_times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefaults) -> tuple[float, ...]:
-    """Return the times to read, in seconds: those a block names, else temporal pairs spread over its part.
+    """Return the times to read, in seconds: those a block names or plans, else temporal pairs spread over its part.
 
     Raises:
-        ConfigError: If the hints are not a part of the video.
+        ConfigError: If the hints are not a part of the video, or no plan of it.
         VideoError: If the file is cut before the part's end, or the end is needed and not known.
     """
     if hints.get("timestamps") is not None:
@@ -82,18 +99,27 @@ def plan_times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefault
     start = _hint(hints, "start_seconds", defaults.start_seconds)
     stop = _hint(hints, "stop_seconds", defaults.stop_seconds)
     span = resolve_span(info, start, stop)
+    if hints.get("plan") is not None:
+        return _planned(hints["plan"], span).timestamps_seconds
     num_frames = _hint(hints, "num_frames", defaults.num_frames)
     max_frames = _hint(hints, "max_frames", max(defaults.max_frames, num_frames))
     return tuple(pairs_plan(*span, num_frames=num_frames, max_frames=max_frames).timestamps_seconds)
+
+
+def _planned(plan: Any, span: Span) -> FramePlan:
+    if not isinstance(plan, Mapping) or not {"start_seconds", "stop_seconds"}.isdisjoint(plan):
+        msg = f"plan={plan!r}: give its name and options, such as {{'name': 'fps', 'sample_fps': 1.0}}, and no part"
+        raise ConfigError(msg)
+    options = {str(name): value for name, value in plan.items() if name != "name"}
+    return make_plan(str(plan.get("name")), *span, **options)
 
 
 def _hint(hints: Mapping[str, Any], name: str, default: Any) -> Any:
     return default if hints.get(name) is None else hints[name]
 
 
-def _look_at_list(media: Media, roots: Roots | None) -> tuple[VideoPart, Look]:
-    sources = [frame.data if frame.path is None else frame.path for frame in media.frames]
-    images = [read_image(source, roots=roots) for source in sources]  # type: ignore[arg-type]
+def _look_at_list(media: Media, roots: Roots | None, isolate: Isolate) -> tuple[VideoPart, Look]:
+    images = read_images([frame.path or frame.data or b"" for frame in media.frames], roots=roots, isolate=isolate)
     if len({image.shape for image in images}) > 1:
         sizes = sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images})
         msg = f"the frames of one video have different sizes ({', '.join(sizes)} px); resize them to one size"

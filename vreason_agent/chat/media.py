@@ -19,7 +19,7 @@ from vreason_agent.errors import ConfigError
 from vreason_agent.video import local_path
 
 Kind = Literal["image", "video"]
-HINTS = ("start_seconds", "stop_seconds", "num_frames", "max_frames", "timestamps", "sample_fps")
+HINTS = ("start_seconds", "stop_seconds", "num_frames", "max_frames", "timestamps", "plan", "sample_fps")
 FINGERPRINT = "fingerprint"
 """Extra of a block that says which state of its file is meant; read by caches only."""
 _IGNORED_EXTRAS = {"cache_control", "detail", FINGERPRINT}

@@ -80,6 +80,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="seed of everything that is drawn at random (default: retries draw from 1 on)",
     )
     add_model_options(parser)
+    add(
+        "--isolate",
+        action="store_true",
+        help="read the video in a process of its own with limits on memory and time: for files that you do not trust",
+    )
     add("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
     add("--quiet", action="store_true", help="no progress, no notes: errors only on stderr")
     parser.set_defaults(run=run)
@@ -137,7 +142,7 @@ def check_video(arguments: argparse.Namespace, progress: Progress) -> VideoInfo:
     from vreason_agent.cli.probe import describe
     from vreason_agent.video import probe, resolve_span
 
-    info = probe(arguments.video)
+    info = probe(arguments.video, isolate=arguments.isolate)
     progress.line(f"video: {describe(info)}")
     resolve_span(info, arguments.start, arguments.stop)
     return info
@@ -153,7 +158,7 @@ def follow(
     from vreason_agent.graphs import Ladder, build_video_qa_graph
 
     ladder = Ladder(num_frames=rungs[0], max_frames=rungs[1])
-    graph = build_video_qa_graph(chat_model, ladder=ladder, policy=policy(arguments.seed))
+    graph = build_video_qa_graph(chat_model, ladder=ladder, policy=policy(arguments.seed), isolate=arguments.isolate)
     question = {
         "video": arguments.video,
         "question": arguments.question,

@@ -29,6 +29,7 @@ def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
             device=arguments.device,
             dtype=arguments.dtype,
             seed=arguments.seed,
+            isolate=arguments.isolate,
             vreason=steering or None,
         )
     )
@@ -88,8 +89,10 @@ def prompt_sizes(engine: Any, arguments: argparse.Namespace, rungs: tuple[int, i
     from vreason_agent.model import VideoPart
     from vreason_agent.video import probe
 
-    info = probe(arguments.video)
-    clip = open_clip(arguments.video, start_seconds=arguments.start, stop_seconds=arguments.stop)
+    info = probe(arguments.video, isolate=arguments.isolate)
+    clip = open_clip(
+        arguments.video, start_seconds=arguments.start, stop_seconds=arguments.stop, isolate=arguments.isolate
+    )
     turn = question_turn(arguments)
     sizes = {}
     for num_frames in clip_rungs(clip, Ladder(num_frames=rungs[0], max_frames=rungs[1])):

@@ -1,41 +1,65 @@
 """Reading video with OpenCV: open, probe, sample, read; knows no model.
 
-`probe(video)` says what a file is, `pairs_plan` and `uniform_plan` choose times, `read_frames(video, timestamps)` gives
-the frames that a player shows at those times, or a typed error.
+`probe(video)` says what a file is, the rules in `PLANS` choose times, `read_frames(video, timestamps)` gives the frames
+that a player shows at those times, or a typed error.
 """
 
+from vreason_agent.video.cost import PlanCost, plan_cost
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.images import read_image
-from vreason_agent.video.isolated import Isolation, read_isolated
+from vreason_agent.video.info import VideoInfo, VideoStream
+from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.opened import OpenVideo, open_video
-from vreason_agent.video.probe import VideoInfo, probe
-from vreason_agent.video.reader import read_frames
-from vreason_agent.video.sampling import FramePlan, pairs_plan, uniform_plan
+from vreason_agent.video.plan import FramePlan, PlanSegment
+from vreason_agent.video.probe import probe
+from vreason_agent.video.reader import read_frames, read_images
+from vreason_agent.video.sampling import (
+    PLANS,
+    fps_plan,
+    make_plan,
+    pairs_plan,
+    ranges_plan,
+    scenes_plan,
+    times_plan,
+    uniform_plan,
+)
 from vreason_agent.video.scenes import Scenes, check_scenes_library, find_scenes
 from vreason_agent.video.source import Roots, local_path
 from vreason_agent.video.span import Span, resolve_span
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "PLANS",
     "FramePlan",
     "Frames",
+    "Isolate",
+    "IsolatedVideo",
     "Isolation",
     "Limits",
     "OpenVideo",
+    "PlanCost",
+    "PlanSegment",
     "Roots",
     "Scenes",
     "Span",
     "VideoInfo",
+    "VideoStream",
     "check_scenes_library",
     "find_scenes",
+    "fps_plan",
     "local_path",
+    "make_plan",
     "open_video",
     "pairs_plan",
+    "plan_cost",
     "probe",
+    "ranges_plan",
     "read_frames",
     "read_image",
-    "read_isolated",
+    "read_images",
     "resolve_span",
+    "scenes_plan",
+    "times_plan",
     "uniform_plan",
 ]

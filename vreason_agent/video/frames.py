@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vreason_agent.video.probe import VideoInfo
+from vreason_agent.video.info import VideoInfo
 
 Progress = Callable[[int, int], bool | None]
 Method = Literal["seek", "walk", "image", "folder"]
@@ -53,3 +53,13 @@ class Frames:
         """Show shape and span instead of pixels."""
         first, last = self.timestamps_seconds[0], self.timestamps_seconds[-1]
         return f"Frames(shape={self.images.shape}, {first:.2f}-{last:.2f} s, method={self.method!r})"
+
+
+def stopped(path: str, done: int, total: int) -> str:
+    """Word that `on_progress` ended a read."""
+    return f"reading {path!r} was stopped after {done} of {total} frames; call it again"
+
+
+def closed(path: str) -> str:
+    """Word that a video was read after it was closed."""
+    return f"{path!r} was closed; read inside `with open_video(...)`"

@@ -16,7 +16,8 @@ from typing import Literal
 from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.gif import is_whole_gif
-from vreason_agent.video.limits import Limits
+from vreason_agent.video.info import VideoStream
+from vreason_agent.video.limits import Limits, check_length
 from vreason_agent.video.source import Source
 
 COUNT_TOLERANCE = 0.02
@@ -33,23 +34,29 @@ class FrameIndex:
 
     Attributes:
         timestamps_seconds: Presentation times, ascending, from the first frame's, which is 0.
-        is_constant_rate: Whether every frame lies on one clock but for rounding, so that seeking can be checked.
+        is_seekable: Whether the packets tell every frame's time and the last one was reached, so that a seek can be
+            checked; otherwise the file is walked.
         source: `packets` (scanned) or `walk` (decoded).
         promised_frames: Frames the container announces; `None` where it announces nothing credible.
         width_px: Width after rotation.
         height_px: Height after rotation.
         codec: FourCC of the stream that is read.
-        is_first_of_several: Whether the file has another video stream, of another size or codec, that is not read.
+        other_stream: A video stream of another size or codec that is not read; `None` where none shows.
     """
 
     timestamps_seconds: tuple[float, ...]
-    is_constant_rate: bool
+    is_seekable: bool
     source: Literal["packets", "walk"]
     promised_frames: int | None
     width_px: int
     height_px: int
     codec: str | None
-    is_first_of_several: bool = False
+    other_stream: VideoStream | None = None
+
+    @property
+    def is_constant_rate(self) -> bool:
+        """Whether every frame lies on one clock but for rounding; a single one is on none."""
+        return _is_on_one_clock(self.timestamps_seconds)
 
     @property
     def frame_seconds(self) -> float:
@@ -87,15 +94,16 @@ def index_frames(source: Source, limits: Limits) -> FrameIndex:
     _check_whole(source)
     with Capture(source.path) as capture:
         width, height = capture.check_size(source.path, limits)
+        index = FrameIndex((), True, "packets", None, width, height, capture.codec())
+        scanned, other = _scan_packets(source, index, limits)
         if next(capture.steps(), None) is None:
             raise VideoDecodeError(_undecodable(source.path, capture.codec()))
-        index = FrameIndex((), True, "packets", None, width, height, capture.codec())
-        scanned, is_other_stream = _scan_packets(source, index, limits)
         promised = _nearest(_announced_frames(capture), len(scanned))
         times = _from_zero(sorted(scanned))
-        if not is_other_stream and _is_trustworthy(times, promised) and _ends_there(capture, times):
-            return _checked(source, replace(index, timestamps_seconds=times, promised_frames=promised), limits)
-    return replace(walk_frames(source, limits), is_first_of_several=is_other_stream)
+        is_trusted = source.kind == "video" and other is None and _is_trustworthy(times, promised)
+        if is_trusted and _ends_there(capture, times):
+            return replace(index, timestamps_seconds=times, promised_frames=promised)
+    return replace(walk_frames(source, limits), other_stream=other)
 
 
 @lru_cache(maxsize=64)
@@ -109,23 +117,13 @@ def walk_frames(source: Source, limits: Limits) -> FrameIndex:
     with Capture(source.path) as capture:
         times = _from_zero(_ascending(_collect(source.path, capture, limits)))
     promised = _nearest(announced, len(times))
-    return _checked(source, FrameIndex(times, False, "walk", promised, width, height, codec), limits)
+    return FrameIndex(times, False, "walk", promised, width, height, codec)
 
 
 def _check_whole(source: Source) -> None:
     if source.kind == "gif" and not is_whole_gif(Path(source.path).read_bytes()):
         msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
         raise VideoDecodeError(msg)
-
-
-def _checked(source: Source, index: FrameIndex, limits: Limits) -> FrameIndex:
-    if index.readable_seconds > limits.max_seconds:
-        msg = (
-            f"{source.path!r} is {index.readable_seconds:,.0f} s long, more than max_seconds={limits.max_seconds:,g}; "
-            "cut the part you need: ffmpeg -ss START -to STOP -i INPUT -c copy PART.mp4"
-        )
-        raise VideoTooLargeError(msg)
-    return index
 
 
 def _announced_frames(capture: Capture) -> tuple[int, ...]:
@@ -153,17 +151,20 @@ def _undecodable(path: str, codec: str | None) -> str:
     )
 
 
-def _scan_packets(source: Source, index: FrameIndex, limits: Limits) -> tuple[tuple[float, ...], bool]:
-    """Return the packets' times, and whether they are those of another stream than the frames'.
+def _scan_packets(source: Source, index: FrameIndex, limits: Limits) -> tuple[tuple[float, ...], VideoStream | None]:
+    """Return the packets' times, and the stream they are of where it is another than the frames'.
 
-    A packet capture takes the file's best video stream, a frame capture its first.
+    A packet capture takes the file's best video stream, a frame capture its first. Nothing is decoded.
+
+    Raises:
+        VideoTooLargeError: If there are more packets than `limits` allow, or they reach further.
     """
-    if source.kind != "video":
-        return (), False
     with Capture(source.path, packets=True) as capture:
-        size = sorted((int(capture.get("FRAME_WIDTH")), int(capture.get("FRAME_HEIGHT"))))
-        is_other = size != sorted((index.width_px, index.height_px)) or capture.codec() != index.codec
-        return _collect(source.path, capture, limits), is_other
+        width, height = int(capture.get("FRAME_WIDTH")), int(capture.get("FRAME_HEIGHT"))
+        is_same_size = sorted((width, height)) == sorted((index.width_px, index.height_px))  # packets are not rotated
+        is_same = is_same_size and capture.codec() == index.codec
+        other = None if is_same else VideoStream(width, height, capture.codec(), is_read=False)
+        return _collect(source.path, capture, limits), other
 
 
 def _collect(path: str, capture: Capture, limits: Limits) -> tuple[float, ...]:
@@ -173,14 +174,18 @@ def _collect(path: str, capture: Capture, limits: Limits) -> tuple[float, ...]:
         if len(times) > limits.max_walked_frames:
             msg = f"{path!r} has over max_walked_frames={limits.max_walked_frames:,} frames; cut the part you need"
             raise VideoTooLargeError(msg)
+        check_length(path, time - times[0], limits)
     return tuple(times)
 
 
 def _is_trustworthy(times: tuple[float, ...], promised: int | None) -> bool:
     """Whether the times are those of one clock, and as many as announced."""
+    is_as_announced = promised is None or abs(len(times) - promised) <= COUNT_TOLERANCE * promised
+    return is_as_announced and _is_on_one_clock(times)
+
+
+def _is_on_one_clock(times: tuple[float, ...]) -> bool:
     if len(times) < 2:
-        return False
-    if promised is not None and abs(len(times) - promised) > COUNT_TOLERANCE * promised:
         return False
     gap = times[-1] / (len(times) - 1)
     if gap < 1 / CREDIBLE_FPS[1]:

@@ -1,25 +1,29 @@
 """Reading in a process of its own, with limits on memory and time: a decoder that dies or hangs is a typed error.
 
-The child sends plain data, JSON and raw pixels, never pickles: what a hostile file made of it cannot run here. Run as
-`python -m vreason_agent.video.isolated` by `read_isolated`. Knows no model.
+The other process, `vreason_agent.video.isolated_process`, sends plain data, JSON and raw pixels, never pickles: what a
+hostile file made of it cannot run here. Decodes nothing. Knows no model.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import lru_cache
+from threading import TIMEOUT_MAX, Lock, Timer
+from typing import IO, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vreason_agent.errors import (
     ConfigError,
-    DependencyError,
     VideoDecodeError,
     VideoError,
     VideoNotFoundError,
@@ -27,15 +31,15 @@ from vreason_agent.errors import (
     VReasonError,
 )
 from vreason_agent.video.capture import load_cv2
-from vreason_agent.video.frames import Frames
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
-from vreason_agent.video.probe import VideoInfo
-from vreason_agent.video.reader import read_frames
-from vreason_agent.video.source import Roots, path_text
+from vreason_agent.video.frames import Frames, Progress, closed, stopped
+from vreason_agent.video.info import VideoInfo
+from vreason_agent.video.limits import Limits
+from vreason_agent.video.source import Roots, Source
 
 _ERRORS: dict[str, type[VReasonError]] = {
     kind.__name__: kind for kind in (ConfigError, VideoError, VideoNotFoundError, VideoDecodeError, VideoTooLargeError)
 }
+_MAX_HEAD_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Isolation:
 
     Attributes:
         max_memory_bytes: Its address space, libraries and result included.
-        max_seconds: Time until it is ended.
+        max_seconds: Time that one answer may take, the look at the file or one read, until the process is ended.
     """
 
     max_memory_bytes: int = 4 * 2**30
@@ -56,117 +60,232 @@ class Isolation:
             raise ConfigError(msg)
 
 
-DEFAULT_ISOLATION = Isolation()
+Isolate = bool | Isolation
 
 
-def read_isolated(
-    video: str | os.PathLike[str],
-    timestamps: Sequence[float],
-    *,
-    max_side_px: int | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-    roots: Roots | None = None,
-    allow_missing: bool = False,
-    isolation: Isolation = DEFAULT_ISOLATION,
-) -> Frames:
-    """Read as `read_frames` does, in a process of its own that ends with the call.
-
-    Args:
-        video: Path of a video, GIF or image file, or of a folder of pictures.
-        timestamps: Times in seconds from the first frame.
-        max_side_px: Scale frames down to this longer side.
-        limits: Upper bounds.
-        roots: Folders that the file must lie in.
-        allow_missing: Leave out the times that a cut file lacks.
-        isolation: What the process may use.
-
-    Raises:
-        VideoDecodeError: The process died, took too long or too much memory; or as `read_frames` raises.
-        VideoError: As `read_frames` raises.
-        DependencyError: If OpenCV cannot be loaded.
-    """
-    load_cv2()
-    path = os.path.abspath(path_text(video)) if os.path.exists(path_text(video)) else path_text(video)
-    request = {
-        "video": path,
-        "timestamps": [float(time) for time in timestamps],
-        "max_side_px": max_side_px,
-        "limits": asdict(limits),
-        "roots": None if roots is None else [os.path.abspath(os.fsdecode(root)) for root in roots],
-        "allow_missing": allow_missing,
-        "max_memory_bytes": isolation.max_memory_bytes,
-    }
-    return _frames(_answer(request, isolation), path)
+def as_isolation(isolate: Isolate) -> Isolation | None:
+    """Return the limits of the reading process; `None` reads in this one."""
+    if isinstance(isolate, Isolation):
+        return isolate
+    return Isolation() if isolate else None
 
 
-def _answer(request: dict[str, Any], isolation: Isolation) -> bytes:
-    command = [sys.executable, "-m", __name__]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-    try:
-        done = subprocess.run(
-            command,
-            input=json.dumps(request).encode(),
+class ReadingProcess:
+    """The other process: requests go in, data comes out; ended by `close`, by its limits, or by the file it reads."""
+
+    def __init__(self, isolation: Isolation) -> None:
+        """Start it.
+
+        Raises:
+            DependencyError: If OpenCV cannot be loaded; told here, where its text is not lost.
+        """
+        load_cv2()
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        seconds = min(math.ceil(isolation.max_seconds) + 1, 2**31 - 1)
+        limits = [str(isolation.max_memory_bytes), str(seconds)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "vreason_agent.video.isolated_process", *limits],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=isolation.max_seconds,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": path},
         )
-    except subprocess.TimeoutExpired as exc:
-        msg = (
-            f"reading {request['video']!r} took over max_seconds={isolation.max_seconds:g} and was ended; "
-            "ask for fewer frames, or re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
+        self._requests, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        self._isolation, self._is_late = isolation, False
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        self._answers.close()
+        with contextlib.suppress(OSError):  # a request that it never read
+            self._requests.close()
+
+    def ask(
+        self, name: str, request: Mapping[str, Any], on_progress: Progress | None = None
+    ) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+        """Send a request and return its answer: plain data, and the pictures where there are any.
+
+        Args:
+            name: What is read, for messages.
+            request: JSON-plain data.
+            on_progress: Called with (frames read, frames to read); returning True ends the process.
+
+        Raises:
+            VideoDecodeError: It died, or was ended for its time or by `on_progress`.
+            VReasonError: What reading raised there.
+        """
+        timer = Timer(min(self._isolation.max_seconds, TIMEOUT_MAX), self._expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            head = self._head(name, {**request, "has_progress": on_progress is not None}, on_progress)
+            pictures = self._pictures(name, head.pop("shape")) if "shape" in head else None
+        except BaseException:  # what is still to come would be taken for the next answer
+            self._process.kill()
+            raise
+        finally:
+            timer.cancel()
+        if "error" in head:
+            raise _ERRORS.get(str(head["error"]), VideoError)(str(head.get("message")))
+        return head, pictures
+
+    def _expire(self) -> None:
+        self._is_late = True
+        self._process.kill()
+
+    def _head(self, name: str, request: dict[str, Any], on_progress: Progress | None) -> dict[str, Any]:
+        """Send a request and return the plain part of its answer."""
+        with self.agreed(name):
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
+        while True:
+            with self.agreed(name):
+                head = dict(json.loads(self._answers.readline(_MAX_HEAD_BYTES)))
+                done, total = (int(number) for number in head.get("progress", (0, 0)))
+            if "progress" not in head:
+                return head
+            if on_progress is not None and on_progress(done, total):
+                raise VideoDecodeError(stopped(name, done, total))
+
+    @contextlib.contextmanager
+    def agreed(self, name: str) -> Iterator[None]:
+        """Make a closed pipe, and what is not the agreed data, the error that the process ended."""
+        try:
+            yield
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
+            raise VideoDecodeError(self._ended(name)) from exc
+
+    def _pictures(self, name: str, sides: Sequence[int]) -> NDArray[np.uint8]:
+        with self.agreed(name):
+            shape = tuple(int(side) for side in sides)
+            if len(shape) != 4 or min(shape) < 1 or math.prod(shape) > self._isolation.max_memory_bytes:
+                raise ValueError(shape)
+            return np.frombuffer(bytearray(self._answers.read(math.prod(shape))), np.uint8).reshape(shape)
+
+    def _ended(self, name: str) -> str:
+        isolation = self._isolation
+        if self._is_late:
+            return (
+                f"reading {name!r} took over max_seconds={isolation.max_seconds:g} and was ended; "
+                "ask for fewer frames, or re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
+            )
+        return (
+            f"the process that read {name!r} died: the file is damaged or hostile, or needs over "
+            f"max_memory_bytes={isolation.max_memory_bytes:,}; re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
         )
-        raise VideoDecodeError(msg) from exc
-    if done.returncode != 0 or b"\n" not in done.stdout:
-        raise VideoDecodeError(_died(request["video"], isolation))
-    return done.stdout
 
 
-def _died(path: str, isolation: Isolation) -> str:
-    return (
-        f"the process that read {path!r} died: the file is damaged or hostile, or needs over "
-        f"max_memory_bytes={isolation.max_memory_bytes:,}; re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
-    )
-
-
-def _frames(answer: bytes, path: str) -> Frames:
-    line, _, pixels = answer.partition(b"\n")
-    head = json.loads(line)
-    if "error" in head:
-        raise _ERRORS.get(head["error"], VideoError)(str(head["message"]))
-    shape = tuple(int(side) for side in head.pop("shape"))
-    if len(pixels) != math.prod(shape):
-        msg = f"the process that read {path!r} gave {len(pixels):,} bytes of pixels for shape {shape}; read it again"
-        raise VideoDecodeError(msg)
-    images = np.frombuffer(bytearray(pixels), np.uint8).reshape(shape)
-    info = VideoInfo(**head.pop("info"))
-    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in head.items()}
-    return Frames(images=images, info=info, **plain)
-
-
-def _serve() -> None:
-    """Read one request from standard input, and write a line of JSON and the pixels to standard output."""
-    import resource
-
-    request = json.loads(sys.stdin.buffer.read())
-    memory = request.pop("max_memory_bytes")
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+@contextlib.contextmanager
+def reading_process(isolation: Isolation) -> Iterator[ReadingProcess]:
+    """Run a reading process for the length of a block."""
+    process = ReadingProcess(isolation)
     try:
-        frames = read_frames(request.pop("video"), request.pop("timestamps"), **_options(request))
-    except DependencyError:  # it loads in the process that asked: memory is what is missing
-        sys.exit(1)
-    except VReasonError as error:
-        sys.stdout.buffer.write(json.dumps({"error": type(error).__name__, "message": str(error)}).encode() + b"\n")
-        return
-    head = {key: value for key, value in vars(frames).items() if key not in ("images", "info")}
-    head |= {"info": frames.info.to_dict(), "shape": frames.images.shape}
-    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + frames.images.tobytes())
+        yield process
+    finally:
+        process.close()
 
 
-def _options(request: dict[str, Any]) -> dict[str, Any]:
-    return {**request, "limits": Limits(**request["limits"])}
+class IsolatedVideo:
+    """A video opened in a process of its own, which ends with it; `open_video(..., isolate=True)` makes one.
+
+    Attributes:
+        info: What is known of the video.
+    """
+
+    def __init__(self, source: Source, *, request: Mapping[str, Any], isolation: Isolation) -> None:
+        """Start the process and let it look at the file.
+
+        Args:
+            source: The checked file; the process checks it again.
+            request: How to open it, as `open_request` writes it.
+            isolation: What the process may use.
+
+        Raises:
+            VideoError: As `probe` raises, or the process died or took too long.
+        """
+        self._path, self._lock, self._is_closed = source.path, Lock(), False
+        self._process = ReadingProcess(isolation)
+        try:
+            head, _ = self._process.ask(self._path, {"do": "open", "video": self._path, **request})
+            with self._process.agreed(self._path):
+                self.info = VideoInfo.from_dict(head)
+        except BaseException:
+            self._process.close()
+            raise
+
+    def __enter__(self) -> IsolatedVideo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            self._process.close()
+            self._is_closed = True
+
+    def read(
+        self,
+        timestamps: Sequence[float],
+        *,
+        max_side_px: int | None = None,
+        on_progress: Progress | None = None,
+        allow_missing: bool = False,
+    ) -> Frames:
+        """Return the frame that a player shows at each of the given times; see `read_frames`."""
+        request = {
+            "do": "read",
+            "timestamps": [float(time) for time in timestamps],
+            "max_side_px": max_side_px,
+            "allow_missing": allow_missing,
+        }
+        with self._lock:
+            if self._is_closed:
+                raise ConfigError(closed(self._path))
+            head, pictures = self._process.ask(self._path, request, on_progress)
+        with self._process.agreed(self._path):
+            if pictures is None:
+                raise ValueError
+            plain: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in head.items()
+            }
+            return Frames(images=pictures, info=self.info, **plain)
 
 
-if __name__ == "__main__":
-    _serve()
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def open_request(limits: Limits, roots: Roots | None, **options: Any) -> dict[str, Any]:
+    """Return how to open a video, as JSON-plain data."""
+    folders = None if roots is None else [os.path.abspath(os.fsdecode(root)) for root in roots]
+    return {"limits": asdict(limits), "roots": folders, **options}
+
+
+def isolated_info(source: Source, limits: Limits, roots: Roots | None, isolation: Isolation) -> VideoInfo:
+    """Return what is known of a video, found out in another process; of a file it is kept until the file changes."""
+    folders = None if roots is None else tuple(os.fsdecode(root) for root in roots)
+    look = _look if source.kind == "frames" else _look_once
+    return look(source, limits, folders, isolation)
+
+
+def _look(source: Source, limits: Limits, roots: tuple[str, ...] | None, isolation: Isolation) -> VideoInfo:
+    with IsolatedVideo(source, request=open_request(limits, roots), isolation=isolation) as video:
+        return video.info
+
+
+_look_once = lru_cache(maxsize=64)(_look)
+
+
+def ask_picture(process: ReadingProcess, source: str | os.PathLike[str] | bytes, limits: Limits) -> NDArray[np.uint8]:
+    """Read one picture in a reading process; see `read_image`."""
+    name = f"{len(source)} bytes of image data" if isinstance(source, bytes) else os.fsdecode(source)
+    where = {"data": base64.b64encode(source).decode()} if isinstance(source, bytes) else {"path": name}
+    _, pictures = process.ask(name, {"do": "picture", **where, "limits": asdict(limits)})
+    with process.agreed(name):
+        if pictures is None:
+            raise ValueError
+        picture: NDArray[np.uint8] = pictures[0]
+        return picture

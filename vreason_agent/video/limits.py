@@ -1,8 +1,12 @@
-"""What a video may cost before its first frame is decoded. Knows no file and no decoder."""
+"""What a video may cost, checked before its first frame is decoded. Knows no file and no decoder."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from vreason_agent.errors import ConfigError, VideoTooLargeError
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,7 @@ class Limits:
         max_pixels: Width times height of a frame.
         max_walked_frames: Frames that are stepped through where a file has to be walked.
         max_frames: Frames that one read returns; all are in memory at once.
-        max_seconds: Length of a video.
+        max_seconds: Length of a video: from its first frame to its last.
     """
 
     max_bytes: int = 16 * 2**30
@@ -25,3 +29,40 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def check_length(path: str, seconds: float, limits: Limits) -> None:
+    """Refuse a video that lasts too long.
+
+    Raises:
+        VideoTooLargeError: If `seconds`, from the first frame to a later one, exceed `limits.max_seconds`.
+    """
+    if seconds > limits.max_seconds:
+        msg = (
+            f"{path!r} is at least {seconds:,.0f} s long, more than max_seconds={limits.max_seconds:,g}; "
+            "cut the part you need: ffmpeg -ss START -to STOP -i INPUT -c copy PART.mp4"
+        )
+        raise VideoTooLargeError(msg)
+
+
+def check_request(path: str, timestamps: Sequence[float], max_side_px: int | None, limits: Limits) -> tuple[float, ...]:
+    """Return the times of a read, checked before the file is opened.
+
+    Raises:
+        ConfigError: No times, one that is negative or not finite, or a `max_side_px` below 1.
+        VideoTooLargeError: If there are more than `limits.max_frames`.
+    """
+    requested = tuple(float(time) for time in timestamps)
+    if not requested or not all(math.isfinite(time) and time >= 0 for time in requested):
+        msg = f"timestamps={list(timestamps)!r}: give at least one time, each a number of seconds from 0"
+        raise ConfigError(msg)
+    if max_side_px is not None and max_side_px < 1:
+        msg = f"max_side_px={max_side_px!r}: use a number of pixels from 1, or None to keep the size"
+        raise ConfigError(msg)
+    if len(requested) > limits.max_frames:
+        msg = (
+            f"{len(requested):,} frames of {path!r} were asked for, more than max_frames={limits.max_frames:,}; "
+            "ask for fewer at a time"
+        )
+        raise VideoTooLargeError(msg)
+    return requested

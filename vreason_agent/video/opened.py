@@ -6,7 +6,6 @@ What the rungs of a ladder share. Knows no plan and no model.
 from __future__ import annotations
 
 import bisect
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,13 +13,15 @@ from threading import Lock
 
 import numpy as np
 
-from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
-from vreason_agent.video.frames import Frames, Method, Progress
+from vreason_agent.errors import ConfigError, VideoDecodeError
+from vreason_agent.video.frames import Frames, Method, Progress, closed, stopped
 from vreason_agent.video.images import Picture, fit_within, read_image
 from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex, index_frames, walk_frames
+from vreason_agent.video.info import FOLDER_FPS, VideoInfo
+from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, open_request
 from vreason_agent.video.kept import KeptFrames
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
-from vreason_agent.video.probe import FOLDER_FPS, VideoInfo, describe
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request
+from vreason_agent.video.probe import describe
 from vreason_agent.video.source import Roots, Source, open_source, stamp_of
 from vreason_agent.video.stepping import LandedElsewhere, Stepper
 
@@ -33,7 +34,8 @@ def open_video(
     limits: Limits = DEFAULT_LIMITS,
     roots: Roots | None = None,
     max_kept_bytes: int = MAX_KEPT_BYTES,
-) -> OpenVideo:
+    isolate: Isolate = False,
+) -> OpenVideo | IsolatedVideo:
     """Open a video for several reads; use as a context manager, and give it to `read_frames` in a path's place.
 
     Args:
@@ -41,11 +43,15 @@ def open_video(
         limits: Upper bounds, checked before the first frame is decoded; they hold for every read.
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
         max_kept_bytes: Pixels of decoded frames to keep between reads; more decodes fewer frames twice.
+        isolate: Read in a process of its own, which a hostile file may end but not leave; see `Isolation`.
 
     Raises:
-        VideoError: As `probe` raises.
+        VideoError: As `probe` raises; isolated, also if the process dies or takes too long.
     """
-    source = open_source(video, limits=limits, roots=roots)
+    source, isolation = open_source(video, limits=limits, roots=roots), as_isolation(isolate)
+    if isolation is not None:
+        request = open_request(limits, roots, max_kept_bytes=max_kept_bytes)
+        return IsolatedVideo(source, request=request, isolation=isolation)
     return OpenVideo(source, describe(source, limits), limits=limits, max_kept_bytes=max_kept_bytes)
 
 
@@ -86,16 +92,7 @@ class OpenVideo:
         allow_missing: bool = False,
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
-        requested = _checked_times(timestamps)
-        if max_side_px is not None and max_side_px < 1:
-            msg = f"max_side_px={max_side_px!r}: use a number of pixels from 1, or None to keep the size"
-            raise ConfigError(msg)
-        if len(requested) > self._limits.max_frames:
-            msg = (
-                f"{len(requested):,} frames of {self.info.path!r} were asked for, more than "
-                f"max_frames={self._limits.max_frames:,}; ask for fewer at a time"
-            )
-            raise VideoTooLargeError(msg)
+        requested = check_request(self.info.path, timestamps, max_side_px, self._limits)
         with self._lock:
             self._check_usable()
             if self._source.kind in ("image", "frames"):
@@ -109,8 +106,7 @@ class OpenVideo:
 
     def _check_usable(self) -> None:
         if self._is_closed:
-            msg = f"{self.info.path!r} was closed; read inside `with open_video(...)`"
-            raise ConfigError(msg)
+            raise ConfigError(closed(self.info.path))
         if stamp_of(self._source.path) != self._source.stamp:
             msg = f"{self.info.path!r} changed while it was open; open it again"
             raise VideoDecodeError(msg)
@@ -149,12 +145,11 @@ class OpenVideo:
         wanted, images = sorted(set(targets)), {}
         for count, target in enumerate(wanted):
             if on_progress is not None and on_progress(count, len(wanted)):
-                msg = f"reading {self.info.path!r} was stopped after {count} of {len(wanted)} frames; call it again"
-                raise VideoDecodeError(msg)
+                raise VideoDecodeError(stopped(self.info.path, count, len(wanted)))
             images[target] = self._picture(index, target, max_side_px)
         times = tuple(index.timestamps_seconds[target] for target in targets)
         stack = _stack([images[target] for target in targets], self.info.path)
-        method: Method = "seek" if index.is_constant_rate else "walk"
+        method: Method = "seek" if index.is_seekable else "walk"
         return Frames(stack, times, requested, tuple(targets), self.info, method)
 
     def _picture(self, index: FrameIndex, target: int, max_side_px: int | None) -> Picture:
@@ -189,14 +184,6 @@ class OpenVideo:
         picture = fit_within(read_image(self._source.frame_paths[number], limits=self._limits), max_side_px)
         self._kept.put(number, max_side_px, picture)
         return picture
-
-
-def _checked_times(timestamps: Sequence[float]) -> tuple[float, ...]:
-    requested = tuple(float(time) for time in timestamps)
-    if not requested or not all(math.isfinite(time) and time >= 0 for time in requested):
-        msg = f"timestamps={list(timestamps)!r}: give at least one time, each a number of seconds from 0"
-        raise ConfigError(msg)
-    return requested
 
 
 def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> list[int]:

@@ -2,109 +2,49 @@
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import asdict, dataclass
-from typing import Any
 
-from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.images import common_size, read_image
 from vreason_agent.video.index import FrameIndex, index_frames
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
-from vreason_agent.video.source import Kind, Roots, Source, open_source
-
-FOLDER_FPS = 1.0  # a folder of frames has no clock of its own: one frame a second
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """Facts about a video, image, GIF or folder of frames.
-
-    Attributes:
-        path: Absolute real path.
-        kind: What it holds.
-        video_fps: Mean frames per second; `None` for a single picture.
-        num_frames: Frames that can be read.
-        duration_seconds: From the first frame to the end of the last one, those that a cut file lacks included, so
-            that a plan over it is never silently squeezed; 0 for a picture.
-        width_px: Width after rotation.
-        height_px: Height after rotation.
-        codec: FourCC of the stream that is read; `None` where there is none.
-        is_constant_rate: Whether the rate is provably constant; otherwise the file is walked to be exact.
-        promised_frames: Frames the container announces, where that is credible.
-        readable_seconds: End of the last frame that can be read; below `duration_seconds` in a cut or damaged file.
-        note: What else a reader should know, e.g. which of several streams is read; empty for nothing.
-    """
-
-    path: str
-    kind: Kind
-    video_fps: float | None
-    num_frames: int | None
-    duration_seconds: float | None
-    width_px: int
-    height_px: int
-    codec: str | None
-    is_constant_rate: bool | None
-    promised_frames: int | None = None
-    readable_seconds: float | None = None
-    note: str = ""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all of the video's length can be read."""
-        return self.readable_seconds is None or self.readable_seconds == self.duration_seconds
-
-    def num_frames_in(self, start_seconds: float, stop_seconds: float) -> int | None:
-        """About how many frames a part holds, 0 where it is shorter than half of one; `None` if not known."""
-        if self.num_frames is None or not self.duration_seconds:
-            return None
-        return round(self.num_frames * (stop_seconds - start_seconds) / self.duration_seconds)
-
-    def check_readable(self, stop_seconds: float | None = None) -> None:
-        """Check that the video can be read up to `stop_seconds`, by default to its end.
-
-        Raises:
-            VideoDecodeError: If the file is cut or damaged before that.
-        """
-        stop = self.duration_seconds if stop_seconds is None else stop_seconds
-        if self.is_complete or self.readable_seconds is None or stop is None or stop <= self.readable_seconds:
-            return
-        last = math.floor(self.readable_seconds * 1000) / 1000  # rounded up, it would be refused again
-        msg = (
-            f"{self.path!r} is truncated or damaged: {self.num_frames} of {self.promised_frames} frames can be "
-            f"decoded, up to {last:.3f} s; get the whole file, or ask for a part that ends there "
-            f"(stop_seconds={last:.3f})"
-        )
-        raise VideoDecodeError(msg)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the facts as JSON-plain data."""
-        return asdict(self)
+from vreason_agent.video.info import FOLDER_FPS, VideoInfo, VideoStream
+from vreason_agent.video.isolated import Isolate, as_isolation, isolated_info
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_length
+from vreason_agent.video.source import Roots, Source, open_source
 
 
-def probe(video: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None) -> VideoInfo:
+def probe(
+    video: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    roots: Roots | None = None,
+    isolate: Isolate = False,
+) -> VideoInfo:
     """Return what is known of a video without keeping any frame.
 
     Args:
         video: Path of a video, GIF or image file, or of a folder of pictures.
         limits: Upper bounds, checked before the first frame is decoded.
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
+        isolate: Look at it in a process of its own, which a hostile file may end but not leave; see `Isolation`.
 
     Raises:
         VideoError: In one of its kinds, if it cannot be opened or decoded, or exceeds a limit.
     """
-    return describe(open_source(video, limits=limits, roots=roots), limits)
+    source, isolation = open_source(video, limits=limits, roots=roots), as_isolation(isolate)
+    return describe(source, limits) if isolation is None else isolated_info(source, limits, roots, isolation)
 
 
 def describe(source: Source, limits: Limits) -> VideoInfo:
     """Return the facts about a checked source; raises as `probe` does."""
     if source.kind == "image":
         height, width = read_image(source.path, limits=limits).shape[:2]
-        return VideoInfo(source.path, "image", None, 1, 0.0, width, height, None, None)
+        return VideoInfo(source.path, "image", None, 1, 0.0, width, height, None, None, is_seekable=True)
     if source.kind == "frames":
-        height, width = common_size(source.frame_paths, source.path, limits=limits)
         count = len(source.frame_paths)
-        return VideoInfo(source.path, "frames", FOLDER_FPS, count, count / FOLDER_FPS, width, height, None, True)
+        check_length(source.path, count / FOLDER_FPS, limits)
+        height, width = common_size(source.frame_paths, source.path, limits=limits)
+        seconds = count / FOLDER_FPS
+        return VideoInfo(source.path, "frames", FOLDER_FPS, count, seconds, width, height, None, True, is_seekable=True)
     index = index_frames(source, limits)
     count = len(index.timestamps_seconds)
     return VideoInfo(
@@ -119,16 +59,23 @@ def describe(source: Source, limits: Limits) -> VideoInfo:
         is_constant_rate=index.is_constant_rate,
         promised_frames=index.promised_frames,
         readable_seconds=index.readable_seconds,
+        is_seekable=index.is_seekable,
+        streams=_streams(index),
         note="; ".join(_notes(index)),
     )
 
 
+def _streams(index: FrameIndex) -> tuple[VideoStream, ...]:
+    read = VideoStream(index.width_px, index.height_px, index.codec, is_read=True)
+    return (read,) if index.other_stream is None else (read, index.other_stream)
+
+
 def _notes(index: FrameIndex) -> list[str]:
     notes, count, promised = [], len(index.timestamps_seconds), index.promised_frames
-    if index.is_first_of_several:
+    if index.other_stream is not None:
         notes.append(f"several video streams: the first is read ({index.width_px}x{index.height_px}, {index.codec})")
-    if not index.is_constant_rate:
-        notes.append("rate not provably constant: every frame is walked, slow and exact")
+    if not index.is_seekable:
+        notes.append("frames cannot be sought safely: every one is walked, slow and exact")
     if promised is not None and count < promised:
         notes.append(f"{count} of the {promised} frames that the file announces can be decoded")
     return notes

@@ -10,13 +10,15 @@ import os
 from collections.abc import Sequence
 
 from vreason_agent.video.frames import Frames, Progress
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.images import Picture, read_image
+from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, ask_picture, reading_process
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request
 from vreason_agent.video.opened import OpenVideo, open_video
-from vreason_agent.video.source import Roots
+from vreason_agent.video.source import Roots, check_inside, path_text
 
 
 def read_frames(
-    video: str | os.PathLike[str] | OpenVideo,
+    video: str | os.PathLike[str] | OpenVideo | IsolatedVideo,
     timestamps: Sequence[float],
     *,
     max_side_px: int | None = None,
@@ -24,6 +26,7 @@ def read_frames(
     roots: Roots | None = None,
     on_progress: Progress | None = None,
     allow_missing: bool = False,
+    isolate: Isolate = False,
 ) -> Frames:
     """Return the frame that a player shows at each of the given times.
 
@@ -38,14 +41,46 @@ def read_frames(
         on_progress: Called with (frames read, frames to read); returning True ends the reading with an error.
         allow_missing: Leave out the times that a cut file lacks, and say in the result which and why, instead of an
             error; at least one has to be there.
+        isolate: Read in a process of its own with limits on memory and time, which a file that kills or hangs its
+            decoder takes down alone: True, or an `Isolation`. Of an opened video it is as it was opened.
 
     Raises:
         ConfigError: No times, one that is negative or not finite, or a `max_side_px` below 1.
         VideoDecodeError: A time past the end or in the part that a cut file lacks, a frame that cannot be decoded, or
-            `on_progress` ended it. Nothing is put in a missing frame's place.
+            `on_progress` ended it. Nothing is put in a missing frame's place. Isolated, also if the process died or
+            was ended for its time.
         VideoError: As `probe` raises.
     """
-    if isinstance(video, OpenVideo):
+    if isinstance(video, OpenVideo | IsolatedVideo):
         return video.read(timestamps, max_side_px=max_side_px, on_progress=on_progress, allow_missing=allow_missing)
-    with open_video(video, limits=limits, roots=roots, max_kept_bytes=0) as opened:
+    check_request(path_text(video), timestamps, max_side_px, limits)
+    with open_video(video, limits=limits, roots=roots, max_kept_bytes=0, isolate=isolate) as opened:
         return opened.read(timestamps, max_side_px=max_side_px, on_progress=on_progress, allow_missing=allow_missing)
+
+
+def read_images(
+    sources: Sequence[str | os.PathLike[str] | bytes],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    roots: Roots | None = None,
+    isolate: Isolate = False,
+) -> list[Picture]:
+    """Read pictures one after the other; see `read_image`.
+
+    Args:
+        sources: Paths of image files, or their encoded bytes.
+        limits: Upper bounds on each.
+        roots: Folders that files must lie in, links resolved; `None` allows any file.
+        isolate: Read all in one process of its own; see `Isolation`.
+
+    Raises:
+        VideoError: As `read_image` raises; isolated, also if the process dies or takes too long.
+    """
+    isolation = as_isolation(isolate)
+    if isolation is None:
+        return [read_image(source, limits=limits, roots=roots) for source in sources]
+    for source in sources if roots is not None else ():
+        if not isinstance(source, bytes):
+            check_inside(os.path.realpath(source), path_text(source), roots or ())
+    with reading_process(isolation) as process:
+        return [ask_picture(process, source, limits) for source in sources]

@@ -1,4 +1,4 @@
-"""Which times to look at: sampling plans as plain data.
+"""Which times to look at: the rules that make sampling plans.
 
 A plan of temporal pairs is nested: twice the frames keep every old pair, so that a ladder of rungs can reuse what it
 has seen. Knows no file.
@@ -7,39 +7,17 @@ has seen. Knows no file.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any, Literal
 
 from vreason_agent.errors import ConfigError
+from vreason_agent.video.plan import FramePlan, PlanSegment, even_runs
 
-
-@dataclass(frozen=True)
-class FramePlan:
-    """Times in a video, in order.
-
-    Attributes:
-        name: The rule that made it: `pairs` or `uniform`.
-        timestamps_seconds: Where to look, ascending, in `[start_seconds, stop_seconds)`.
-        start_seconds: Start of the part that is looked at.
-        stop_seconds: Its end, exclusive.
-        pair_seconds: From the first to the second frame of a temporal pair; `None` where the rule knows no pairs.
-    """
-
-    name: str
-    timestamps_seconds: tuple[float, ...]
-    start_seconds: float
-    stop_seconds: float
-    pair_seconds: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the plan as JSON-plain data."""
-        return {**asdict(self), "timestamps_seconds": list(self.timestamps_seconds)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> FramePlan:
-        """Return the plan that `to_dict` wrote."""
-        return cls(**{**data, "timestamps_seconds": tuple(data["timestamps_seconds"])})
+Convention = Literal["left_edges", "centers"]
+MAX_PLANNED_FRAMES = 65_536  # a plan is made before a limit of a file is known
+EVEN_SECONDS = 0.001  # containers round to milliseconds: times that are off by less are evenly spaced
 
 
 def pairs_plan(
@@ -59,32 +37,226 @@ def pairs_plan(
     """
     _check_part(start_seconds, stop_seconds)
     last = num_frames if max_frames is None else max_frames
-    if num_frames < 2 or num_frames % 2 or last % 2:
-        msg = f"num_frames={num_frames!r}, max_frames={max_frames!r}: frames come in pairs; use even numbers from 2"
-        raise ConfigError(msg)
+    _check_even(num_frames, last)
     if last < num_frames:
         msg = f"max_frames={max_frames!r} is below num_frames={num_frames!r}; raise max_frames or leave it out"
         raise ConfigError(msg)
     span, num_pairs = stop_seconds - start_seconds, num_frames // 2
-    pair_seconds = span / last
     edges = [start_seconds + span * pair / num_pairs for pair in range(num_pairs)]
-    times = tuple(time for edge in edges for time in (edge, edge + pair_seconds))
-    return FramePlan("pairs", times, start_seconds, stop_seconds, pair_seconds)
+    times = tuple(time for edge in edges for time in (edge, edge + span / last))
+    options = {"num_frames": num_frames, "max_frames": max_frames}
+    return _even("pairs", start_seconds, stop_seconds, times, options)
 
 
-def uniform_plan(start_seconds: float, stop_seconds: float, *, num_frames: int) -> FramePlan:
-    """Spread single frames over `[start_seconds, stop_seconds)` at left edges: start + i * span / num_frames.
+def uniform_plan(
+    start_seconds: float, stop_seconds: float, *, num_frames: int, convention: Convention = "left_edges"
+) -> FramePlan:
+    """Spread single frames over `[start_seconds, stop_seconds)`.
+
+    Args:
+        start_seconds: Start of the part, at least 0.
+        stop_seconds: End of the part, after the start.
+        num_frames: Frames, at least 1.
+        convention: Where in each of `num_frames` equal parts the frame is: `left_edges`, start + i * span / num_frames,
+            or `centers`, start + (i + 1/2) * span / num_frames.
 
     Raises:
-        ConfigError: If the part is empty or `num_frames` is below 1.
+        ConfigError: If the part is empty, `num_frames` is below 1, or there is no such convention.
     """
     _check_part(start_seconds, stop_seconds)
-    if num_frames < 1:
-        msg = f"num_frames={num_frames!r}: use a number from 1"
+    if not 1 <= num_frames <= MAX_PLANNED_FRAMES:
+        msg = f"num_frames={num_frames!r}: use a number from 1 to {MAX_PLANNED_FRAMES}"
         raise ConfigError(msg)
-    span = stop_seconds - start_seconds
-    times = tuple(start_seconds + span * index / num_frames for index in range(num_frames))
-    return FramePlan("uniform", times, start_seconds, stop_seconds)
+    if convention not in ("left_edges", "centers"):
+        msg = f"convention={convention!r} is not known; use 'left_edges' or 'centers'"
+        raise ConfigError(msg)
+    span, shift = stop_seconds - start_seconds, 0.5 if convention == "centers" else 0.0
+    times = tuple(start_seconds + span * (index + shift) / num_frames for index in range(num_frames))
+    options = {"num_frames": num_frames, "convention": convention}
+    return _even("uniform", start_seconds, stop_seconds, times, options)
+
+
+def fps_plan(start_seconds: float, stop_seconds: float, *, sample_fps: float, max_frames: int = 768) -> FramePlan:
+    """Take `sample_fps` frames a second from the start on; the last one is left out where it has no pair.
+
+    Args:
+        start_seconds: Start of the part, at least 0.
+        stop_seconds: End of the part, after the start.
+        sample_fps: Frames per second, above 0; higher sees more and costs more.
+        max_frames: Most frames; more are an error, since a lower rate would be another plan.
+
+    Raises:
+        ConfigError: If the part is empty, the rate is not above 0, or it gives more than `max_frames` frames.
+    """
+    _check_part(start_seconds, stop_seconds)
+    if not (math.isfinite(sample_fps) and sample_fps > 0):
+        msg = f"sample_fps={sample_fps!r}: use a number of frames per second above 0, such as 1.0"
+        raise ConfigError(msg)
+    count = max(1, math.ceil((stop_seconds - start_seconds) * sample_fps - 1e-6))
+    if count > max_frames:
+        msg = (
+            f"sample_fps={sample_fps:g} gives {count} frames from {start_seconds:g} s to {stop_seconds:g} s, more than "
+            f"max_frames={max_frames}; lower sample_fps, ask for a shorter part, or raise max_frames"
+        )
+        raise ConfigError(msg)
+    times = tuple(start_seconds + index / sample_fps for index in range(count - count % 2 if count > 1 else 1))
+    options = {"sample_fps": sample_fps, "max_frames": max_frames}
+    return _even("fps", start_seconds, stop_seconds, times, options)
+
+
+def times_plan(start_seconds: float, stop_seconds: float, *, timestamps_seconds: Sequence[float]) -> FramePlan:
+    """Take the very times that are given; where their pairs are unevenly spaced, they become several segments.
+
+    Args:
+        start_seconds: Start of the part, at least 0.
+        stop_seconds: End of the part, after the start.
+        timestamps_seconds: Times in the part, not decreasing.
+
+    Raises:
+        ConfigError: If the part or the list is empty, a time lies outside the part, or they decrease.
+    """
+    _check_part(start_seconds, stop_seconds)
+    times = tuple(float(time) for time in timestamps_seconds)
+    is_inside = all(start_seconds <= time < stop_seconds for time in times)
+    if not times or not is_inside or list(times) != sorted(times):
+        msg = (
+            f"timestamps_seconds={list(times)}: give at least one time, each from {start_seconds:g} to below "
+            f"{stop_seconds:g} s, in ascending order"
+        )
+        raise ConfigError(msg)
+    starts, first, bounds = times[::2], 0, [start_seconds]
+    groups = []
+    for count, _ in even_runs(starts, tolerance_seconds=EVEN_SECONDS):
+        groups.append(times[2 * first : 2 * (first + count)])
+        first += count
+    bounds += [group[0] for group in groups[1:]] + [stop_seconds]
+    segments = tuple(PlanSegment(*part, group) for part, group in zip(pairwise(bounds), groups, strict=True))
+    return FramePlan("times", start_seconds, stop_seconds, segments, {"timestamps_seconds": list(times)})
+
+
+def ranges_plan(
+    start_seconds: float, stop_seconds: float, *, ranges: Sequence[Sequence[float]], num_frames: int
+) -> FramePlan:
+    """Share temporal pairs among ranges by their lengths, at least one pair each; each range is a segment.
+
+    Args:
+        start_seconds: Start of the part, at least 0.
+        stop_seconds: End of the part, after the start.
+        ranges: Start and stop of each range in seconds, in the part, ascending, not overlapping.
+        num_frames: Frames of all ranges together: even, two or more for each.
+
+    Raises:
+        ConfigError: If a part is empty or not in its place, or `num_frames` is odd or too small.
+    """
+    _check_part(start_seconds, stop_seconds)
+    parts = [(float(start), float(stop)) for start, stop in ranges]
+    bounds = [start_seconds, *(bound for part in parts for bound in part), stop_seconds]
+    if not parts or bounds != sorted(bounds) or any(start == stop for start, stop in parts):
+        msg = (
+            f"ranges={[list(part) for part in parts]}: give at least one (start, stop) with start < stop, in ascending "
+            f"order, not overlapping, from {start_seconds:g} to {stop_seconds:g} s"
+        )
+        raise ConfigError(msg)
+    _check_even(num_frames, num_frames)
+    if num_frames < 2 * len(parts):
+        msg = f"num_frames={num_frames} for {len(parts)} ranges; give {2 * len(parts)} frames or more, or fewer ranges"
+        raise ConfigError(msg)
+    options = {"ranges": [list(part) for part in parts], "num_frames": num_frames}
+    return FramePlan("ranges", start_seconds, stop_seconds, _shared(parts, num_frames // 2), options)
+
+
+def scenes_plan(
+    start_seconds: float, stop_seconds: float, *, cuts_seconds: Sequence[float], num_frames: int
+) -> FramePlan:
+    """Share temporal pairs among the shots between cuts by their lengths; each shot is a segment.
+
+    With more shots than pairs the longest ones get a pair each, and the segments tell which.
+
+    Args:
+        start_seconds: Start of the part, at least 0.
+        stop_seconds: End of the part, after the start.
+        cuts_seconds: First moments of new shots, ascending, as `find_scenes` gives them; those outside the part do not
+            count.
+        num_frames: Frames of all shots together: even, at least 2.
+
+    Raises:
+        ConfigError: If the part is empty, `num_frames` is odd or too small, or the cuts do not ascend.
+    """
+    _check_part(start_seconds, stop_seconds)
+    _check_even(num_frames, num_frames)
+    cuts = [float(cut) for cut in cuts_seconds]
+    if any(not after > before for before, after in pairwise(cuts)) or not all(map(math.isfinite, cuts)):
+        msg = f"cuts_seconds={cuts}: give times in seconds in ascending order, each once"
+        raise ConfigError(msg)
+    shots = [*pairwise([start_seconds, *(cut for cut in cuts if start_seconds < cut < stop_seconds), stop_seconds])]
+    longest = sorted(shots, key=lambda shot: shot[0] - shot[1])[: num_frames // 2]
+    options = {"cuts_seconds": cuts, "num_frames": num_frames}
+    return FramePlan("scenes", start_seconds, stop_seconds, _shared(sorted(longest), num_frames // 2), options)
+
+
+PLANS: Mapping[str, Callable[..., FramePlan]] = MappingProxyType(
+    {
+        "pairs": pairs_plan,
+        "uniform": uniform_plan,
+        "fps": fps_plan,
+        "times": times_plan,
+        "ranges": ranges_plan,
+        "scenes": scenes_plan,
+    }
+)
+
+
+def make_plan(name: str, start_seconds: float, stop_seconds: float, **options: Any) -> FramePlan:
+    """Make a plan by the name of its rule, as it stands in data.
+
+    Args:
+        name: One of `PLANS`.
+        start_seconds: Start of the part, at least 0.
+        stop_seconds: End of the part, after the start.
+        **options: The keyword arguments of that rule, JSON-plain.
+
+    Raises:
+        ConfigError: If there is no such rule, it has no such option or lacks one, or as the rule raises.
+    """
+    rule = PLANS.get(name)
+    if rule is None:
+        msg = f"plan {name!r} is not known; use one of: {', '.join(PLANS)}"
+        raise ConfigError(msg)
+    try:
+        return rule(start_seconds, stop_seconds, **options)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError) as exc:  # options come from data
+        names = (rule.__kwdefaults__ or {}).keys() | set(rule.__annotations__)
+        given = ", ".join(sorted(names - {"start_seconds", "stop_seconds", "return"}))
+        msg = f"plan {name!r} cannot be made with {options!r}; its options are: {given}"
+        raise ConfigError(msg) from exc
+
+
+def _even(
+    name: str, start_seconds: float, stop_seconds: float, times: tuple[float, ...], options: Mapping[str, Any]
+) -> FramePlan:
+    segment = PlanSegment(start_seconds, stop_seconds, times)
+    return FramePlan(name, start_seconds, stop_seconds, (segment,), options)
+
+
+def _shared(parts: Sequence[tuple[float, float]], num_pairs: int) -> tuple[PlanSegment, ...]:
+    """Give each part a pair, and every further one to the part where they are sparsest."""
+    counts = [1] * len(parts)
+    for _ in range(num_pairs - len(parts)):
+        sparsest = max(range(len(parts)), key=lambda i: (parts[i][1] - parts[i][0]) / counts[i])
+        counts[sparsest] += 1
+    plans = [uniform_plan(*part, num_frames=2 * count) for part, count in zip(parts, counts, strict=True)]
+    return tuple(segment for plan in plans for segment in plan.segments)
+
+
+def _check_even(num_frames: int, max_frames: int) -> None:
+    if not 2 <= num_frames <= MAX_PLANNED_FRAMES or num_frames % 2 or max_frames % 2:
+        msg = (
+            f"num_frames={num_frames!r}, max_frames={max_frames!r}: frames come in pairs; use even numbers from 2 "
+            f"to {MAX_PLANNED_FRAMES}"
+        )
+        raise ConfigError(msg)
 
 
 def _check_part(start_seconds: float, stop_seconds: float) -> None:

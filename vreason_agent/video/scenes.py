@@ -16,9 +16,10 @@ from typing import Any
 
 from vreason_agent.errors import ConfigError, DependencyError
 from vreason_agent.video.frames import Frames
+from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.limits import DEFAULT_LIMITS
 from vreason_agent.video.opened import OpenVideo
-from vreason_agent.video.probe import VideoInfo, describe
+from vreason_agent.video.probe import describe
 from vreason_agent.video.sampling import uniform_plan
 from vreason_agent.video.source import Source, open_source
 from vreason_agent.video.span import Span, resolve_span

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vreason_agent.errors import ConfigError, VideoError
-from vreason_agent.video.probe import VideoInfo
+from vreason_agent.video.info import VideoInfo
 
 
 class Span(NamedTuple):

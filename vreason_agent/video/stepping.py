@@ -49,7 +49,7 @@ class Stepper:
         self._first_seconds = self._capture.position_seconds()
 
     def _go(self, target: int) -> None:
-        if not self._index.is_constant_rate:
+        if not self._index.is_seekable:
             if target < self._at:
                 self.close()
                 self._open()
@@ -59,7 +59,7 @@ class Stepper:
             self._at = target
         while self._at < target:
             self._advance()
-        if self._index.is_constant_rate:
+        if self._index.is_seekable:
             self._check(target)
 
     def _advance(self) -> None:
@@ -67,7 +67,7 @@ class Stepper:
             if self._capture.grab():
                 self._at += 1
                 return
-        if self._index.is_constant_rate:
+        if self._index.is_seekable:
             raise LandedElsewhere
         raise VideoDecodeError(_lost(self._source, self._at + 1))
 

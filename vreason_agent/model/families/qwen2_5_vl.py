@@ -14,8 +14,7 @@ from typing import Any
 from vreason_agent.model.families.qwen_vl import QwenVLFamily
 from vreason_agent.model.family import PairTimes, Segment, VideoLayout
 from vreason_agent.model.positions import temporal_steps
-
-__all__ = ["Qwen25VL", "even_runs"]
+from vreason_agent.video.plan import even_runs
 
 
 class Qwen25VL(QwenVLFamily):
@@ -32,34 +31,6 @@ class Qwen25VL(QwenVLFamily):
         runs = even_runs(starts, tolerance_seconds=0.5 / tokens_per_second)
         segments = tuple(Segment(count, tokens_per_second * seconds) for count, seconds in runs)
         return VideoLayout(segments, _notes(segments, tokens_per_second))
-
-
-def even_runs(starts: Sequence[float], *, tolerance_seconds: float) -> list[tuple[int, float]]:
-    """Split pair times into runs that are evenly spaced.
-
-    A pair belongs to a run while it lies within `tolerance_seconds`, and within a quarter of the run's spacing, of
-    where even spacing puts it. Real presentation times are multiples of the video's frame time, so exact equality never
-    holds.
-
-    Returns:
-        For each run the number of pairs and the mean time from pair to pair, s (1.0 for a run of one pair).
-    """
-    runs: list[tuple[int, float]] = []
-    first = 0
-    for stop in range(1, len(starts) + 1):
-        if stop < len(starts) and _is_even(starts[first : stop + 1], tolerance_seconds):
-            continue
-        length = stop - first
-        spacing = (starts[stop - 1] - starts[first]) / (length - 1) if length > 1 else 1.0
-        runs.append((length, spacing))
-        first = stop
-    return runs
-
-
-def _is_even(starts: Sequence[float], tolerance_seconds: float) -> bool:
-    spacing = (starts[-1] - starts[0]) / (len(starts) - 1)
-    tolerance = min(tolerance_seconds, spacing / 4)
-    return all(abs(time - starts[0] - k * spacing) <= tolerance for k, time in enumerate(starts))
 
 
 def _notes(segments: Sequence[Segment], tokens_per_second: float) -> tuple[str, ...]:
