@@ -19,6 +19,12 @@ from .state import Attempt, Decision
 VARIATIONS: tuple[Mapping[str, Any], ...] = ({"temperature": 0.7, "seed": 1}, {"temperature": 0.7, "seed": 2})
 """Keyword arguments of the chat model for further tries, in turn."""
 
+# Signals that have a least value in the policy, with what is said where they are not measured, and where they fail it.
+_JUDGED = (
+    ("entropy_drop", "the final phase's entropy drop", "the final phase's entropy failed to drop"),
+    ("answer_probability", "the answer's probability", "the answer's tokens are unsure"),
+)
+
 
 @dataclass(frozen=True)
 class Ladder:
@@ -148,42 +154,18 @@ class AcceptPolicy:
         last = attempts[-1]
         found = (
             None if last["answer"] is not None else "no answer could be read from the output",
-            self._about_drop(numbers["entropy_drop"]),
-            self._about_probability(numbers["answer_probability"]),
+            *(_about_signal(name, numbers, *words) for name, *words in _JUDGED),
             _about_agreement(last["answer"], numbers["num_agreeing"], numbers["min_agreeing"]),
             self.check(attempts) if self.check else None,
         )
         return [concern for concern in found if concern]
 
-    def _about_drop(self, drop: float | None) -> str | None:
-        least = self.min_entropy_drop
-        if least is None:
-            return None
-        if drop is None:
-            return f"the final phase's entropy drop could not be measured (min_entropy_drop={least:g})"
-        if drop < least:
-            return f"the final phase's entropy failed to drop: {drop:.3f} < min_entropy_drop={least:g}"
-        return None
-
-    def _about_probability(self, probability: float | None) -> str | None:
-        least = self.min_answer_probability
-        if least is None:
-            return None
-        if probability is None:
-            return f"the answer's probability could not be measured (min_answer_probability={least:g})"
-        if probability < least:
-            return f"the answer's tokens are unsure: {probability:.3f} < min_answer_probability={least:g}"
-        return None
-
     def _praise(self, numbers: Mapping[str, Any]) -> str:
         held = numbers["num_agreeing"]
         measured = [
-            f"{words} {numbers[name]:.3f} >= {least:g}"
-            for words, name, least in (
-                ("entropy drop", "entropy_drop", self.min_entropy_drop),
-                ("answer probability", "answer_probability", self.min_answer_probability),
-            )
-            if least is not None
+            f"{name.replace('_', ' ')} {numbers[name]:.3f} >= {least:g}"
+            for name, *_ in _JUDGED
+            if (least := numbers[f"min_{name}"]) is not None
         ]
         stable = f"the answer was the same {held} times in a row" if held > 1 else "it was given on one look"
         return ", and ".join([*measured, stable])
@@ -217,6 +199,15 @@ def _vote(attempt: Attempt) -> float:
     confidence = attempt["confidence"]
     known = (confidence.get("probability"), confidence.get("signals", {}).get("answer_probability"))
     return next((float(value) for value in known if value is not None), 1.0)
+
+
+def _about_signal(name: str, numbers: Mapping[str, Any], subject: str, failure: str) -> str | None:
+    value, least = numbers[name], numbers[f"min_{name}"]
+    if least is None:
+        return None
+    if value is None:
+        return f"{subject} could not be measured (min_{name}={least:g})"
+    return f"{failure}: {value:.3f} < min_{name}={least:g}" if value < least else None
 
 
 def _about_agreement(answer: str | None, agreeing: int, needed: int) -> str | None:

@@ -44,7 +44,7 @@ def ensure_clips(
     for seed in range(first_seed, first_seed + num_clips):
         questions += _ensure_clip(folder, seed, split, scene_set)
         if sys.stderr.isatty() and seed % 20 == 0:
-            print(f"\rclips {seed}/{num_clips} ", end="", file=sys.stderr, flush=True)
+            print(f"\rclips {seed - first_seed}/{num_clips} ", end="", file=sys.stderr, flush=True)
     return questions
 
 

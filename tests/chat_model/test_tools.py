@@ -236,7 +236,7 @@ class TestStructure:
     def test_a_model_that_wants_to_write_something_else_cannot(
         self, scripted: Scripted, chat_model: ChatVReason
     ) -> None:
-        scripted.says = "It is red."
+        scripted.says = "<think>x</think>It is red."
         schema = {
             "type": "object",
             "title": "a",

@@ -265,7 +265,7 @@ def test_a_model_too_large_for_the_memory_is_refused_before_loading(
 ) -> None:
     monkeypatch.setattr("vreason_agent.model.placement.available_bytes", lambda device: 10_000)
     monkeypatch.setattr("vreason_agent.model.loading._load_weights", lambda *_: pytest.fail("loaded"))
-    with pytest.raises(ModelLoadError, match="pass dtype='bfloat16' to halve it, or choose a smaller model"):
+    with pytest.raises(ModelLoadError, match="pass --dtype bfloat16 to halve it, or choose a smaller model"):
         load(folder)
 
 

@@ -8,8 +8,9 @@ knows no field and opens no message.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -135,12 +136,8 @@ class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """Call the chat model with each input, as many at a time as may be rows of one forward pass."""
-        configs, max_rows = self._configs(config, len(inputs))
-        token = _GATHERING.set(Gathering(len(inputs), max_rows))
-        try:
+        with self._meeting(config, len(inputs)) as configs:
             return super().batch(list(inputs), configs, **kwargs)
-        finally:
-            _GATHERING.reset(token)
 
     async def abatch(
         self,
@@ -149,22 +146,23 @@ class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """Do the same for an event loop."""
-        configs, max_rows = self._configs(config, len(inputs))
-        token = _GATHERING.set(Gathering(len(inputs), max_rows))
-        try:
+        with self._meeting(config, len(inputs)) as configs:
             return await super().abatch(list(inputs), configs, **kwargs)
-        finally:
-            _GATHERING.reset(token)
 
-    def _configs(
+    @contextmanager
+    def _meeting(
         self, config: RunnableConfig | list[RunnableConfig] | None, num_calls: int
-    ) -> tuple[list[RunnableConfig], int]:
+    ) -> Iterator[list[RunnableConfig]]:
         configs = get_config_list(config, num_calls)
         max_rows = min(num_calls, self._max_rows, configs[0].get("max_concurrency") or num_calls)
         for each in configs:
             if each.get("max_concurrency") is None:
                 each["max_concurrency"] = max_rows  # LangChain's own default is fewer threads than rows
-        return configs, max_rows
+        token = _GATHERING.set(Gathering(num_calls, max_rows))
+        try:
+            yield configs
+        finally:
+            _GATHERING.reset(token)
 
 
 def _left() -> None:

@@ -153,7 +153,7 @@ class ChatFields(BaseChatModel):
             return self
         fields = {name: getattr(self, name) for name in own_fields()}
         with as_langchain_errors():
-            return type(self)(**{**fields, **changes})
+            return type(self)(profile=self.profile, **{**fields, **changes})  # else it would be read from disk again
 
 
 def own_fields() -> list[str]:
