@@ -4,6 +4,7 @@
 that a player shows at those times, or a typed error.
 """
 
+from vreason_agent.video.backend import Backend
 from vreason_agent.video.cost import PlanCost, plan_cost
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.images import read_image
@@ -31,6 +32,7 @@ from vreason_agent.video.span import Span, resolve_span
 __all__ = [
     "DEFAULT_LIMITS",
     "PLANS",
+    "Backend",
     "FramePlan",
     "Frames",
     "Isolate",

@@ -30,6 +30,7 @@ from vreason_agent.errors import (
     VideoTooLargeError,
     VReasonError,
 )
+from vreason_agent.video.backend import Backend, decoder_of
 from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.frames import Frames, Progress, closed, stopped
 from vreason_agent.video.info import VideoInfo
@@ -258,21 +259,31 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def open_request(limits: Limits, roots: Roots | None, **options: Any) -> dict[str, Any]:
-    """Return how to open a video, as JSON-plain data."""
+def open_request(limits: Limits, roots: Roots | None, backend: Backend, **options: Any) -> dict[str, Any]:
+    """Return how to open a video, as JSON-plain data.
+
+    Raises:
+        ConfigError: If there is no such backend.
+        DependencyError: If its library cannot be loaded; told here, where its text is not lost.
+    """
+    decoder_of(backend)
     folders = None if roots is None else [os.path.abspath(os.fsdecode(root)) for root in roots]
-    return {"limits": asdict(limits), "roots": folders, **options}
+    return {"limits": asdict(limits), "roots": folders, "backend": backend, **options}
 
 
-def isolated_info(source: Source, limits: Limits, roots: Roots | None, isolation: Isolation) -> VideoInfo:
+def isolated_info(
+    source: Source, limits: Limits, roots: Roots | None, isolation: Isolation, backend: Backend
+) -> VideoInfo:
     """Return what is known of a video, found out in another process; of a file it is kept until the file changes."""
     folders = None if roots is None else tuple(os.fsdecode(root) for root in roots)
     look = _look if source.kind == "frames" else _look_once
-    return look(source, limits, folders, isolation)
+    return look(source, limits, folders, isolation, backend)
 
 
-def _look(source: Source, limits: Limits, roots: tuple[str, ...] | None, isolation: Isolation) -> VideoInfo:
-    with IsolatedVideo(source, request=open_request(limits, roots), isolation=isolation) as video:
+def _look(
+    source: Source, limits: Limits, roots: tuple[str, ...] | None, isolation: Isolation, backend: Backend
+) -> VideoInfo:
+    with IsolatedVideo(source, request=open_request(limits, roots, backend), isolation=isolation) as video:
         return video.info
 
 
