@@ -19,7 +19,7 @@ from langgraph.types import Overwrite, interrupt
 
 from ..confidence import Confidence, confidence_of
 from ..question import check_question, read_answer, video_question
-from ..video import Isolate
+from ..video import Backend, Isolate
 from .budget import NOTHING, Budget, add_spent
 from .policy import AcceptPolicy, Ladder
 from .sampling import clip_rungs, open_clip, plan_times
@@ -37,6 +37,7 @@ class VideoQANodes:
     policy: AcceptPolicy
     budget: Budget
     isolate: Isolate = False
+    backend: Backend = "opencv"
 
     def open(self, state: VideoQAState) -> dict[str, Any]:
         """Check the question, probe the video, and forget what an earlier question on this thread left."""
@@ -47,6 +48,7 @@ class VideoQANodes:
             start_seconds=state.get("start_seconds"),
             stop_seconds=state.get("stop_seconds"),
             isolate=self.isolate,
+            backend=self.backend,
         )
         empty = {"attempts": Overwrite([]), "decisions": Overwrite([])}
         return {**empty, "task": task, "clip": clip, "rung": 0, "variation": {}, "spent": NOTHING}

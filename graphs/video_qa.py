@@ -18,7 +18,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from ..video import Isolate
+from ..video import Backend, Isolate
 from .budget import Budget
 from .nodes import VideoQANodes, route
 from .policy import AcceptPolicy, Ladder
@@ -32,6 +32,7 @@ def build_video_qa_graph(
     policy: AcceptPolicy | None = None,
     budget: Budget | None = None,
     isolate: Isolate = False,
+    backend: Backend = "opencv",
     checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[VideoQAState, None, VideoQAInput, VideoQAOutput]:
     """Return the compiled graph.
@@ -42,13 +43,14 @@ def build_video_qa_graph(
         policy: When an answer is good enough.
         budget: What one question may cost.
         isolate: Probe videos in a process of their own, as `ChatVReason(isolate=True)` reads them.
+        backend: What probes them: `"opencv"`, or `"av"` beside `ChatVReason(backend="av")`.
         checkpointer: Where the caller wants runs kept; by default nowhere.
 
     Returns:
         A graph to `invoke`, `stream`, `ainvoke` or `astream` with `{"video": ..., "question": ..., "options": [...]}`.
         Its `custom` stream tells the rung, the frames and the entropy so far.
     """
-    nodes = VideoQANodes(chat_model, ladder or Ladder(), policy or AcceptPolicy(), budget or Budget(), isolate)
+    nodes = VideoQANodes(chat_model, ladder or Ladder(), policy or AcceptPolicy(), budget or Budget(), isolate, backend)
     builder = StateGraph(VideoQAState, input_schema=VideoQAInput, output_schema=VideoQAOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("sample", nodes.sample)

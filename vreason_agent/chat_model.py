@@ -22,7 +22,7 @@ from langchain_core.tools import BaseTool
 from vreason_agent.chat.fields import ChatFields
 from vreason_agent.chat.job import Job, starts_in_reasoning
 from vreason_agent.chat.langchain_errors import as_langchain_errors
-from vreason_agent.chat.looking import FrameDefaults
+from vreason_agent.chat.looking import FrameDefaults, Reading
 from vreason_agent.chat.reply import PROVIDER
 from vreason_agent.chat.streaming import Stopper, aiterate, arun, interrupted_by, iterate
 from vreason_agent.chat.structured import Method, structured_output
@@ -62,6 +62,7 @@ class ChatVReason(ChatFields):
         stop_seconds: End of it, exclusive.
         isolate: Read files in a process of their own, so that a decoder that dies or hangs is an error: True, or an
             `Isolation` with its limits on memory and time.
+        backend: What decodes videos: `"opencv"`, or `"av"` (extra `av`) for what OpenCV cannot, such as AV1.
         vreason: How decoding is steered: a `VReasonConfig`, a schedule's name, or a dict of fields.
         tools: Tools the model may call, usually given by `bind_tools`.
         tool_choice: Whether it may, must or must not call one; see `bind_tools`.
@@ -251,5 +252,5 @@ class ChatVReason(ChatFields):
 
     def _conversation(self, messages: Sequence[BaseMessage]) -> Conversation:
         defaults = FrameDefaults(self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds)
-        wording = self.engine.question_prompt
-        return read_messages(messages, defaults=defaults, wording=wording, isolate=self.isolate)
+        reading = Reading(self.isolate, self.backend)
+        return read_messages(messages, defaults=defaults, wording=self.engine.question_prompt, reading=reading)

@@ -247,6 +247,19 @@ def test_isolate_reaches_the_chat_model_and_nothing_is_decoded_here(
     check_context(SimpleNamespace(engine=FiftyTokensPerFrame()), arguments, (4, 8))
 
 
+def test_backend_reaches_the_chat_model_and_opencv_opens_nothing(
+    command: Command, clip: str, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = build_parser().parse_args(["ask", clip, "What?", "--backend", "av"])
+    assert getattr(make_chat_model(arguments), "backend") == "av"  # noqa: B009
+    script(("red", 0.8, None), ("red", 0.9, None))
+    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("OpenCV was opened"))
+    assert command("ask", clip, "What color?", "--backend", "av") == 0
+    check_context(SimpleNamespace(engine=FiftyTokensPerFrame()), arguments, (4, 8))
+    assert command("probe", clip, "--backend", "av", "--isolate", "--json") == 0
+    assert json.loads(command.out)["backend"] == "av"
+
+
 class FiftyTokensPerFrame:
     """An engine as far as counting goes."""
 

@@ -76,7 +76,7 @@ def test_the_backend_changes_only_where_it_is_asked_for(write: Writer, monkeypat
     path = write("a.mp4", **AV1, num_frames=3)
     with monkeypatch.context() as patched:
         patched.setattr(AvCapture, "__init__", lambda *args: pytest.fail("PyAV was opened"))
-        with pytest.raises(VideoDecodeError, match=r"backend='av' \(pip install 'vreason-agent\[av\]'\), or re-encode"):
+        with pytest.raises(VideoDecodeError, match=r"--backend av \(pip install 'vreason-agent\[av\]'\), or re-encode"):
             read_frames(path, [0.0])
     monkeypatch.setattr(Capture, "__init__", lambda *args, **options: pytest.fail("OpenCV was opened"))
     assert read_frames(path, [0.0], backend="av").info.backend == "av"

@@ -18,6 +18,7 @@ from vreason_agent.chat.media import Media
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import ImagePart, VideoPart
 from vreason_agent.video import (
+    Backend,
     FramePlan,
     Isolate,
     Span,
@@ -44,6 +45,17 @@ class FrameDefaults:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How files are read: in a process of their own or in this one, and by which library."""
+
+    isolate: Isolate = False
+    backend: Backend = "opencv"
+
+
+IN_PLACE = Reading()
+
+
+@dataclass(frozen=True)
 class Look:
     """What was looked at: the source as named, and the true times of its frames (none for an image)."""
 
@@ -58,23 +70,24 @@ class Look:
         return {"source": self.source, "kind": self.kind, "num_frames": self.num_frames, "timestamps_seconds": times}
 
 
-def look_at(media: Media, defaults: FrameDefaults, *, isolate: Isolate = False) -> tuple[ImagePart | VideoPart, Look]:
+def look_at(media: Media, defaults: FrameDefaults, reading: Reading) -> tuple[ImagePart | VideoPart, Look]:
     """Read the frames that a block means.
 
     Args:
         media: The block.
         defaults: Frames to look at where it does not say.
-        isolate: Read in a process of its own.
+        reading: How files are read.
 
     Raises:
         ConfigError: If the hints contradict each other or lie outside the video.
         VideoError: If the file is missing or cannot be decoded.
     """
     if media.frames:
-        return _look_at_list(media, isolate)
+        return _look_at_list(media, reading.isolate)
     if media.data is not None and media.kind == "image":
-        return ImagePart(read_images([media.data], isolate=isolate)[0]), Look("inline image", "image", 1, ())
-    with _as_path(media) as path, open_video(path, max_kept_bytes=0, isolate=isolate) as video:
+        return ImagePart(read_images([media.data], isolate=reading.isolate)[0]), Look("inline image", "image", 1, ())
+    how: dict[str, Any] = {"isolate": reading.isolate, "backend": reading.backend}
+    with _as_path(media) as path, open_video(path, max_kept_bytes=0, **how) as video:
         info = video.info
         name = path if media.path else f"inline {media.kind}"
         if info.kind == "image":

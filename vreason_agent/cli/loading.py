@@ -29,6 +29,7 @@ def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
             device=arguments.device,
             seed=arguments.seed,
             isolate=arguments.isolate,
+            backend=arguments.backend,
             vreason=steering or None,
         )
     )
@@ -81,10 +82,9 @@ def prompt_sizes(engine: Any, arguments: argparse.Namespace, rungs: tuple[int, i
     from vreason_agent.model import VideoPart
     from vreason_agent.video import probe
 
-    info = probe(arguments.video, isolate=arguments.isolate)
-    clip = open_clip(
-        arguments.video, start_seconds=arguments.start, stop_seconds=arguments.stop, isolate=arguments.isolate
-    )
+    how = {"isolate": arguments.isolate, "backend": arguments.backend}
+    info = probe(arguments.video, **how)
+    clip = open_clip(arguments.video, start_seconds=arguments.start, stop_seconds=arguments.stop, **how)
     turn = question_turn(arguments)
     sizes = {}
     for num_frames in clip_rungs(clip, Ladder(num_frames=rungs[0], max_frames=rungs[1])):

@@ -139,7 +139,8 @@ def _undecodable(path: str, codec: str | None) -> str:
     why = "OpenCV's wheels have no AV1 decoder" if is_av1 else "this OpenCV build lacks the decoder, or it is damaged"
     return (
         f"the video stream of {path!r} (codec {codec or 'unknown'!r}) cannot be decoded: {why}; read it with "
-        "backend='av' (pip install 'vreason-agent[av]'), or re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
+        "backend='av' or --backend av (pip install 'vreason-agent[av]'), or re-encode it: "
+        "ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
     )
 
 
