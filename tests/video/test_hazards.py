@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -142,6 +143,34 @@ def test_several_streams_say_which_is_read(tmp_path: Path):
     assert info.streams == (VideoStream(64, 48, "FMP4", is_read=True), VideoStream(128, 96, "FMP4", is_read=False))
     assert (info.width_px, info.num_frames, info.is_seekable) == (64, 50, False)
     assert_equals_oracle(path, seed=13)
+
+
+def turned(path: Path) -> Path:
+    """Write a quarter turn into the matrix of an mp4's track header."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40  # after version, times, track, duration, layer, group and volume
+    assert struct.unpack_from(">9i", data, matrix) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9i", data, matrix, 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_rotated_video_is_upright_and_equals_the_oracle(write_opencv):
+    path = turned(write_opencv("a.mp4"))
+    info = probe(path)
+    assert (info.width_px, info.height_px, info.is_seekable) == (48, 64, True)
+    assert_equals_oracle(path, seed=14)
+    assert (
+        np.abs(read_frames(path, [1.0], backend="av").images.astype(int) - read_frames(path, [1.0]).images).mean() < 3
+    )
+
+
+def test_a_file_of_one_frame_is_read(write_opencv):
+    path = write_opencv("a.mp4", num_frames=1)
+    frames = read_frames(path, [0.0, 0.039])
+    assert frames.frame_indices == (0, 0)
+    assert np.array_equal(frames.images[0], oracle_pictures(path)[0])
+    assert read_frames(path, [0.0], backend="av").frame_indices == (0,)
 
 
 def test_av1_names_the_codec_and_the_way_out(write: Writer):
