@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import random
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,8 @@ from tests.video.conftest import number_of
 from tests.video.test_hazards import HAZARDS, Writer, write
 from vreason_agent.errors import ConfigError, DependencyError, VideoDecodeError, VideoError, VideoTooLargeError
 from vreason_agent.video import Limits, open_video, probe, read_frames
-from vreason_agent.video.av_capture import AvCapture
-from vreason_agent.video.av_reading import walk_frames
+from vreason_agent.video.av_capture import AvCapture, picture_of
+from vreason_agent.video.av_reading import AvStepper, walk_frames
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.source import open_source
 
@@ -173,6 +174,22 @@ def test_a_mutant_gives_frames_or_a_typed_error(write: Writer, tmp_path: Path, s
         assert "Errno" not in str(error)  # noqa: PT017
     else:
         assert frames.images.shape[0] == 2
+
+
+def test_a_frame_that_cannot_be_converted_is_an_error(write_opencv, monkeypatch):
+    monkeypatch.setattr("vreason_agent.video.av_reading.picture_of", lambda frame: None)
+    path = open_source(write_opencv("a.mp4"))
+    index = walk_frames(path, Limits())
+    match = r"frame 3 .* ask for other times, or repair the file"
+    with closing(AvStepper(path, index, Limits())) as stepper, pytest.raises(VideoDecodeError, match=match):
+        stepper.picture(3)
+
+
+def test_a_pixel_format_that_cannot_be_converted_gives_no_picture():
+    def fail(format: str) -> None:
+        raise ValueError("native text")
+
+    assert picture_of(SimpleNamespace(to_ndarray=fail, rotation=0)) is None
 
 
 def test_a_file_without_a_video_stream_says_how_to_repair_it(write_opencv, tmp_path: Path):

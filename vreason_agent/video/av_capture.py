@@ -138,9 +138,12 @@ class AvCapture:
             raise VideoTooLargeError(msg)
 
 
-def picture_of(frame: Any) -> Picture:
-    """Return a decoded frame as a player shows it, `uint8 (height, width, 3)` in RGB, turned upright."""
-    picture = frame.to_ndarray(format="rgb24")
+def picture_of(frame: Any) -> Picture | None:
+    """Return a frame as a player shows it, `uint8 (height, width, 3)` in RGB, upright; `None` if it cannot be had."""
+    try:
+        picture = frame.to_ndarray(format="rgb24")
+    except (load_av().error.FFmpegError, ValueError):  # a pixel format that cannot be converted; its text is native
+        return None
     return np.ascontiguousarray(np.rot90(picture, frame.rotation // 90 % 4))
 
 

@@ -71,7 +71,10 @@ class AvStepper:
         """
         if target != self._at:
             self._go(target)
-        return picture_of(self._frame)
+        picture = picture_of(self._frame)
+        if picture is None:
+            raise VideoDecodeError(lost(self._source, target))
+        return picture
 
     def close(self) -> None:
         """Release the file."""

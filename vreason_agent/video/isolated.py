@@ -16,8 +16,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from io import BufferedReader, BufferedWriter
 from threading import TIMEOUT_MAX, Lock, Timer
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,8 @@ class ReadingProcess:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path},
         )
-        self._requests, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        self._requests = cast(BufferedWriter, self._process.stdin)
+        self._answers = cast(BufferedReader, self._process.stdout)
         self._isolation, self._is_late = isolation, False
 
     def close(self) -> None:
@@ -162,7 +164,10 @@ class ReadingProcess:
             shape = tuple(int(side) for side in sides)
             if len(shape) != 4 or min(shape) < 1 or math.prod(shape) > self._isolation.max_memory_bytes:
                 raise ValueError(shape)
-            return np.frombuffer(bytearray(self._answers.read(math.prod(shape))), np.uint8).reshape(shape)
+            images = np.empty(shape, np.uint8)
+            if self._answers.readinto(images.data.cast("B")) != images.nbytes:
+                raise ValueError(shape)
+            return images
 
     def _ended(self, name: str) -> str:
         isolation = self._isolation
