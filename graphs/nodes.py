@@ -20,11 +20,11 @@ from langgraph.types import Overwrite, interrupt
 
 from ..confidence import Confidence, confidence_of
 from ..question import check_question, read_answer, video_question
-from ..video import Isolate, Roots
+from ..video import Reading, local_path
 from .budget import NOTHING, Budget, add_spent
 from .context import VideoQAContext, rules_of
 from .policy import AcceptPolicy, Ladder
-from .sampling import clip_rungs, open_clip, plan_times
+from .sampling import clip_of, clip_rungs, plan_times
 from .state import Attempt, Decision, HumanReply, Task, VideoQAState
 
 _CHECKPOINTER = "__pregel_checkpointer"  # LangGraph has no public way to ask whether a run is kept
@@ -38,15 +38,15 @@ class VideoQANodes:
     ladder: Ladder
     policy: AcceptPolicy
     budget: Budget
-    roots: Roots | None = None
-    isolate: Isolate = False
+    reading: Reading
 
     def open(self, state: VideoQAState) -> dict[str, Any]:
         """Check the question, probe the video, and forget what an earlier question on this thread left."""
         task = Task(question=state["question"], options=list(state.get("options") or []))
         check_question(task["question"], task["options"])
         start, stop = state.get("start_seconds"), state.get("stop_seconds")
-        clip = open_clip(state["video"], start_seconds=start, stop_seconds=stop, roots=self.roots, isolate=self.isolate)
+        info = self.reading.probe(local_path(state["video"]))
+        clip = clip_of(state["video"], info, start_seconds=start, stop_seconds=stop)
         empty = {"attempts": Overwrite([]), "decisions": Overwrite([])}
         return {**empty, "task": task, "clip": clip, "rung": 0, "variation": {}, "spent": NOTHING}
 

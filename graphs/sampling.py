@@ -5,27 +5,18 @@ Times are data; no frame is read here. A rung with twice the frames keeps every 
 
 from __future__ import annotations
 
-from ..video import Isolate, Roots, local_path, pairs_plan, probe, resolve_span
+from ..video import VideoInfo, pairs_plan, resolve_span
 from .policy import Ladder
 from .state import Clip
 
 
-def open_clip(
-    path: str,
-    *,
-    start_seconds: float | None,
-    stop_seconds: float | None,
-    roots: Roots | None = None,
-    isolate: Isolate = False,
-) -> Clip:
-    """Probe a video and return the part of it that is asked about.
+def clip_of(path: str, info: VideoInfo, *, start_seconds: float | None, stop_seconds: float | None) -> Clip:
+    """Return the part of a probed video that is asked about, as data.
 
     Raises:
         ConfigError: If the part is empty or lies outside the video.
-        VideoError: If the file lies outside the roots, cannot be probed, is cut before the part's end, or has no known
-            end.
+        VideoError: If the video is cut before the part's end, or has no known end.
     """
-    info = probe(local_path(path), roots=roots, isolate=isolate)
     start, stop = resolve_span(info, start_seconds, stop_seconds)
     num_frames = 1 if info.kind == "image" else info.num_frames_in(start, stop)
     at_least_one = None if num_frames is None else max(1, num_frames)

@@ -18,7 +18,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from ..video import Isolate, Roots
+from ..video import Backend, Isolate, Reading, Roots
 from .budget import Budget
 from .context import VideoQAContext
 from .nodes import VideoQANodes, route
@@ -34,6 +34,7 @@ def build_video_qa_graph(
     budget: Budget | None = None,
     allowed_roots: Roots | None = None,
     isolate: Isolate = False,
+    backend: Backend = "opencv",
     checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[VideoQAState, VideoQAContext, VideoQAInput, VideoQAOutput]:
     """Return the compiled graph.
@@ -46,6 +47,7 @@ def build_video_qa_graph(
         allowed_roots: Folders that a video must lie in, links resolved; a `ChatVReason` has the same field, for what
             it reads. Set both where others than you name videos; `None` allows any file that the process can read.
         isolate: Probe videos in a process of their own, as `ChatVReason(isolate=True)` reads them.
+        backend: What probes them: `"opencv"`, or `"av"` beside `ChatVReason(backend="av")`.
         checkpointer: Where the caller wants runs kept; by default nowhere.
 
     Returns:
@@ -54,7 +56,7 @@ def build_video_qa_graph(
         the entropy so far.
     """
     rules = (ladder or Ladder(), policy or AcceptPolicy(), budget or Budget())
-    nodes = VideoQANodes(chat_model, *rules, roots=allowed_roots, isolate=isolate)
+    nodes = VideoQANodes(chat_model, *rules, Reading(allowed_roots, isolate, backend))
     builder = StateGraph(VideoQAState, VideoQAContext, input_schema=VideoQAInput, output_schema=VideoQAOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("sample", nodes.sample)

@@ -36,6 +36,7 @@ from vreason_agent.messages import Conversation, read_messages
 from vreason_agent.model import GenerationRequest, Turn, VideoLanguageModel, load_model
 from vreason_agent.model.source import default_model
 from vreason_agent.model.tool_prompt import with_instructions
+from vreason_agent.video import Reading
 
 __all__ = ["ChatVReason", "SchemaWarning", "interrupted_by"]
 
@@ -73,6 +74,7 @@ class ChatVReason(ChatFields):
             write messages; `None` allows any file that the process can read.
         isolate: Read files in a process of their own, so that a decoder that dies or hangs is an error: True, or an
             `Isolation` with its limits on memory and time.
+        backend: What decodes videos: `"opencv"`, or `"av"` (extra `av`) for what OpenCV cannot, such as AV1.
         vreason: How decoding is steered: a `VReasonConfig`, a schedule's name, or a dict of fields.
         tools: Tools the model may call, usually given by `bind_tools`.
         tool_choice: Whether it may, must or must not call one; see `bind_tools`.
@@ -308,8 +310,6 @@ class ChatVReason(ChatFields):
         return conversation.turns if instructions is None else with_instructions(conversation.turns, instructions)
 
     def _conversation(self, messages: Sequence[BaseMessage]) -> Conversation:
-        defaults = FrameDefaults(
-            self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds, self.allowed_roots
-        )
-        wording = self.engine.question_prompt
-        return read_messages(messages, defaults=defaults, wording=wording, isolate=self.isolate)
+        defaults = FrameDefaults(self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds)
+        reading = Reading(self.allowed_roots, self.isolate, self.backend)
+        return read_messages(messages, defaults=defaults, wording=self.engine.question_prompt, reading=reading)

@@ -20,10 +20,11 @@ from vreason_agent.chat.media import read_block
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import Part, Role, TextPart, ToolCall, Turn
 from vreason_agent.question import video_question
-from vreason_agent.video import Isolate
+from vreason_agent.video import Reading
 
 __all__ = ["Conversation", "Wording", "read_messages", "video_question"]
 
+IN_PLACE = Reading()
 Wording = Callable[[str, Sequence[str]], str]
 _ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
     (SystemMessage, "system"),
@@ -50,7 +51,7 @@ class Conversation:
 
 
 def read_messages(
-    messages: Sequence[BaseMessage], *, defaults: FrameDefaults, wording: Wording, isolate: Isolate = False
+    messages: Sequence[BaseMessage], *, defaults: FrameDefaults, wording: Wording, reading: Reading = IN_PLACE
 ) -> Conversation:
     """Convert messages, and read the frames that they refer to.
 
@@ -58,7 +59,7 @@ def read_messages(
         messages: Not empty.
         defaults: Frames to look at where a block does not say.
         wording: Makes the prompt of a question and its options, for text blocks made by `video_question`.
-        isolate: Read files in a process of their own.
+        reading: How files are read.
 
     Raises:
         ConfigError: If there is no message, or one holds a block or a role that is not known.
@@ -67,7 +68,7 @@ def read_messages(
     if not messages:
         msg = "messages=[]: there is nothing to answer; pass at least one message, e.g. HumanMessage('...')"
         raise ConfigError(msg)
-    reader = _Reader(defaults, wording, isolate, looks=[], options=())
+    reader = _Reader(defaults, wording, reading, looks=[], options=())
     turns = [turn for message in messages for turn in reader.turns(message)]
     return Conversation(tuple(_merged(turns)), tuple(reader.looks), reader.options)
 
@@ -76,7 +77,7 @@ def read_messages(
 class _Reader:
     defaults: FrameDefaults
     wording: Wording
-    isolate: Isolate
+    reading: Reading
     looks: list[Look]
     options: tuple[str, ...]
 
@@ -108,7 +109,7 @@ class _Reader:
         if media is None:
             msg = f"a content block of type {block.get('type')!r} cannot be read; use 'text', 'image' or 'video' blocks"
             raise ConfigError(msg)
-        part, look = look_at(media, self.defaults, isolate=self.isolate)
+        part, look = look_at(media, self.defaults, self.reading)
         self.looks.append(look)
         return [part]
 

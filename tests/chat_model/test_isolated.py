@@ -15,7 +15,7 @@ from langchain_core.messages import HumanMessage
 
 from tests.chat_model.fakes import FakeEngine
 from vreason_agent.chat_model import ChatVReason
-from vreason_agent.errors import VideoDecodeError
+from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.messages import video_question
 from vreason_agent.model import ImagePart, VideoPart
 from vreason_agent.video import Isolation
@@ -61,6 +61,21 @@ def test_its_limits_are_fields_and_what_they_end_is_a_typed_error(engine: FakeEn
     with pytest.raises(ModelInvalidRequestError, match="was ended; ask for fewer frames") as caught:
         chat_model.invoke([video_question(clip, "?")])
     assert isinstance(caught.value, VideoDecodeError)
+
+
+def test_a_backend_that_is_asked_for_reads_what_a_message_names(engine: FakeEngine, clip: Path) -> None:
+    message = video_question(clip, "?", timestamps_seconds=[1.0])
+    ChatVReason().invoke([message])
+    (here, _) = engine.requests[-1].turns[0].parts
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("OpenCV was opened"))
+        ChatVReason(backend="av").invoke([message])
+    (there, _) = engine.requests[-1].turns[0].parts
+    assert isinstance(here, VideoPart)
+    assert isinstance(there, VideoPart)
+    assert there.timestamps_seconds == here.timestamps_seconds
+    with pytest.raises(ConfigError, match="Input should be 'opencv' or 'av'"):
+        ChatVReason(backend="decord")  # type: ignore[arg-type]
 
 
 def test_isolation_does_not_change_what_a_cache_takes_for_the_same_call() -> None:

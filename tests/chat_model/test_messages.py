@@ -14,10 +14,12 @@ from vreason_agent.errors import ConfigError, VideoError
 from vreason_agent.messages import Conversation, read_messages, video_question
 from vreason_agent.model import ImagePart, TextPart, VideoPart
 from vreason_agent.question import question_text
+from vreason_agent.video import Reading, Roots
 
 
-def read(*messages: BaseMessage, **defaults: Any) -> Conversation:
-    return read_messages(messages, defaults=FrameDefaults(**defaults), wording=question_text)
+def read(*messages: BaseMessage, roots: Roots | None = None, **defaults: Any) -> Conversation:
+    reading = Reading(roots=roots)
+    return read_messages(messages, defaults=FrameDefaults(**defaults), wording=question_text, reading=reading)
 
 
 def video_of(conversation: Conversation) -> VideoPart:
@@ -157,10 +159,12 @@ def test_a_file_outside_the_allowed_folders_is_refused_however_it_is_named(
     assert read(HumanMessage([block])).looks
 
 
-def test_inline_data_needs_no_allowed_folder(picture: Path) -> None:
-    data = base64.b64encode(picture.read_bytes()).decode()
-    block: Any = {"type": "image", "base64": data, "mime_type": "image/png"}
-    assert read(HumanMessage([block]), roots=[]).looks[0].kind == "image"
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_inline_data_needs_no_allowed_folder(picture: Path, clip: Path, kind: str) -> None:
+    file, mime_type = (picture, "image/png") if kind == "image" else (clip, "video/x-msvideo")
+    data = base64.b64encode(file.read_bytes()).decode()
+    block: Any = {"type": kind, "base64": data, "mime_type": mime_type}
+    assert read(HumanMessage([block]), roots=[]).looks[0].kind == kind
 
 
 def test_the_question_is_worded_for_the_model_and_its_options_remembered(clip: Path) -> None:

@@ -18,6 +18,7 @@ from tests.cli.conftest import Command, Script
 from vreason_agent.cli import ask, build_parser
 from vreason_agent.cli.loading import check_context, make_chat_model
 from vreason_agent.errors import GenerationError
+from vreason_agent.video import probe
 from vreason_agent.video.capture import Capture
 
 JSON_KEYS = [
@@ -245,7 +246,18 @@ def test_isolate_reaches_the_chat_model_and_nothing_is_decoded_here(
     script(("red", 0.8, None), ("red", 0.9, None))
     monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
     assert command("ask", clip, "What color?", "--isolate") == 0
-    check_context(SimpleNamespace(engine=FiftyTokensPerFrame()), arguments, (4, 8))
+
+
+def test_backend_reaches_the_chat_model_and_opencv_opens_nothing(
+    command: Command, clip: str, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = build_parser().parse_args(["ask", clip, "What?", "--backend", "av"])
+    assert getattr(make_chat_model(arguments), "backend") == "av"  # noqa: B009
+    script(("red", 0.8, None), ("red", 0.9, None))
+    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("OpenCV was opened"))
+    assert command("ask", clip, "What color?", "--backend", "av") == 0
+    assert command("probe", clip, "--backend", "av", "--isolate", "--json") == 0
+    assert json.loads(command.out)["backend"] == "av"
 
 
 class FiftyTokensPerFrame:
@@ -282,12 +294,12 @@ def test_more_frames_than_the_context_holds_are_told_before_the_first_look(
     engine.context_length = context_length
     arguments = build_parser().parse_args(["ask", clip, "What?"])
     with pytest.raises(GenerationError, match=message):
-        check_context(SimpleNamespace(engine=engine), arguments, rungs)
+        check_context(SimpleNamespace(engine=engine), arguments, probe(clip), rungs)
 
 
 def test_frames_that_the_clip_does_not_have_are_not_held_against_the_context(clip: str) -> None:
     arguments = build_parser().parse_args(["ask", clip, "What?"])  # the clip has 16 frames: 820 tokens
-    check_context(SimpleNamespace(engine=FiftyTokensPerFrame()), arguments, (4, 1024))
+    check_context(SimpleNamespace(engine=FiftyTokensPerFrame()), arguments, probe(clip), (4, 1024))
 
 
 def test_frames_of_different_sizes_are_told_before_the_model_is_made(

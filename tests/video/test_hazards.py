@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -144,10 +145,41 @@ def test_several_streams_say_which_is_read(tmp_path: Path):
     assert_equals_oracle(path, seed=13)
 
 
+def turned(path: Path) -> Path:
+    """Write a quarter turn into the matrix of an mp4's track header."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40  # after version, times, track, duration, layer, group and volume
+    assert struct.unpack_from(">9i", data, matrix) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9i", data, matrix, 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_rotated_video_is_upright_and_equals_the_oracle(write_opencv):
+    path = turned(write_opencv("a.mp4"))
+    info = probe(path)
+    assert (info.width_px, info.height_px, info.is_seekable) == (48, 64, True)
+    assert_equals_oracle(path, seed=14)
+    assert (
+        np.abs(read_frames(path, [1.0], backend="av").images.astype(int) - read_frames(path, [1.0]).images).mean() < 3
+    )
+
+
+def test_a_file_of_one_frame_is_read(write_opencv):
+    path = write_opencv("a.mp4", num_frames=1)
+    frames = read_frames(path, [0.0, 0.039])
+    assert frames.frame_indices == (0, 0)
+    assert np.array_equal(frames.images[0], oracle_pictures(path)[0])
+    assert read_frames(path, [0.0], backend="av").frame_indices == (0,)
+
+
 def test_av1_names_the_codec_and_the_way_out(write: Writer):
     path = write("a.mp4", codec="libsvtav1", num_frames=3, options={"svtav1-params": "lp=1"})
     start = time.monotonic()
-    with pytest.raises(VideoDecodeError, match=r"AV01.*no AV1 decoder; re-encode it: ffmpeg"):
+    with pytest.raises(
+        VideoDecodeError,
+        match=r"AV01.*no AV1 decoder; read it with backend='av' or --backend av .* or re-encode it: ffmpeg",
+    ):
         read_frames(path, [0.0])
     assert time.monotonic() - start < 20
 

@@ -20,7 +20,7 @@ from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import SamplingParams
 from vreason_agent.model.source import default_model
-from vreason_agent.video import Isolation
+from vreason_agent.video import Backend, Isolation
 
 # What LangChain adds to a call for itself, and what says nothing about the output.
 _FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}
@@ -72,6 +72,7 @@ class ChatFields(BaseChatModel):
     stop_seconds: float | None = Field(default=None, gt=0)
     allowed_roots: Annotated[SkipValidation[Sequence[str | os.PathLike[str]] | None], BeforeValidator(_as_paths)] = None
     isolate: bool | Isolation = False
+    backend: Backend = "opencv"
     vreason: Annotated[SkipValidation[VReasonConfig | str | dict[str, Any]], BeforeValidator(_as_config)] = (
         VReasonConfig()
     )

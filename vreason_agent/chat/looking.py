@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,14 @@ from vreason_agent.errors import ConfigError
 from vreason_agent.model import ImagePart, VideoPart
 from vreason_agent.video import (
     FramePlan,
-    Isolate,
-    Roots,
+    IsolatedVideo,
+    OpenVideo,
+    Reading,
     Span,
     VideoInfo,
     make_plan,
-    open_video,
     pairs_plan,
     read_frames,
-    read_images,
     resolve_span,
 )
 
@@ -36,13 +35,12 @@ QWEN_LIST_FPS = 2.0  # what Qwen's own tools assume of a video given as a list o
 
 @dataclass(frozen=True)
 class FrameDefaults:
-    """Which frames are looked at where a block does not say, and the folders that files must lie in (None: any)."""
+    """Which frames are looked at where a block does not say."""
 
     num_frames: int = 4
     max_frames: int = 32
     start_seconds: float | None = None
     stop_seconds: float | None = None
-    roots: Roots | None = None
 
 
 @dataclass(frozen=True)
@@ -60,26 +58,25 @@ class Look:
         return {"source": self.source, "kind": self.kind, "num_frames": self.num_frames, "timestamps_seconds": times}
 
 
-def look_at(media: Media, defaults: FrameDefaults, *, isolate: Isolate = False) -> tuple[ImagePart | VideoPart, Look]:
+def look_at(media: Media, defaults: FrameDefaults, reading: Reading) -> tuple[ImagePart | VideoPart, Look]:
     """Read the frames that a block means.
 
     Args:
         media: The block.
         defaults: Frames to look at where it does not say.
-        isolate: Read in a process of its own.
+        reading: How files are read.
 
     Raises:
         ConfigError: If the hints contradict each other or lie outside the video.
         VideoError: If the file is missing, lies outside the roots, or cannot be decoded.
     """
     if media.frames:
-        return _look_at_list(media, defaults.roots, isolate)
+        return _look_at_list(media, reading)
     if media.data is not None and media.kind == "image":
-        return ImagePart(read_images([media.data], isolate=isolate)[0]), Look("inline image", "image", 1, ())
-    roots = None if media.path is None else defaults.roots
-    with _as_path(media) as path, open_video(path, roots=roots, max_kept_bytes=0, isolate=isolate) as video:
+        return ImagePart(reading.images([media.data])[0]), Look("inline image", "image", 1, ())
+    with _opened(media, reading) as video:
         info = video.info
-        name = path if media.path else f"inline {media.kind}"
+        name = media.path or f"inline {media.kind}"
         if info.kind == "image":
             return ImagePart(read_frames(video, [0.0]).images[0]), Look(name, "image", 1, ())
         frames = read_frames(video, plan_times(info, media.hints, defaults))
@@ -118,8 +115,8 @@ def _hint(hints: Mapping[str, Any], name: str, default: Any) -> Any:
     return default if hints.get(name) is None else hints[name]
 
 
-def _look_at_list(media: Media, roots: Roots | None, isolate: Isolate) -> tuple[VideoPart, Look]:
-    images = read_images([frame.path or frame.data or b"" for frame in media.frames], roots=roots, isolate=isolate)
+def _look_at_list(media: Media, reading: Reading) -> tuple[VideoPart, Look]:
+    images = reading.images([frame.path or frame.data or b"" for frame in media.frames])
     if len({image.shape for image in images}) > 1:
         sizes = sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images})
         msg = f"the frames of one video have different sizes ({', '.join(sizes)} px); resize them to one size"
@@ -131,12 +128,15 @@ def _look_at_list(media: Media, roots: Roots | None, isolate: Isolate) -> tuple[
 
 
 @contextmanager
-def _as_path(media: Media) -> Iterator[str]:
+def _opened(media: Media, reading: Reading) -> Iterator[OpenVideo | IsolatedVideo]:
+    """Open a block's file; inline bytes go through a file of ours, which lies in nobody's roots."""
     if media.path is not None:
-        yield media.path
+        with reading.open(media.path, max_kept_bytes=0) as video:
+            yield video
         return
     with tempfile.TemporaryDirectory(prefix="vreason-") as folder:
         path = os.path.join(folder, f"clip{media.suffix}")
         with open(path, "wb") as file:
             file.write(media.data or b"")
-        yield path
+        with replace(reading, roots=None).open(path, max_kept_bytes=0) as video:
+            yield video

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vreason_agent.cli.loading import check_context, make_chat_model, model_facts
 from vreason_agent.cli.parser import (
+    BACKENDS,
     SCHEDULES,
     UsageError,
     add_model_options,
@@ -85,6 +86,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action="store_true",
         help="read the video in a process of its own with limits on memory and time: for files that you do not trust",
     )
+    add(
+        "--backend",
+        choices=BACKENDS,
+        default="opencv",
+        metavar="B",
+        help="what decodes the video: opencv, or av (extra av) for what OpenCV cannot, such as AV1 (default: opencv)",
+    )
     add("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
     add("--quiet", action="store_true", help="no progress, no notes: errors only on stderr")
     parser.set_defaults(run=run)
@@ -105,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         progress.line(f"model: {model['name']} on {model['device']}")
         if model["bundled"]:
             progress.line(TOY_MODEL)
-        check_context(chat_model, arguments, (num_frames, max_frames))
+        check_context(chat_model, arguments, info, (num_frames, max_frames))
         result = follow(arguments, chat_model, (num_frames, max_frames), progress)
     report = to_json(result, info, model, time.perf_counter() - began)
     print(json.dumps(report) if arguments.json else to_text(report))
@@ -142,7 +150,7 @@ def check_video(arguments: argparse.Namespace, progress: Progress) -> VideoInfo:
     from vreason_agent.cli.probe import describe
     from vreason_agent.video import probe, resolve_span
 
-    info = probe(arguments.video, isolate=arguments.isolate)
+    info = probe(arguments.video, isolate=arguments.isolate, backend=arguments.backend)
     progress.line(f"video: {describe(info)}")
     resolve_span(info, arguments.start, arguments.stop)
     return info
@@ -158,7 +166,13 @@ def follow(
     from vreason_agent.graphs import Ladder, build_video_qa_graph
 
     ladder = Ladder(num_frames=rungs[0], max_frames=rungs[1])
-    graph = build_video_qa_graph(chat_model, ladder=ladder, policy=policy(arguments.seed), isolate=arguments.isolate)
+    graph = build_video_qa_graph(
+        chat_model,
+        ladder=ladder,
+        policy=policy(arguments.seed),
+        isolate=arguments.isolate,
+        backend=arguments.backend,
+    )
     question = {
         "video": arguments.video,
         "question": arguments.question,

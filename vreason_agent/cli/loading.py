@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from vreason_agent.model import Turn
+    from vreason_agent.video import VideoInfo
 
 
 def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
@@ -30,6 +31,7 @@ def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
             dtype=arguments.dtype,
             seed=arguments.seed,
             isolate=arguments.isolate,
+            backend=arguments.backend,
             vreason=steering or None,
         )
     )
@@ -46,7 +48,7 @@ def model_facts(chat_model: Any) -> dict[str, Any]:
     return describe_model(chat_model.engine)
 
 
-def check_context(chat_model: Any, arguments: argparse.Namespace, rungs: tuple[int, int]) -> None:
+def check_context(chat_model: Any, arguments: argparse.Namespace, info: VideoInfo, rungs: tuple[int, int]) -> None:
     """Count the prompt of the last look before the first one is made.
 
     Raises:
@@ -60,7 +62,7 @@ def check_context(chat_model: Any, arguments: argparse.Namespace, rungs: tuple[i
             f"holds {context}; shorten it, or use a model with a longer context"
         )
         raise GenerationError(msg)
-    sizes = prompt_sizes(chat_model.engine, arguments, rungs)
+    sizes = prompt_sizes(chat_model.engine, arguments, info, rungs)
     largest = max(sizes)
     if sizes[largest] < context:
         return
@@ -80,19 +82,15 @@ def _fewer(sizes: dict[int, int], context: int, words: int) -> str:
     return f"use --frames {fitting} --max-frames {fitting}, {longer}" if fitting else f"shorten the question, {longer}"
 
 
-def prompt_sizes(engine: Any, arguments: argparse.Namespace, rungs: tuple[int, int]) -> dict[int, int]:
+def prompt_sizes(engine: Any, arguments: argparse.Namespace, info: VideoInfo, rungs: tuple[int, int]) -> dict[int, int]:
     """Return the prompt tokens of each rung by its number of frames; no frame is read for it."""
     import numpy as np
 
     from vreason_agent.graphs.policy import Ladder
-    from vreason_agent.graphs.sampling import clip_rungs, open_clip
+    from vreason_agent.graphs.sampling import clip_of, clip_rungs
     from vreason_agent.model import VideoPart
-    from vreason_agent.video import probe
 
-    info = probe(arguments.video, isolate=arguments.isolate)
-    clip = open_clip(
-        arguments.video, start_seconds=arguments.start, stop_seconds=arguments.stop, isolate=arguments.isolate
-    )
+    clip = clip_of(arguments.video, info, start_seconds=arguments.start, stop_seconds=arguments.stop)
     turn = question_turn(arguments)
     sizes = {}
     for num_frames in clip_rungs(clip, Ladder(num_frames=rungs[0], max_frames=rungs[1])):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from vreason_agent.cli.parser import DEFAULT_MAX_FRAMES, frame_count, name
+from vreason_agent.cli.parser import BACKENDS, DEFAULT_MAX_FRAMES, frame_count, name
 
 if TYPE_CHECKING:
     from vreason_agent.video import VideoInfo
@@ -33,6 +33,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="N",
         help=f"frames of the plan whose cost is told, an even number (default: {DEFAULT_MAX_FRAMES})",
     )
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="opencv",
+        metavar="B",
+        help="what decodes it: opencv or av (default: opencv)",
+    )
+    parser.add_argument("--isolate", action="store_true", help="look at it in a process of its own, under limits")
     parser.add_argument("--json", action="store_true", help="print one JSON object; what is not known is null")
     parser.set_defaults(run=run)
 
@@ -41,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what the file is."""
     from vreason_agent.video import pairs_plan, plan_cost, probe
 
-    info = probe(arguments.file)
+    info = probe(arguments.file, isolate=arguments.isolate, backend=arguments.backend)
     seconds = info.readable_seconds or info.duration_seconds
     times = pairs_plan(0.0, seconds, num_frames=arguments.frames).timestamps_seconds if seconds else (0.0,)
     cost = {"num_times": len(times), **asdict(plan_cost(info, times))}

@@ -4,6 +4,7 @@
 that a player shows at those times, or a typed error.
 """
 
+from vreason_agent.video.backend import Backend
 from vreason_agent.video.cost import PlanCost, plan_cost
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.images import read_image
@@ -14,6 +15,7 @@ from vreason_agent.video.opened import OpenVideo, open_video
 from vreason_agent.video.plan import FramePlan, PlanSegment
 from vreason_agent.video.probe import probe
 from vreason_agent.video.reader import read_frames, read_images
+from vreason_agent.video.reading import Reading
 from vreason_agent.video.sampling import (
     PLANS,
     fps_plan,
@@ -31,6 +33,7 @@ from vreason_agent.video.span import Span, resolve_span
 __all__ = [
     "DEFAULT_LIMITS",
     "PLANS",
+    "Backend",
     "FramePlan",
     "Frames",
     "Isolate",
@@ -40,6 +43,7 @@ __all__ = [
     "OpenVideo",
     "PlanCost",
     "PlanSegment",
+    "Reading",
     "Roots",
     "Scenes",
     "Span",

@@ -6,6 +6,7 @@ last frame; every other file is walked frame by frame: slow and exact. Knows no 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -41,7 +42,7 @@ class FrameIndex:
         width_px: Width after rotation.
         height_px: Height after rotation.
         codec: FourCC of the stream that is read.
-        other_stream: A video stream of another size or codec that is not read; `None` where none shows.
+        other_streams: Video streams that are not read, as far as they show: to OpenCV one of another size or codec.
     """
 
     timestamps_seconds: tuple[float, ...]
@@ -51,7 +52,7 @@ class FrameIndex:
     width_px: int
     height_px: int
     codec: str | None
-    other_stream: VideoStream | None = None
+    other_streams: tuple[VideoStream, ...] = ()
 
     @property
     def is_constant_rate(self) -> bool:
@@ -103,7 +104,7 @@ def index_frames(source: Source, limits: Limits) -> FrameIndex:
         is_trusted = source.kind == "video" and other is None and _is_trustworthy(times, promised)
         if is_trusted and _ends_there(capture, times):
             return replace(index, timestamps_seconds=times, promised_frames=promised)
-    return replace(walk_frames(source, limits), other_stream=other)
+    return replace(walk_frames(source, limits), other_streams=() if other is None else (other,))
 
 
 @lru_cache(maxsize=64)
@@ -115,7 +116,7 @@ def walk_frames(source: Source, limits: Limits) -> FrameIndex:
             raise VideoDecodeError(_undecodable(source.path, capture.codec()))
         announced, codec = _announced_frames(capture), capture.codec()
     with Capture(source.path) as capture:
-        times = _from_zero(_ascending(_collect(source.path, capture, limits)))
+        times = _from_zero(_ascending(collect_times(source.path, capture.steps(), limits)))
     promised = _nearest(announced, len(times))
     return FrameIndex(times, False, "walk", promised, width, height, codec)
 
@@ -146,8 +147,9 @@ def _undecodable(path: str, codec: str | None) -> str:
     is_av1 = (codec or "").upper().startswith("AV01")
     why = "OpenCV's wheels have no AV1 decoder" if is_av1 else "this OpenCV build lacks the decoder, or it is damaged"
     return (
-        f"the video stream of {path!r} (codec {codec or 'unknown'!r}) cannot be decoded: {why}; "
-        "re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
+        f"the video stream of {path!r} (codec {codec or 'unknown'!r}) cannot be decoded: {why}; read it with "
+        "backend='av' or --backend av (pip install 'vreason-agent[av]'), or re-encode it: "
+        "ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
     )
 
 
@@ -164,12 +166,17 @@ def _scan_packets(source: Source, index: FrameIndex, limits: Limits) -> tuple[tu
         is_same_size = sorted((width, height)) == sorted((index.width_px, index.height_px))  # packets are not rotated
         is_same = is_same_size and capture.codec() == index.codec
         other = None if is_same else VideoStream(width, height, capture.codec(), is_read=False)
-        return _collect(source.path, capture, limits), other
+        return collect_times(source.path, capture.steps(), limits), other
 
 
-def _collect(path: str, capture: Capture, limits: Limits) -> tuple[float, ...]:
+def collect_times(path: str, steps: Iterable[float], limits: Limits) -> tuple[float, ...]:
+    """Return the times that stepping to the end gives, in seconds.
+
+    Raises:
+        VideoTooLargeError: As soon as there are more than `limits` allow, or they reach further.
+    """
     times: list[float] = []
-    for time in capture.steps():
+    for time in steps:
         times.append(time)
         if len(times) > limits.max_walked_frames:
             msg = f"{path!r} has over max_walked_frames={limits.max_walked_frames:,} frames; cut the part you need"

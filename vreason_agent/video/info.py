@@ -43,14 +43,15 @@ class VideoInfo:
             that a plan over it is never silently squeezed; 0 for a picture.
         width_px: Width after rotation.
         height_px: Height after rotation.
-        codec: FourCC of the stream that is read; `None` where there is none.
+        codec: FourCC of the stream that is read, with `av` its codec's name; `None` where there is none.
         is_constant_rate: Whether every frame lies on one clock but for rounding.
         promised_frames: Frames the container announces, where that is credible.
         readable_seconds: End of the last frame that can be read; below `duration_seconds` in a cut or damaged file.
         is_seekable: Whether frames are reached by seeks, each of which is checked; otherwise the file is walked to be
             exact.
-        streams: The video streams that OpenCV shows, the one that is read first: a second one where its size or codec
-            differs. Empty where there are none, as in a picture.
+        streams: The video streams that show, the one that is read first: to OpenCV one more where its size or codec
+            differs, to `av` all. Empty where there are none, as in a picture.
+        backend: What decodes it: `opencv`, or `av` where that was asked for.
         note: What else a reader should know, e.g. which of several streams is read; empty for nothing.
     """
 
@@ -67,6 +68,7 @@ class VideoInfo:
     readable_seconds: float | None = None
     is_seekable: bool | None = None
     streams: tuple[VideoStream, ...] = ()
+    backend: str = "opencv"
     note: str = ""
 
     @property

@@ -16,8 +16,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from io import BufferedReader, BufferedWriter
 from threading import TIMEOUT_MAX, Lock, Timer
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from vreason_agent.errors import (
     VideoTooLargeError,
     VReasonError,
 )
+from vreason_agent.video.backend import Backend, decoder_of
 from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.frames import Frames, Progress, closed, stopped
 from vreason_agent.video.info import VideoInfo
@@ -90,7 +92,8 @@ class ReadingProcess:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path},
         )
-        self._requests, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        self._requests = cast(BufferedWriter, self._process.stdin)
+        self._answers = cast(BufferedReader, self._process.stdout)
         self._isolation, self._is_late = isolation, False
 
     def close(self) -> None:
@@ -161,7 +164,10 @@ class ReadingProcess:
             shape = tuple(int(side) for side in sides)
             if len(shape) != 4 or min(shape) < 1 or math.prod(shape) > self._isolation.max_memory_bytes:
                 raise ValueError(shape)
-            return np.frombuffer(bytearray(self._answers.read(math.prod(shape))), np.uint8).reshape(shape)
+            images = np.empty(shape, np.uint8)
+            if self._answers.readinto(images.data.cast("B")) != images.nbytes:
+                raise ValueError(shape)
+            return images
 
     def _ended(self, name: str) -> str:
         isolation = self._isolation
@@ -258,21 +264,31 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def open_request(limits: Limits, roots: Roots | None, **options: Any) -> dict[str, Any]:
-    """Return how to open a video, as JSON-plain data."""
+def open_request(limits: Limits, roots: Roots | None, backend: Backend, **options: Any) -> dict[str, Any]:
+    """Return how to open a video, as JSON-plain data.
+
+    Raises:
+        ConfigError: If there is no such backend.
+        DependencyError: If its library cannot be loaded; told here, where its text is not lost.
+    """
+    decoder_of(backend)
     folders = None if roots is None else [os.path.abspath(os.fsdecode(root)) for root in roots]
-    return {"limits": asdict(limits), "roots": folders, **options}
+    return {"limits": asdict(limits), "roots": folders, "backend": backend, **options}
 
 
-def isolated_info(source: Source, limits: Limits, roots: Roots | None, isolation: Isolation) -> VideoInfo:
+def isolated_info(
+    source: Source, limits: Limits, roots: Roots | None, isolation: Isolation, backend: Backend
+) -> VideoInfo:
     """Return what is known of a video, found out in another process; of a file it is kept until the file changes."""
     folders = None if roots is None else tuple(os.fsdecode(root) for root in roots)
     look = _look if source.kind == "frames" else _look_once
-    return look(source, limits, folders, isolation)
+    return look(source, limits, folders, isolation, backend)
 
 
-def _look(source: Source, limits: Limits, roots: tuple[str, ...] | None, isolation: Isolation) -> VideoInfo:
-    with IsolatedVideo(source, request=open_request(limits, roots), isolation=isolation) as video:
+def _look(
+    source: Source, limits: Limits, roots: tuple[str, ...] | None, isolation: Isolation, backend: Backend
+) -> VideoInfo:
+    with IsolatedVideo(source, request=open_request(limits, roots, backend), isolation=isolation) as video:
         return video.info
 
 

@@ -14,16 +14,17 @@ from threading import Lock
 import numpy as np
 
 from vreason_agent.errors import ConfigError, VideoDecodeError
+from vreason_agent.video.backend import Backend, FrameStepper, decoder_of
 from vreason_agent.video.frames import Frames, Method, Progress, closed, stopped
 from vreason_agent.video.images import Picture, fit_within, read_image
-from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex, index_frames, walk_frames
+from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, open_request
 from vreason_agent.video.kept import KeptFrames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request
 from vreason_agent.video.probe import describe
 from vreason_agent.video.source import Roots, Source, open_source, stamp_of
-from vreason_agent.video.stepping import LandedElsewhere, Stepper
+from vreason_agent.video.stepping import LandedElsewhere
 
 MAX_KEPT_BYTES = 256 * 2**20
 
@@ -35,6 +36,7 @@ def open_video(
     roots: Roots | None = None,
     max_kept_bytes: int = MAX_KEPT_BYTES,
     isolate: Isolate = False,
+    backend: Backend = "opencv",
 ) -> OpenVideo | IsolatedVideo:
     """Open a video for several reads; use as a context manager, and give it to `read_frames` in a path's place.
 
@@ -44,15 +46,20 @@ def open_video(
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
         max_kept_bytes: Pixels of decoded frames to keep between reads; more decodes fewer frames twice.
         isolate: Read in a process of its own, which a hostile file may end but not leave; see `Isolation`.
+        backend: What decodes videos and GIFs; see `read_frames`.
 
     Raises:
+        ConfigError: If there is no such backend.
+        DependencyError: If its library cannot be loaded.
         VideoError: As `probe` raises; isolated, also if the process dies or takes too long.
     """
     source, isolation = open_source(video, limits=limits, roots=roots), as_isolation(isolate)
     if isolation is not None:
-        request = open_request(limits, roots, max_kept_bytes=max_kept_bytes)
+        request = open_request(limits, roots, backend, max_kept_bytes=max_kept_bytes)
         return IsolatedVideo(source, request=request, isolation=isolation)
-    return OpenVideo(source, describe(source, limits), limits=limits, max_kept_bytes=max_kept_bytes)
+    return OpenVideo(
+        source, describe(source, limits, backend), limits=limits, max_kept_bytes=max_kept_bytes, backend=backend
+    )
 
 
 class OpenVideo:
@@ -63,13 +70,19 @@ class OpenVideo:
     """
 
     def __init__(
-        self, source: Source, info: VideoInfo, *, limits: Limits = DEFAULT_LIMITS, max_kept_bytes: int = MAX_KEPT_BYTES
+        self,
+        source: Source,
+        info: VideoInfo,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        max_kept_bytes: int = MAX_KEPT_BYTES,
+        backend: Backend = "opencv",
     ) -> None:
-        self.info = info
+        self.info, self._decoder = info, decoder_of(backend)
         self._source, self._limits = source, limits
         self._kept, self._lock, self._is_closed = KeptFrames(max_kept_bytes), Lock(), False
         self._index: FrameIndex | None = None
-        self._stepper: Stepper | None = None
+        self._stepper: FrameStepper | None = None
 
     def __enter__(self) -> OpenVideo:
         return self
@@ -101,7 +114,7 @@ class OpenVideo:
                 return self._read_there(self._known_index(), requested, max_side_px, on_progress, allow_missing)
             except LandedElsewhere:
                 self._forget()
-                self._index = walk_frames(self._source, self._limits)
+                self._index = self._decoder.walk(self._source, self._limits)
                 return self._read_there(self._index, requested, max_side_px, on_progress, allow_missing)
 
     def _check_usable(self) -> None:
@@ -113,7 +126,7 @@ class OpenVideo:
 
     def _known_index(self) -> FrameIndex:
         if self._index is None:
-            self._index = index_frames(self._source, self._limits)
+            self._index = self._decoder.index(self._source, self._limits)
         return self._index
 
     def _forget(self) -> None:
@@ -157,7 +170,7 @@ class OpenVideo:
         if kept is not None:
             return kept
         if self._stepper is None:
-            self._stepper = Stepper(self._source, index)
+            self._stepper = self._decoder.stepper(self._source, index, self._limits)
         picture = fit_within(self._stepper.picture(target), max_side_px)
         self._kept.put(target, max_side_px, picture)
         return picture

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
+from vreason_agent.video.backend import Backend, decoder_of
 from vreason_agent.video.images import common_size, read_image
-from vreason_agent.video.index import FrameIndex, index_frames
+from vreason_agent.video.index import FrameIndex
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo, VideoStream
 from vreason_agent.video.isolated import Isolate, as_isolation, isolated_info
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_length
@@ -18,6 +19,7 @@ def probe(
     limits: Limits = DEFAULT_LIMITS,
     roots: Roots | None = None,
     isolate: Isolate = False,
+    backend: Backend = "opencv",
 ) -> VideoInfo:
     """Return what is known of a video without keeping any frame.
 
@@ -26,16 +28,22 @@ def probe(
         limits: Upper bounds, checked before the first frame is decoded.
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
         isolate: Look at it in a process of its own, which a hostile file may end but not leave; see `Isolation`.
+        backend: What decodes videos and GIFs; see `read_frames`.
 
     Raises:
+        ConfigError: If there is no such backend.
+        DependencyError: If its library cannot be loaded.
         VideoError: In one of its kinds, if it cannot be opened or decoded, or exceeds a limit.
     """
     source, isolation = open_source(video, limits=limits, roots=roots), as_isolation(isolate)
-    return describe(source, limits) if isolation is None else isolated_info(source, limits, roots, isolation)
+    if isolation is not None:
+        return isolated_info(source, limits, roots, isolation, backend)
+    return describe(source, limits, backend)
 
 
-def describe(source: Source, limits: Limits) -> VideoInfo:
+def describe(source: Source, limits: Limits, backend: Backend = "opencv") -> VideoInfo:
     """Return the facts about a checked source; raises as `probe` does."""
+    decoder = decoder_of(backend)
     if source.kind == "image":
         height, width = read_image(source.path, limits=limits).shape[:2]
         return VideoInfo(source.path, "image", None, 1, 0.0, width, height, None, None, is_seekable=True)
@@ -45,7 +53,7 @@ def describe(source: Source, limits: Limits) -> VideoInfo:
         height, width = common_size(source.frame_paths, source.path, limits=limits)
         seconds = count / FOLDER_FPS
         return VideoInfo(source.path, "frames", FOLDER_FPS, count, seconds, width, height, None, True, is_seekable=True)
-    index = index_frames(source, limits)
+    index = decoder.index(source, limits)
     count = len(index.timestamps_seconds)
     return VideoInfo(
         path=source.path,
@@ -60,19 +68,15 @@ def describe(source: Source, limits: Limits) -> VideoInfo:
         promised_frames=index.promised_frames,
         readable_seconds=index.readable_seconds,
         is_seekable=index.is_seekable,
-        streams=_streams(index),
+        streams=(VideoStream(index.width_px, index.height_px, index.codec, is_read=True), *index.other_streams),
+        backend=backend,
         note="; ".join(_notes(index)),
     )
 
 
-def _streams(index: FrameIndex) -> tuple[VideoStream, ...]:
-    read = VideoStream(index.width_px, index.height_px, index.codec, is_read=True)
-    return (read,) if index.other_stream is None else (read, index.other_stream)
-
-
 def _notes(index: FrameIndex) -> list[str]:
     notes, count, promised = [], len(index.timestamps_seconds), index.promised_frames
-    if index.other_stream is not None:
+    if index.other_streams:
         notes.append(f"several video streams: the first is read ({index.width_px}x{index.height_px}, {index.codec})")
     if not index.is_seekable:
         notes.append("frames cannot be sought safely: every one is walked, slow and exact")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from vreason_agent.video.backend import Backend
 from vreason_agent.video.frames import Frames, Progress
 from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, ask_picture, reading_process
@@ -27,6 +28,7 @@ def read_frames(
     on_progress: Progress | None = None,
     allow_missing: bool = False,
     isolate: Isolate = False,
+    backend: Backend = "opencv",
 ) -> Frames:
     """Return the frame that a player shows at each of the given times.
 
@@ -43,9 +45,12 @@ def read_frames(
             error; at least one has to be there.
         isolate: Read in a process of its own with limits on memory and time, which a file that kills or hangs its
             decoder takes down alone: True, or an `Isolation`. Of an opened video it is as it was opened.
+        backend: What decodes videos and GIFs: `opencv`, or `av` for PyAV (extra `av`), which decodes what OpenCV's
+            wheels cannot, such as AV1. Of an opened video it is as it was opened; `info.backend` of the result tells.
 
     Raises:
-        ConfigError: No times, one that is negative or not finite, or a `max_side_px` below 1.
+        ConfigError: No times, one that is negative or not finite, a `max_side_px` below 1, or no such backend.
+        DependencyError: If the backend's library cannot be loaded.
         VideoDecodeError: A time past the end or in the part that a cut file lacks, a frame that cannot be decoded, or
             `on_progress` ended it. Nothing is put in a missing frame's place. Isolated, also if the process died or
             was ended for its time.
@@ -54,7 +59,7 @@ def read_frames(
     if isinstance(video, OpenVideo | IsolatedVideo):
         return video.read(timestamps, max_side_px=max_side_px, on_progress=on_progress, allow_missing=allow_missing)
     check_request(path_text(video), timestamps, max_side_px, limits)
-    with open_video(video, limits=limits, roots=roots, max_kept_bytes=0, isolate=isolate) as opened:
+    with open_video(video, limits=limits, roots=roots, max_kept_bytes=0, isolate=isolate, backend=backend) as opened:
         return opened.read(timestamps, max_side_px=max_side_px, on_progress=on_progress, allow_missing=allow_missing)
 
 

@@ -9,9 +9,8 @@ from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
 from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.source import Source
 
-SEEK_WORTH_FRAMES = (
-    24  # nearer targets are cheaper to step to: a seek decodes from a keyframe at least 16 frames before
-)
+SEEK_MARGIN_FRAMES = 16  # a seek decodes from a keyframe at least so many frames before
+SEEK_WORTH_FRAMES = 24  # nearer targets are cheaper to step to
 
 
 class LandedElsewhere(Exception):
@@ -35,7 +34,7 @@ class Stepper:
         self._go(target)
         image = self._capture.retrieve_rgb()
         if image is None:
-            raise VideoDecodeError(_lost(self._source, target))
+            raise VideoDecodeError(lost(self._source, target))
         return image
 
     def close(self) -> None:
@@ -69,7 +68,7 @@ class Stepper:
                 return
         if self._index.is_seekable:
             raise LandedElsewhere
-        raise VideoDecodeError(_lost(self._source, self._at + 1))
+        raise VideoDecodeError(lost(self._source, self._at + 1))
 
     def _check(self, target: int) -> None:
         there = self._capture.position_seconds() - self._first_seconds
@@ -77,7 +76,8 @@ class Stepper:
             raise LandedElsewhere
 
 
-def _lost(source: Source, target: int) -> str:
+def lost(source: Source, target: int) -> str:
+    """Word that a frame cannot be decoded."""
     return (
         f"frame {target} of {source.path!r} cannot be decoded; ask for other times, or repair the file: "
         "ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"

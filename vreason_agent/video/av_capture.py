@@ -1,0 +1,166 @@
+"""PyAV behind one door: importing it, opening a checked file with it, its packets' times and its frames.
+
+The only module of the reading path that names PyAV (extra `av`). Knows no plan.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from vreason_agent.errors import DependencyError, VideoDecodeError, VideoTooLargeError
+from vreason_agent.video.capture import MAX_FAILED_GRABS
+from vreason_agent.video.images import Picture
+from vreason_agent.video.info import VideoStream
+from vreason_agent.video.limits import Limits
+
+
+def load_av() -> ModuleType:
+    """Return PyAV.
+
+    Raises:
+        DependencyError: If it cannot be loaded.
+    """
+    try:
+        import av
+    except ImportError as exc:
+        msg = "backend='av' needs PyAV, which cannot be loaded: pip install 'vreason-agent[av]'"
+        raise DependencyError(msg) from exc
+    return av
+
+
+class AvCapture:
+    """A file that PyAV has open, at its first video stream that is no cover picture; use as a context manager."""
+
+    def __init__(self, path: str, limits: Limits) -> None:
+        """Open `path`, an absolute path of a checked file.
+
+        Raises:
+            VideoDecodeError: If no video stream can be opened.
+            VideoTooLargeError: If its frames exceed `limits.max_pixels`.
+        """
+        self._av, self._path = load_av(), path
+        try:
+            self._container = self._av.open(path, options={"protocol_whitelist": "file"}, metadata_errors="ignore")
+        except self._av.error.FFmpegError as exc:  # its text is native and stays out of the message
+            raise VideoDecodeError(_unopened(path)) from exc
+        streams = self._container.streams.video
+        shown = [stream for stream in streams if not stream.disposition & self._av.stream.Disposition.attached_pic]
+        if not shown or shown[0].codec_context is None:
+            self._container.close()
+            raise VideoDecodeError(_unopened(path))
+        self._stream = shown[0]
+        self._stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}  # a stream may grow midway
+        self._stream.thread_type = "AUTO"
+        self.streams = tuple(_described(stream, is_read=stream is shown[0]) for stream in shown)
+        self._rotation = 0
+        self._check_size(limits)
+
+    def __enter__(self) -> AvCapture:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._container.close()
+
+    def upright_size(self) -> tuple[int, int]:
+        """Return width and height in pixels, turned as the frames that were decoded so far are."""
+        width, height = self._stream.width, self._stream.height
+        return (height, width) if self._rotation % 180 else (width, height)
+
+    def announced_frames(self) -> int | None:
+        """Return how many frames the container announces, or its length comes to; `None` where it tells neither."""
+        if self._stream.frames:
+            return int(self._stream.frames)
+        rate, duration = self._stream.average_rate, self._container.duration
+        return round(float(rate) * duration / self._av.time_base) if rate and duration and duration > 0 else None
+
+    def packet_times(self) -> Iterator[float | None]:
+        """Step through the packets that are shown, in their order in the file; `None` where one has no time."""
+        for packet in self._packets():
+            if packet.size and not packet.is_discard:
+                yield None if packet.pts is None else self._seconds(packet.pts)
+
+    def frames(self) -> Iterator[tuple[float, Any]]:
+        """Decode from where the file stands, over damaged places; yields presentation time in seconds and frame."""
+        num_failed = 0
+        for packet in self._packets():
+            try:
+                decoded = packet.decode()
+            except self._av.error.FFmpegError as exc:
+                num_failed += 1
+                if num_failed > MAX_FAILED_GRABS:
+                    raise VideoDecodeError(_damaged(self._path)) from exc
+                continue
+            for frame in decoded:
+                num_failed, self._rotation = 0, frame.rotation
+                if frame.pts is None:
+                    msg = f"{self._path!r} has frames without a time, which backend='av' cannot read; use 'opencv'"
+                    raise VideoDecodeError(msg)
+                yield self._seconds(frame.pts), frame
+
+    def seek(self, seconds: float) -> None:
+        """Jump to the keyframe at or before a presentation time; what `frames` gives next tells where that was."""
+        try:
+            self._container.seek(round(seconds / self._stream.time_base), stream=self._stream)
+        except self._av.error.FFmpegError as exc:
+            raise VideoDecodeError(_damaged(self._path)) from exc
+
+    def _packets(self) -> Iterator[Any]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except self._av.error.FFmpegError:  # the end of a file that is cut
+                return
+            if packet is None:
+                return
+            yield packet
+
+    def _seconds(self, pts: int) -> float:
+        return float(pts * self._stream.time_base)
+
+    def _check_size(self, limits: Limits) -> None:
+        width, height = self._stream.width, self._stream.height
+        if width * height > limits.max_pixels:
+            self.close()
+            msg = (
+                f"{self._path!r} is {width}x{height} pixels, more than max_pixels={limits.max_pixels:,}; "
+                "scale it down first"
+            )
+            raise VideoTooLargeError(msg)
+
+
+def picture_of(frame: Any) -> Picture | None:
+    """Return a frame as a player shows it, `uint8 (height, width, 3)` in RGB, upright; `None` if it cannot be had."""
+    try:
+        picture = frame.to_ndarray(format="rgb24")
+    except (load_av().error.FFmpegError, ValueError):  # a pixel format that cannot be converted; its text is native
+        return None
+    return np.ascontiguousarray(np.rot90(picture, frame.rotation // 90 % 4))
+
+
+def _described(stream: Any, *, is_read: bool) -> VideoStream:
+    context = stream.codec_context
+    codec = None if context is None else context.codec.canonical_name
+    return VideoStream(stream.width, stream.height, codec, is_read)
+
+
+def _unopened(path: str) -> str:
+    return (
+        f"no video stream of {path!r} can be opened: the file is truncated, damaged or holds only audio; "
+        f"try to repair it: ffmpeg -i {os.path.basename(path)} -c copy repaired.mp4"
+    )
+
+
+def _damaged(path: str) -> str:
+    return (
+        f"{path!r} cannot be decoded there; ask for other times, or re-encode it: ffmpeg -i INPUT -c:v libx264 OUT.mp4"
+    )

@@ -1,0 +1,145 @@
+"""The optional backend `av`: index and frames by PyAV, for what OpenCV's wheel cannot decode, such as AV1.
+
+The packets' times are believed where the first and the last of them can be decoded at their time; every frame that a
+seek leads to is compared with its time, and one that is missing makes the file a walk. Knows no plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+from vreason_agent.errors import VideoDecodeError
+from vreason_agent.video.av_capture import AvCapture, picture_of
+from vreason_agent.video.images import Picture
+from vreason_agent.video.index import FrameIndex, collect_times
+from vreason_agent.video.limits import Limits
+from vreason_agent.video.source import Source
+from vreason_agent.video.stepping import SEEK_MARGIN_FRAMES, SEEK_WORTH_FRAMES, LandedElsewhere, lost
+
+SAME_SECONDS = 1e-6
+
+
+@lru_cache(maxsize=64)
+def index_frames(source: Source, limits: Limits) -> FrameIndex:
+    """Return the index of a video or GIF file; kept until the file changes.
+
+    Raises:
+        VideoDecodeError: If no frame can be decoded.
+        VideoTooLargeError: If it is over `limits`: pixels, seconds, or frames that have to be stepped through.
+    """
+    with AvCapture(source.path, limits) as capture:
+        known: list[float] = []
+        times = collect_times(source.path, _noted(capture.packet_times(), known), limits)
+        is_complete = len(known) == len(times) and len(set(times)) == len(times) > 0
+        index = _index(capture, sorted(known), is_seekable=True) if is_complete and source.kind == "video" else None
+    shape = None if index is None else _end_shape(source, index, limits)
+    if index is None or shape is None:
+        return walk_frames(source, limits)
+    return replace(index, height_px=shape[0], width_px=shape[1])
+
+
+@lru_cache(maxsize=64)
+def walk_frames(source: Source, limits: Limits) -> FrameIndex:
+    """Return the index that decoding every frame gives; raises as `index_frames` does."""
+    with AvCapture(source.path, limits) as capture:
+        times = collect_times(source.path, (time for time, _ in capture.frames()), limits)
+        if not times or any(after <= before for before, after in pairwise(times)):
+            why = "no frame of it can be decoded" if not times else "the times of its frames do not ascend"
+            msg = f"backend='av' cannot read {source.path!r}: {why}; re-encode it: ffmpeg -i INPUT -c:v libx264 OUT.mp4"
+            raise VideoDecodeError(msg)
+        return _index(capture, times, is_seekable=False)
+
+
+class AvStepper:
+    """Moves a file that PyAV has open to frames by number."""
+
+    def __init__(self, source: Source, index: FrameIndex, limits: Limits) -> None:
+        self._source, self._index, self._limits = source, index, limits
+        self._open()
+
+    def picture(self, target: int) -> Picture:
+        """Return frame `target`, `uint8 (height, width, 3)` in RGB, at full size.
+
+        Raises:
+            LandedElsewhere: If the file is not what its packets say: walk it.
+            VideoDecodeError: If the frame cannot be decoded.
+        """
+        if target != self._at:
+            self._go(target)
+        picture = picture_of(self._frame)
+        if picture is None:
+            raise VideoDecodeError(lost(self._source, target))
+        return picture
+
+    def close(self) -> None:
+        """Release the file."""
+        self._capture.close()
+
+    def _open(self) -> None:
+        self._capture = AvCapture(self._source.path, self._limits)
+        self._frames = self._capture.frames()
+        first = next(self._frames, None)
+        if first is None:
+            self.close()
+            raise VideoDecodeError(lost(self._source, 0))
+        self._at, (self._first_seconds, self._frame) = 0, first
+
+    def _go(self, target: int) -> None:
+        if self._index.is_seekable and not 0 < target - self._at <= SEEK_WORTH_FRAMES:
+            times = self._index.timestamps_seconds
+            self._capture.seek(self._first_seconds + times[max(0, target - SEEK_MARGIN_FRAMES)])
+            self._frames = self._capture.frames()
+        elif target < self._at:
+            self.close()
+            self._open()
+            if target == 0:
+                return
+        self._at, self._frame = target, self._found(self._index.timestamps_seconds[target], target)
+
+    def _found(self, seconds: float, target: int) -> Any:
+        for time, frame in self._frames:
+            ahead = time - self._first_seconds - seconds
+            if abs(ahead) <= SAME_SECONDS:
+                return frame
+            if ahead > 0:
+                break
+        if self._index.is_seekable:
+            raise LandedElsewhere
+        raise VideoDecodeError(lost(self._source, target))
+
+
+def _noted(times: Iterator[float | None], known: list[float]) -> Iterator[float]:
+    """Pass times on and note them; one that is not known repeats the last, so that packets are counted."""
+    for time in times:
+        if time is not None:
+            known.append(time)
+        yield known[-1] if known else 0.0
+
+
+def _index(capture: AvCapture, times: Sequence[float], *, is_seekable: bool) -> FrameIndex:
+    stream, *others = capture.streams
+    width, height = capture.upright_size()
+    return FrameIndex(
+        timestamps_seconds=tuple(time - times[0] for time in times),
+        is_seekable=is_seekable,
+        source="packets" if is_seekable else "walk",
+        promised_frames=capture.announced_frames(),
+        width_px=width,
+        height_px=height,
+        codec=stream.codec,
+        other_streams=tuple(others),
+    )
+
+
+def _end_shape(source: Source, index: FrameIndex, limits: Limits) -> tuple[int, ...] | None:
+    """Return the shape of the last picture; `None` unless the first and the last frame are decoded at their times."""
+    try:
+        with closing(AvStepper(source, index, limits)) as stepper:
+            return stepper.picture(len(index.timestamps_seconds) - 1).shape
+    except (LandedElsewhere, VideoDecodeError):
+        return None

@@ -1,0 +1,45 @@
+"""How files are read, as one value that a chat model or a graph hands on: from where, in which process, by what."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vreason_agent.video.backend import Backend
+from vreason_agent.video.images import Picture
+from vreason_agent.video.info import VideoInfo
+from vreason_agent.video.isolated import Isolate, IsolatedVideo
+from vreason_agent.video.opened import MAX_KEPT_BYTES, OpenVideo, open_video
+from vreason_agent.video.probe import probe
+from vreason_agent.video.reader import read_images
+from vreason_agent.video.source import Roots
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read.
+
+    Attributes:
+        roots: Folders that files must lie in, links resolved; `None` allows any file.
+        isolate: Read in a process of its own, which a hostile file may end but not leave; see `Isolation`.
+        backend: What decodes videos and GIFs; see `read_frames`.
+    """
+
+    roots: Roots | None = None
+    isolate: Isolate = False
+    backend: Backend = "opencv"
+
+    def probe(self, video: str | os.PathLike[str]) -> VideoInfo:
+        """Return what is known of a video; see `probe`."""
+        return probe(video, roots=self.roots, isolate=self.isolate, backend=self.backend)
+
+    def open(self, video: str | os.PathLike[str], *, max_kept_bytes: int = MAX_KEPT_BYTES) -> OpenVideo | IsolatedVideo:
+        """Open a video for several reads; see `open_video`."""
+        return open_video(
+            video, max_kept_bytes=max_kept_bytes, roots=self.roots, isolate=self.isolate, backend=self.backend
+        )
+
+    def images(self, sources: Sequence[str | os.PathLike[str] | bytes]) -> list[Picture]:
+        """Read pictures; see `read_images`."""
+        return read_images(sources, roots=self.roots, isolate=self.isolate)
