@@ -64,7 +64,7 @@ def test_graphs_and_tools_are_links_to_the_top_level_folders() -> None:
 
 def test_graphs_and_tools_are_not_importable_by_their_bare_names() -> None:
     code = "import importlib.util as u; print('FOUND', u.find_spec('graphs'), u.find_spec('tools'))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    result = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "FOUND None None"
 
 
