@@ -223,3 +223,50 @@ def test_packets_that_give_no_frame_are_an_error_without_native_text(write_openc
     monkeypatch.setattr(AvCapture, "_packets", lambda self: iter([SimpleNamespace(decode=decode)] * 70))
     with AvCapture(str(write_opencv("a.mp4")), Limits()) as capture, pytest.raises(VideoDecodeError, match=match):
         list(capture.frames())
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "noticed"),
+    [("a.ts", "libx264", range(26, 40)), ("a.mp4", "libx264", range(27, 40)), ("a.avi", "mpeg4", range(26, 29))],
+)
+def test_from_damage_that_is_noticed_to_the_next_keyframe_frames_are_an_error(
+    tmp_path: Path, name: str, codec: str, noticed: range
+):
+    """The decoder conceals what it lacks and gives a frame; zeros it may take for data, as in the MP4's first one."""
+    write_busy(tmp_path / name, codec)
+    true, damaged = sequential(tmp_path / name)[1], range(26, 29)
+    zero_packets(tmp_path / name, damaged)
+    refused = set()
+    with open_video(tmp_path / name, backend="av") as video:
+        for number in range(len(true)):
+            try:
+                picture = read_frames(video, [number * 0.04 + 0.001]).images[0]
+            except VideoDecodeError as exc:
+                assert "cannot be decoded; ask for other times" in str(exc)  # noqa: PT017
+                refused.add(number)
+            else:
+                assert number in damaged or np.array_equal(picture, true[number])
+    assert refused == set(noticed)
+
+
+def write_busy(path: Path, codec: str) -> None:
+    """Write 60 frames of moving noise, a keyframe every 20."""
+    noise = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=25, options={"g": "20", "bf": "0", "sc_threshold": "0"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for index in range(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(noise, 5 * index, axis=1), format="rgb24")))
+        container.mux(stream.encode())
+
+
+def zero_packets(path: Path, numbers: range) -> None:
+    """Write zeros over the middle of some packets of a file."""
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    data = path.read_bytes()
+    for number in numbers:
+        middle = packets[number][len(packets[number]) // 3 :][:40]
+        assert data.count(middle) == 1
+        data = data.replace(middle, bytes(len(middle)))
+    path.write_bytes(data)

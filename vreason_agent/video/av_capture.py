@@ -89,13 +89,17 @@ class AvCapture:
                 yield None if packet.pts is None else self._seconds(packet.pts)
 
     def frames(self) -> Iterator[tuple[float, Any]]:
-        """Decode from where the file stands, over damaged places; yields presentation time in seconds and frame."""
-        num_failed = 0
+        """Decode from where the file stands, over damaged places; yields presentation time in seconds and frame.
+
+        The frame is `None` from a damaged place to the next keyframe: the decoder conceals what it lacks, and frames
+        refer to frames. A codec without checksums, such as VP8, may conceal damage and not tell.
+        """
+        num_failed, is_damaged = 0, False
         for packet in self._packets():
             try:
                 decoded = packet.decode()
             except self._av.error.FFmpegError as exc:
-                num_failed += 1
+                num_failed, is_damaged = num_failed + 1, True
                 if num_failed > MAX_FAILED_GRABS:
                     raise VideoDecodeError(_damaged(self._path)) from exc
                 continue
@@ -104,7 +108,8 @@ class AvCapture:
                 if frame.pts is None:
                     msg = f"{self._path!r} has frames without a time, which backend='av' cannot read; use 'opencv'"
                     raise VideoDecodeError(msg)
-                yield self._seconds(frame.pts), frame
+                is_damaged = frame.is_corrupt or (is_damaged and not frame.key_frame)
+                yield self._seconds(frame.pts), None if is_damaged else frame
 
     def seek(self, seconds: float) -> None:
         """Jump to the keyframe at or before a presentation time; what `frames` gives next tells where that was."""

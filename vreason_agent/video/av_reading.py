@@ -71,7 +71,7 @@ class AvStepper:
         """
         if target != self._at:
             self._go(target)
-        picture = picture_of(self._frame)
+        picture = None if self._frame is None else picture_of(self._frame)
         if picture is None:
             raise VideoDecodeError(lost(self._source, target))
         return picture
