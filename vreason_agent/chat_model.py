@@ -26,7 +26,7 @@ from vreason_agent.chat.fields import ChatFields
 from vreason_agent.chat.fingerprint import with_fingerprints
 from vreason_agent.chat.job import Job, starts_in_reasoning
 from vreason_agent.chat.langchain_errors import as_langchain_errors
-from vreason_agent.chat.looking import FrameDefaults
+from vreason_agent.chat.looking import FrameDefaults, Looker
 from vreason_agent.chat.profile import model_profile
 from vreason_agent.chat.reply import PROVIDER
 from vreason_agent.chat.streaming import Stopper, aiterate, arun, interrupted_by, iterate
@@ -312,4 +312,5 @@ class ChatVReason(ChatFields):
     def _conversation(self, messages: Sequence[BaseMessage]) -> Conversation:
         defaults = FrameDefaults(self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds)
         reading = Reading(self.allowed_roots, self.isolate, self.backend)
-        return read_messages(messages, defaults=defaults, wording=self.engine.question_prompt, reading=reading)
+        looker = Looker(defaults, reading, self.engine.frame_resize)
+        return read_messages(messages, wording=self.engine.question_prompt, looker=looker)

@@ -15,16 +15,15 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from vreason_agent.chat.looking import FrameDefaults, Look, look_at
+from vreason_agent.chat.looking import Look, Looker
 from vreason_agent.chat.media import read_block
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import Part, Role, TextPart, ToolCall, Turn
 from vreason_agent.question import video_question
-from vreason_agent.video import Reading
 
 __all__ = ["Conversation", "Wording", "read_messages", "video_question"]
 
-IN_PLACE = Reading()
+PLAIN_LOOKER = Looker()
 Wording = Callable[[str, Sequence[str]], str]
 _ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
     (SystemMessage, "system"),
@@ -50,16 +49,13 @@ class Conversation:
     options: tuple[str, ...]
 
 
-def read_messages(
-    messages: Sequence[BaseMessage], *, defaults: FrameDefaults, wording: Wording, reading: Reading = IN_PLACE
-) -> Conversation:
+def read_messages(messages: Sequence[BaseMessage], *, wording: Wording, looker: Looker = PLAIN_LOOKER) -> Conversation:
     """Convert messages, and read the frames that they refer to.
 
     Args:
         messages: Not empty.
-        defaults: Frames to look at where a block does not say.
         wording: Makes the prompt of a question and its options, for text blocks made by `video_question`.
-        reading: How files are read.
+        looker: Reads the frames.
 
     Raises:
         ConfigError: If there is no message, or one holds a block or a role that is not known.
@@ -68,16 +64,15 @@ def read_messages(
     if not messages:
         msg = "messages=[]: there is nothing to answer; pass at least one message, e.g. HumanMessage('...')"
         raise ConfigError(msg)
-    reader = _Reader(defaults, wording, reading, looks=[], options=())
+    reader = _Reader(wording, looker, looks=[], options=())
     turns = [turn for message in messages for turn in reader.turns(message)]
     return Conversation(tuple(_merged(turns)), tuple(reader.looks), reader.options)
 
 
 @dataclass
 class _Reader:
-    defaults: FrameDefaults
     wording: Wording
-    reading: Reading
+    looker: Looker
     looks: list[Look]
     options: tuple[str, ...]
 
@@ -109,7 +104,7 @@ class _Reader:
         if media is None:
             msg = f"a content block of type {block.get('type')!r} cannot be read; use 'text', 'image' or 'video' blocks"
             raise ConfigError(msg)
-        part, look = look_at(media, self.defaults, self.reading)
+        part, look = self.looker.look_at(media)
         self.looks.append(look)
         return [part]
 

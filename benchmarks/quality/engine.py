@@ -14,7 +14,6 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage
 
-from vreason_agent.chat.looking import FrameDefaults
 from vreason_agent.chat.output_format import OutputFormat
 from vreason_agent.chat.reply import Reply
 from vreason_agent.chat.splitting import split_output
@@ -124,7 +123,7 @@ class Engine:
         message = video_question(question.video, question.question, options=question.options, timestamps_seconds=times)
         if not setting.num_frames:
             message = HumanMessage(content=[block for block in message.content if _type_of(block) == "text"])
-        return read_messages([message], defaults=FrameDefaults(), wording=self.model.question_prompt)
+        return read_messages([message], wording=self.model.question_prompt)
 
     def _answer_of(
         self, conversation: Conversation, generation: Generation, setting: Setting, seconds: float

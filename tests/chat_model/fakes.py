@@ -65,6 +65,9 @@ class FakeEngine:
             raise GenerationError(msg)
         return [self._one(request, on_token) for request in requests]
 
+    def frame_resize(self, num_frames: int, height: int, width: int) -> None:
+        return None
+
     def count_tokens(self, turns: Sequence[Turn], tools: Sequence[Any] = ()) -> int:
         parts = [part for turn in turns for part in turn.parts]
         return sum(10 * len(part.images) if isinstance(part, VideoPart) else 5 for part in parts)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
-from vreason_agent.chat.looking import FrameDefaults
+from vreason_agent.chat.looking import FrameDefaults, Looker
 from vreason_agent.errors import ConfigError, VideoError
 from vreason_agent.messages import Conversation, read_messages, video_question
 from vreason_agent.model import ImagePart, TextPart, VideoPart
@@ -18,8 +18,7 @@ from vreason_agent.video import Reading, Roots
 
 
 def read(*messages: BaseMessage, roots: Roots | None = None, **defaults: Any) -> Conversation:
-    reading = Reading(roots=roots)
-    return read_messages(messages, defaults=FrameDefaults(**defaults), wording=question_text, reading=reading)
+    return read_messages(messages, wording=question_text, looker=Looker(FrameDefaults(**defaults), Reading(roots)))
 
 
 def video_of(conversation: Conversation) -> VideoPart:
@@ -170,7 +169,6 @@ def test_inline_data_needs_no_allowed_folder(picture: Path, clip: Path, kind: st
 def test_the_question_is_worded_for_the_model_and_its_options_remembered(clip: Path) -> None:
     conversation = read_messages(
         [video_question(clip, "Which?", options=["red", "blue"])],
-        defaults=FrameDefaults(),
         wording=lambda question, options: f"{question} ({len(options)})",
     )
     assert conversation.turns[0].parts[1] == TextPart("Which? (2)")

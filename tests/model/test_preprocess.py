@@ -18,6 +18,7 @@ from vreason_agent.model.preprocess import (
     VisionInput,
     VisionSettings,
     fit_frames,
+    frame_resize,
     patchify,
     preprocess_frames,
     smart_resize,
@@ -51,6 +52,28 @@ def test_patches_equal_what_the_librarys_processor_made(name: str) -> None:
         values.reshape(-1)[sample_indices(values.size)], np.asarray(recorded["sample"], dtype=np.float32)
     )
     assert hashlib.sha256(values.astype("<f4").tobytes()).hexdigest() == recorded["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "has_gain"),
+    [(480, 640, True), (97, 203, True), (8, 900, True), (64, 64, False), (20, 30, False), (4, 800, False)],
+    ids=["large", "odd", "wide", "as large as allowed", "small", "so wide that it would be resized twice"],
+)
+def test_frames_resized_one_by_one_give_the_same_patches(height: int, width: int, has_gain: bool) -> None:
+    frames, budget = make_frames(5, height, width), PixelBudget(16, 4096, 5 * 1000 if width == 800 else None)
+    resize = frame_resize(5, height, width, SMALL, budget)
+    assert (resize is not None) == has_gain
+    resized = frames if resize is None else np.stack([resize(frame) for frame in frames])
+    expected, result = preprocess_frames(frames, SMALL, budget), preprocess_frames(resized, SMALL, budget)
+    assert torch.equal(result.pixel_values, expected.pixel_values)
+    assert result.grid_thw == expected.grid_thw
+
+
+def test_a_frame_of_another_size_is_left_alone() -> None:
+    resize = frame_resize(2, 480, 640, SMALL, PixelBudget(16 * 16, 64 * 64))
+    frame = np.zeros((240, 320, 3), np.uint8)
+    assert resize is not None
+    assert resize(frame) is frame
 
 
 def test_patches_are_what_a_loop_over_blocks_cuts() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +16,7 @@ from vreason_agent.video import find_scenes, open_video, pairs_plan, read_frames
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.images import fit_within
 from vreason_agent.video.kept import KeptFrames
+from vreason_agent.video.sizing import FULL_SIZE
 
 
 @pytest.fixture
@@ -78,6 +80,32 @@ def test_a_frame_kept_whole_is_scaled_as_if_it_were_read_small(write_opencv, cal
     assert np.array_equal(fit_within(whole.images[0], 50), alone.images[0])
 
 
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_resize_of_the_callers_equals_resizing_later(write_opencv, isolate):
+    def halve(picture: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(picture[::2, ::2])
+
+    path, times = write_opencv("a.mp4", size=(160, 120)), [2.0, 0.5, 2.0]
+    whole = read_frames(path, times)
+    small = read_frames(path, times, resize=halve, isolate=isolate)
+    assert small.images.shape == (3, 60, 80, 3)
+    assert np.array_equal(small.images, whole.images[:, ::2, ::2])
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_read_holds_the_frames_as_they_are_wanted_and_two_whole_ones(write_opencv, isolate):
+    path, side, num_frames = write_opencv("a.mp4", size=(640, 480), num_frames=40), 64, 32
+    whole, small = 640 * 480 * 3, side * 48 * 3
+    with open_video(path, max_kept_bytes=0, isolate=isolate) as video:
+        read_frames(video, [0.0], resize=lambda picture: fit_within(picture, side))
+        tracemalloc.start()
+        times = [number / 25 for number in range(num_frames)]
+        read_frames(video, times, resize=lambda picture: fit_within(picture, side))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < num_frames * small + 2 * whole + 200_000
+
+
 def test_a_seek_that_misleads_makes_the_opened_video_a_walk(write_opencv, monkeypatch):
     path = write_opencv("a.mp4", num_frames=100)
     pictures = oracle_pictures(path)
@@ -92,13 +120,13 @@ def test_a_seek_that_misleads_makes_the_opened_video_a_walk(write_opencv, monkey
 
 def test_what_is_kept_stays_within_its_bytes_and_the_oldest_go_first():
     kept, picture = KeptFrames(250), np.zeros((10, 10, 1), np.uint8)
-    kept.put(0, None, picture)
-    kept.put(1, None, picture)
-    assert kept.get(0, None) is not None
-    kept.put(2, None, picture)
-    assert [kept.get(number, None) is None for number in (0, 1, 2)] == [False, True, False]
-    kept.put(3, None, np.zeros((20, 20, 1), np.uint8))
-    assert kept.get(3, None) is None
+    kept.put(0, FULL_SIZE, picture)
+    kept.put(1, FULL_SIZE, picture)
+    assert kept.get(0, FULL_SIZE) is not None
+    kept.put(2, FULL_SIZE, picture)
+    assert [kept.get(number, FULL_SIZE) is None for number in (0, 1, 2)] == [False, True, False]
+    kept.put(3, FULL_SIZE, np.zeros((20, 20, 1), np.uint8))
+    assert kept.get(3, FULL_SIZE) is None
 
 
 def test_threads_share_an_opened_video(write_opencv):

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from vreason_agent.chat.media import Media
+from vreason_agent.chat.shelf import SHELF
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import ImagePart, VideoPart
 from vreason_agent.video import (
@@ -22,6 +23,7 @@ from vreason_agent.video import (
     IsolatedVideo,
     OpenVideo,
     Reading,
+    Resize,
     Span,
     VideoInfo,
     make_plan,
@@ -29,6 +31,9 @@ from vreason_agent.video import (
     read_frames,
     resolve_span,
 )
+
+ResizeRule = Callable[[int, int, int], Resize | None]
+"""Number of frames, height and width in px to the resize of each."""
 
 QWEN_LIST_FPS = 2.0  # what Qwen's own tools assume of a video given as a list of frames
 
@@ -58,30 +63,68 @@ class Look:
         return {"source": self.source, "kind": self.kind, "num_frames": self.num_frames, "timestamps_seconds": times}
 
 
-def look_at(media: Media, defaults: FrameDefaults, reading: Reading) -> tuple[ImagePart | VideoPart, Look]:
-    """Read the frames that a block means.
+@dataclass(frozen=True)
+class Looker:
+    """Reads the frames that blocks mean.
 
-    Args:
-        media: The block.
-        defaults: Frames to look at where it does not say.
+    Attributes:
+        defaults: Frames to look at where a block does not say.
         reading: How files are read.
-
-    Raises:
-        ConfigError: If the hints contradict each other or lie outside the video.
-        VideoError: If the file is missing, lies outside the roots, or cannot be decoded.
+        resize_rule: The resize that frames may get while they are read; `None` keeps their size.
     """
-    if media.frames:
-        return _look_at_list(media, reading)
-    if media.data is not None and media.kind == "image":
-        return ImagePart(reading.images([media.data])[0]), Look("inline image", "image", 1, ())
-    with _opened(media, reading) as video:
-        info = video.info
-        name = media.path or f"inline {media.kind}"
-        if info.kind == "image":
-            return ImagePart(read_frames(video, [0.0]).images[0]), Look(name, "image", 1, ())
-        frames = read_frames(video, plan_times(info, media.hints, defaults))
-    times = tuple(float(second) for second in frames.timestamps_seconds)
-    return VideoPart(frames.images, times), Look(name, info.kind, len(times), times)
+
+    defaults: FrameDefaults = field(default_factory=FrameDefaults)
+    reading: Reading = field(default_factory=Reading)
+    resize_rule: ResizeRule | None = None
+
+    def look_at(self, media: Media) -> tuple[ImagePart | VideoPart, Look]:
+        """Read what one block means.
+
+        Raises:
+            ConfigError: If the hints contradict each other or lie outside the video.
+            VideoError: If the file is missing, lies outside the roots, or cannot be decoded.
+        """
+        if media.frames:
+            return self._look_at_list(media)
+        if media.data is not None and media.kind == "image":
+            return ImagePart(self.reading.images([media.data])[0]), Look("inline image", "image", 1, ())
+        with self._opened(media) as video:
+            info = video.info
+            name = media.path or f"inline {media.kind}"
+            if info.kind == "image":
+                return ImagePart(read_frames(video, [0.0]).images[0]), Look(name, "image", 1, ())
+            planned = plan_times(info, media.hints, self.defaults)
+            frames = read_frames(video, planned, resize=self._resize(info, len(planned)))
+        times = tuple(float(second) for second in frames.timestamps_seconds)
+        return VideoPart(frames.images, times), Look(name, info.kind, len(times), times)
+
+    def _resize(self, info: VideoInfo, num_frames: int) -> Resize | None:
+        return None if self.resize_rule is None else self.resize_rule(num_frames, info.height_px, info.width_px)
+
+    @contextmanager
+    def _opened(self, media: Media) -> Iterator[OpenVideo | IsolatedVideo]:
+        """Open a block's file; inline bytes go through a file of ours, which lies in nobody's roots."""
+        if media.path is not None:
+            with SHELF.opened(media.path, self.reading) as video:
+                yield video
+            return
+        with tempfile.TemporaryDirectory(prefix="vreason-") as folder:
+            path = os.path.join(folder, f"clip{media.suffix}")
+            with open(path, "wb") as file:
+                file.write(media.data or b"")
+            with replace(self.reading, roots=None).open(path, max_kept_bytes=0) as video:
+                yield video
+
+    def _look_at_list(self, media: Media) -> tuple[VideoPart, Look]:
+        images = self.reading.images([frame.path or frame.data or b"" for frame in media.frames])
+        if len({image.shape for image in images}) > 1:
+            sizes = sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images})
+            msg = f"the frames of one video have different sizes ({', '.join(sizes)} px); resize them to one size"
+            raise ConfigError(msg)
+        fps = media.hints.get("sample_fps", QWEN_LIST_FPS)
+        times = media.hints.get("timestamps") or [index / fps for index in range(len(images))]
+        seconds = tuple(float(second) for second in times)
+        return VideoPart(np.stack(images), seconds), Look("list of frames", "frames", len(images), seconds)
 
 
 def plan_times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefaults) -> tuple[float, ...]:
@@ -113,30 +156,3 @@ def _planned(plan: Any, span: Span) -> FramePlan:
 
 def _hint(hints: Mapping[str, Any], name: str, default: Any) -> Any:
     return default if hints.get(name) is None else hints[name]
-
-
-def _look_at_list(media: Media, reading: Reading) -> tuple[VideoPart, Look]:
-    images = reading.images([frame.path or frame.data or b"" for frame in media.frames])
-    if len({image.shape for image in images}) > 1:
-        sizes = sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images})
-        msg = f"the frames of one video have different sizes ({', '.join(sizes)} px); resize them to one size"
-        raise ConfigError(msg)
-    fps = media.hints.get("sample_fps", QWEN_LIST_FPS)
-    times = media.hints.get("timestamps") or [index / fps for index in range(len(images))]
-    seconds = tuple(float(second) for second in times)
-    return VideoPart(np.stack(images), seconds), Look("list of frames", "frames", len(images), seconds)
-
-
-@contextmanager
-def _opened(media: Media, reading: Reading) -> Iterator[OpenVideo | IsolatedVideo]:
-    """Open a block's file; inline bytes go through a file of ours, which lies in nobody's roots."""
-    if media.path is not None:
-        with reading.open(media.path, max_kept_bytes=0) as video:
-            yield video
-        return
-    with tempfile.TemporaryDirectory(prefix="vreason-") as folder:
-        path = os.path.join(folder, f"clip{media.suffix}")
-        with open(path, "wb") as file:
-            file.write(media.data or b"")
-        with replace(reading, roots=None).open(path, max_kept_bytes=0) as video:
-            yield video

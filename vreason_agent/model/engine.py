@@ -32,6 +32,7 @@ from vreason_agent.model.memory import out_of_memory_as
 from vreason_agent.model.parts import Generation, GenerationRequest, SamplingParams, StreamEvent, TextPart, Turn
 from vreason_agent.model.placement import memory_remedy
 from vreason_agent.model.positions import pad_left
+from vreason_agent.model.preprocess import FrameResize, frame_resize
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, parse_answer, reasoning_prompt
 from vreason_agent.model.stream import TextStream
 from vreason_agent.model.vision import preprocess_prompt, vision_inputs
@@ -114,6 +115,10 @@ class VideoLanguageModel:
                 with self._memory_told([prompts[row] for row in rows]):
                     answers.update(zip(rows, batch.run(shared, vreason), strict=True))
         return [answers[row] for row in range(len(requests))]
+
+    def frame_resize(self, num_frames: int, height: int, width: int) -> FrameResize | None:
+        """Return the resize of a video's frames that may be done while they are read; see `preprocess.frame_resize`."""
+        return frame_resize(num_frames, height, width, self.encoder.video.settings, self.encoder.video.budget)
 
     def count_tokens(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()) -> int:
         """Number of prompt tokens of a conversation, those of pictures included; no pixel is touched."""

@@ -23,10 +23,12 @@ from vreason_agent.errors import ConfigError
 __all__ = [
     "MAX_ASPECT_RATIO",
     "FrameFit",
+    "FrameResize",
     "PixelBudget",
     "VisionInput",
     "VisionSettings",
     "fit_frames",
+    "frame_resize",
     "normalize",
     "patchify",
     "preprocess_frames",
@@ -230,6 +232,43 @@ def fit_frames(num_frames: int, height: int, width: int, settings: VisionSetting
     num_pairs = math.ceil(num_frames / settings.temporal_patch_size)
     grid = (num_pairs, height_px // settings.patch_size, width_px // settings.patch_size)
     return FrameFit(grid, math.prod(grid) // settings.merge_size**2, height_px, width_px)
+
+
+@dataclass(frozen=True)
+class FrameResize:
+    """The resize of a video's frames one by one, ahead of `preprocess_frames`, which then finds it done.
+
+    Attributes:
+        source_px: height and width of the frames; others are left alone.
+        target_px: height and width after the resize.
+    """
+
+    source_px: tuple[int, int]
+    target_px: tuple[int, int]
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        """Resize one frame, uint8 `(height, width, 3)`."""
+        if frame.shape[:2] != self.source_px:
+            return frame
+        picture = torch.tensor(frame).permute(2, 0, 1)[None].contiguous()
+        return resize_frames(picture, *self.target_px)[0].permute(1, 2, 0).contiguous().numpy()
+
+
+def frame_resize(
+    num_frames: int, height: int, width: int, settings: VisionSettings, budget: PixelBudget
+) -> FrameResize | None:
+    """Return the resize that gives, frame by frame, what `preprocess_frames` would make of all of them.
+
+    `None` where frames become no smaller, so that nothing is gained, or where they would be resized again.
+
+    Raises:
+        ConfigError: the frames are too elongated.
+    """
+    fit = fit_frames(num_frames, height, width, settings, budget)
+    again = fit_frames(num_frames, fit.height_px, fit.width_px, settings, budget)
+    if again != fit or fit.height_px * fit.width_px >= height * width:
+        return None
+    return FrameResize((height, width), (fit.height_px, fit.width_px))
 
 
 def preprocess_frames(frames: np.ndarray, settings: VisionSettings, budget: PixelBudget) -> VisionInput:

@@ -27,7 +27,8 @@ from vreason_agent.video.sampling import (
     uniform_plan,
 )
 from vreason_agent.video.scenes import Scenes, check_scenes_library, find_scenes
-from vreason_agent.video.source import Roots, local_path
+from vreason_agent.video.sizing import Resize
+from vreason_agent.video.source import Roots, local_path, stamp_of
 from vreason_agent.video.span import Span, resolve_span
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "PlanCost",
     "PlanSegment",
     "Reading",
+    "Resize",
     "Roots",
     "Scenes",
     "Span",
@@ -64,6 +66,7 @@ __all__ = [
     "read_images",
     "resolve_span",
     "scenes_plan",
+    "stamp_of",
     "times_plan",
     "uniform_plan",
 ]

@@ -36,7 +36,9 @@ from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.frames import Frames, Progress, closed, stopped
 from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.limits import Limits
+from vreason_agent.video.sizing import Resize
 from vreason_agent.video.source import Roots, Source
+from vreason_agent.video.stack import FrameStack
 
 _ERRORS: dict[str, type[VReasonError]] = {
     kind.__name__: kind for kind in (ConfigError, VideoError, VideoNotFoundError, VideoDecodeError, VideoTooLargeError)
@@ -105,7 +107,11 @@ class ReadingProcess:
             self._requests.close()
 
     def ask(
-        self, name: str, request: Mapping[str, Any], on_progress: Progress | None = None
+        self,
+        name: str,
+        request: Mapping[str, Any],
+        on_progress: Progress | None = None,
+        resize: Resize | None = None,
     ) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
         """Send a request and return its answer: plain data, and the pictures where there are any.
 
@@ -113,6 +119,7 @@ class ReadingProcess:
             name: What is read, for messages.
             request: JSON-plain data.
             on_progress: Called with (frames read, frames to read); returning True ends the process.
+            resize: Called with each picture as it arrives; what it returns is kept in its place.
 
         Raises:
             VideoDecodeError: It died, or was ended for its time or by `on_progress`.
@@ -123,7 +130,7 @@ class ReadingProcess:
         timer.start()
         try:
             head = self._head(name, {**request, "has_progress": on_progress is not None}, on_progress)
-            pictures = self._pictures(name, head.pop("shape")) if "shape" in head else None
+            pictures = self._pictures(name, head.pop("shape"), resize) if "shape" in head else None
         except BaseException:  # what is still to come would be taken for the next answer
             self._process.kill()
             raise
@@ -159,15 +166,24 @@ class ReadingProcess:
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
             raise VideoDecodeError(self._ended(name)) from exc
 
-    def _pictures(self, name: str, sides: Sequence[int]) -> NDArray[np.uint8]:
+    def _pictures(self, name: str, sides: Sequence[int], resize: Resize | None) -> NDArray[np.uint8]:
+        """Receive pictures one by one."""
         with self.agreed(name):
-            shape = tuple(int(side) for side in sides)
-            if len(shape) != 4 or min(shape) < 1 or math.prod(shape) > self._isolation.max_memory_bytes:
+            count, *shape = (int(side) for side in sides)
+            if len(shape) != 3 or min(count, *shape) < 1 or math.prod(shape) * count > self._isolation.max_memory_bytes:
                 raise ValueError(shape)
-            images = np.empty(shape, np.uint8)
-            if self._answers.readinto(images.data.cast("B")) != images.nbytes:
+        stack = FrameStack(name, range(count))
+        for number in range(count):
+            picture = self._picture(name, shape)
+            stack.put(number, picture if resize is None else resize(picture))
+        return stack.images
+
+    def _picture(self, name: str, shape: Sequence[int]) -> NDArray[np.uint8]:
+        with self.agreed(name):
+            picture = np.empty(shape, np.uint8)
+            if self._answers.readinto(picture.data.cast("B")) != picture.nbytes:
                 raise ValueError(shape)
-            return images
+            return picture
 
     def _ended(self, name: str) -> str:
         isolation = self._isolation
@@ -237,6 +253,7 @@ class IsolatedVideo:
         timestamps: Sequence[float],
         *,
         max_side_px: int | None = None,
+        resize: Resize | None = None,
         on_progress: Progress | None = None,
         allow_missing: bool = False,
     ) -> Frames:
@@ -250,7 +267,7 @@ class IsolatedVideo:
         with self._lock:
             if self._is_closed:
                 raise ConfigError(closed(self._path))
-            head, pictures = self._process.ask(self._path, request, on_progress)
+            head, pictures = self._process.ask(self._path, request, on_progress, resize)
         with self._process.agreed(self._path):
             if pictures is None:
                 raise ValueError

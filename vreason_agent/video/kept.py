@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from vreason_agent.video.images import Picture, fit_within
+from vreason_agent.video.images import Picture
+from vreason_agent.video.sizing import FULL_SIZE, Sizing
 
 
 class KeptFrames:
-    """Pictures by frame number and the longer side they were scaled to."""
+    """Pictures by frame number and size."""
 
     def __init__(self, max_bytes: int) -> None:
         """Keep at most `max_bytes` of pixels; 0 keeps nothing."""
         self._max_bytes, self._num_bytes = max_bytes, 0
-        self._pictures: OrderedDict[tuple[int, int | None], Picture] = OrderedDict()
+        self._pictures: OrderedDict[tuple[int, Sizing], Picture] = OrderedDict()
 
-    def get(self, number: int, max_side_px: int | None) -> Picture | None:
-        """Return a frame at that size, scaled from the full one where that is kept; `None` if neither is."""
-        for side in (max_side_px, None):
-            picture = self._pictures.get((number, side))
+    def get(self, number: int, sizing: Sizing) -> Picture | None:
+        """Return a frame at that size, made from the full one where that is kept; `None` if neither is."""
+        for kept in (sizing, FULL_SIZE):
+            picture = self._pictures.get((number, kept))
             if picture is not None:
-                self._pictures.move_to_end((number, side))
-                return fit_within(picture, max_side_px)
+                self._pictures.move_to_end((number, kept))
+                return picture if kept == sizing else sizing(picture)
         return None
 
-    def put(self, number: int, max_side_px: int | None, picture: Picture) -> None:
+    def put(self, number: int, sizing: Sizing, picture: Picture) -> None:
         """Keep a frame, and let go of older ones where it does not fit beside them."""
-        if picture.nbytes > self._max_bytes or (number, max_side_px) in self._pictures:
+        if picture.nbytes > self._max_bytes or (number, sizing) in self._pictures:
             return
-        self._pictures[number, max_side_px] = picture
+        self._pictures[number, sizing] = picture
         self._num_bytes += picture.nbytes
         while self._num_bytes > self._max_bytes:
             self._num_bytes -= self._pictures.popitem(last=False)[1].nbytes

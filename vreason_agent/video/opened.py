@@ -16,14 +16,16 @@ import numpy as np
 from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.video.backend import Backend, FrameStepper, decoder_of
 from vreason_agent.video.frames import Frames, Method, Progress, closed, stopped
-from vreason_agent.video.images import Picture, fit_within, read_image
+from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, open_request
 from vreason_agent.video.kept import KeptFrames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request
 from vreason_agent.video.probe import describe
+from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, open_source, stamp_of
+from vreason_agent.video.stack import FrameStack
 from vreason_agent.video.stepping import LandedElsewhere
 
 MAX_KEPT_BYTES = 256 * 2**20
@@ -101,21 +103,23 @@ class OpenVideo:
         timestamps: Sequence[float],
         *,
         max_side_px: int | None = None,
+        resize: Resize | None = None,
         on_progress: Progress | None = None,
         allow_missing: bool = False,
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
         requested = check_request(self.info.path, timestamps, max_side_px, self._limits)
+        sizing = Sizing(max_side_px, resize)
         with self._lock:
             self._check_usable()
             if self._source.kind in ("image", "frames"):
-                return self._read_pictures(requested, max_side_px)
+                return self._read_pictures(requested, sizing)
             try:
-                return self._read_there(self._known_index(), requested, max_side_px, on_progress, allow_missing)
+                return self._read_there(self._known_index(), requested, sizing, on_progress, allow_missing)
             except LandedElsewhere:
                 self._forget()
                 self._index = self._decoder.walk(self._source, self._limits)
-                return self._read_there(self._index, requested, max_side_px, on_progress, allow_missing)
+                return self._read_there(self._index, requested, sizing, on_progress, allow_missing)
 
     def _check_usable(self) -> None:
         if self._is_closed:
@@ -139,46 +143,45 @@ class OpenVideo:
         self,
         index: FrameIndex,
         requested: tuple[float, ...],
-        max_side_px: int | None,
+        sizing: Sizing,
         on_progress: Progress | None,
         allow_missing: bool,
     ) -> Frames:
         """Read all times, or where that is allowed those that the file has."""
         late = _late(index, requested) if allow_missing and not index.is_complete else ()
         if not late or len(late) == len(requested):
-            return self._read(index, requested, max_side_px, on_progress)
+            return self._read(index, requested, sizing, on_progress)
         there = tuple(time for time in requested if time not in late)
-        frames = self._read(index, there, max_side_px, on_progress)
+        frames = self._read(index, there, sizing, on_progress)
         return replace(frames, missing_seconds=late, reason=_cut(index))
 
     def _read(
-        self, index: FrameIndex, requested: tuple[float, ...], max_side_px: int | None, on_progress: Progress | None
+        self, index: FrameIndex, requested: tuple[float, ...], sizing: Sizing, on_progress: Progress | None
     ) -> Frames:
         targets = _targets(index, requested, self.info)
-        wanted, images = sorted(set(targets)), {}
+        wanted, stack = sorted(set(targets)), FrameStack(self.info.path, targets)
         for count, target in enumerate(wanted):
             if on_progress is not None and on_progress(count, len(wanted)):
                 raise VideoDecodeError(stopped(self.info.path, count, len(wanted)))
-            images[target] = self._picture(index, target, max_side_px)
+            stack.put(target, self._picture(index, target, sizing))
         times = tuple(index.timestamps_seconds[target] for target in targets)
-        stack = _stack([images[target] for target in targets], self.info.path)
         method: Method = "seek" if index.is_seekable else "walk"
-        return Frames(stack, times, requested, tuple(targets), self.info, method)
+        return Frames(stack.images, times, requested, tuple(targets), self.info, method)
 
-    def _picture(self, index: FrameIndex, target: int, max_side_px: int | None) -> Picture:
-        kept = self._kept.get(target, max_side_px)
+    def _picture(self, index: FrameIndex, target: int, sizing: Sizing) -> Picture:
+        kept = self._kept.get(target, sizing)
         if kept is not None:
             return kept
         if self._stepper is None:
             self._stepper = self._decoder.stepper(self._source, index, self._limits)
-        picture = fit_within(self._stepper.picture(target), max_side_px)
-        self._kept.put(target, max_side_px, picture)
+        picture = sizing(self._stepper.picture(target))
+        self._kept.put(target, sizing, picture)
         return picture
 
-    def _read_pictures(self, requested: tuple[float, ...], max_side_px: int | None) -> Frames:
+    def _read_pictures(self, requested: tuple[float, ...], sizing: Sizing) -> Frames:
         source, info = self._source, self.info
         if source.kind == "image":
-            picture = fit_within(read_image(source.path, limits=self._limits), max_side_px)
+            picture = sizing(read_image(source.path, limits=self._limits))
             count = len(requested)
             return Frames(np.stack([picture] * count), (0.0,) * count, requested, (0,) * count, info, "image")
         numbers = [int(time * FOLDER_FPS + 1e-6) for time in requested]
@@ -186,16 +189,18 @@ class OpenVideo:
             late = max(requested)
             msg = f"{info.path!r} has {info.num_frames} frames, one a second; none at {late:g} s: ask for earlier times"
             raise VideoDecodeError(msg)
-        pictures = [self._file(number, max_side_px) for number in numbers]
+        stack = FrameStack(info.path, numbers)
+        for number in sorted(set(numbers)):
+            stack.put(number, self._file(number, sizing))
         times = tuple(number / FOLDER_FPS for number in numbers)
-        return Frames(_stack(pictures, info.path), times, requested, tuple(numbers), info, "folder")
+        return Frames(stack.images, times, requested, tuple(numbers), info, "folder")
 
-    def _file(self, number: int, max_side_px: int | None) -> Picture:
-        kept = self._kept.get(number, max_side_px)
+    def _file(self, number: int, sizing: Sizing) -> Picture:
+        kept = self._kept.get(number, sizing)
         if kept is not None:
             return kept
-        picture = fit_within(read_image(self._source.frame_paths[number], limits=self._limits), max_side_px)
-        self._kept.put(number, max_side_px, picture)
+        picture = sizing(read_image(self._source.frame_paths[number], limits=self._limits))
+        self._kept.put(number, sizing, picture)
         return picture
 
 
@@ -225,11 +230,3 @@ def _late(index: FrameIndex, requested: Sequence[float]) -> tuple[float, ...]:
 def _cut(index: FrameIndex) -> str:
     count, promised = len(index.timestamps_seconds), index.promised_frames
     return f"{count} of its {promised} frames are there, up to {index.readable_seconds:.3f} s"
-
-
-def _stack(pictures: Sequence[Picture], path: str) -> Picture:
-    if len({picture.shape for picture in pictures}) > 1:
-        sizes = sorted({f"{picture.shape[1]}x{picture.shape[0]}" for picture in pictures})
-        msg = f"the frames of {path!r} differ in size ({', '.join(sizes)}); bring them to one size"
-        raise VideoDecodeError(msg)
-    return np.stack(pictures)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from vreason_agent.video.backend import Backend
 from vreason_agent.video.frames import Frames, Progress
@@ -15,6 +16,7 @@ from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, ask_picture, reading_process
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request
 from vreason_agent.video.opened import OpenVideo, open_video
+from vreason_agent.video.sizing import Resize
 from vreason_agent.video.source import Roots, check_inside, path_text
 
 
@@ -23,6 +25,7 @@ def read_frames(
     timestamps: Sequence[float],
     *,
     max_side_px: int | None = None,
+    resize: Resize | None = None,
     limits: Limits = DEFAULT_LIMITS,
     roots: Roots | None = None,
     on_progress: Progress | None = None,
@@ -38,6 +41,8 @@ def read_frames(
         timestamps: Times in seconds from the first frame, in any order, each in `[0, duration)`. The frame for a time
             is the last one with a timestamp at or before it; the last frame is shown for one frame's usual time.
         max_side_px: Scale frames down to this longer side while reading; `None` keeps their size.
+        resize: Called with each frame as soon as it is decoded, `uint8 (height, width, 3)` in RGB, after `max_side_px`;
+            what it returns is kept in its place. Hashable, and the same for all frames.
         limits: Upper bounds; of an opened video those it was opened with.
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
         on_progress: Called with (frames read, frames to read); returning True ends the reading with an error.
@@ -56,11 +61,17 @@ def read_frames(
             was ended for its time.
         VideoError: As `probe` raises.
     """
+    how: dict[str, Any] = {
+        "max_side_px": max_side_px,
+        "resize": resize,
+        "on_progress": on_progress,
+        "allow_missing": allow_missing,
+    }
     if isinstance(video, OpenVideo | IsolatedVideo):
-        return video.read(timestamps, max_side_px=max_side_px, on_progress=on_progress, allow_missing=allow_missing)
+        return video.read(timestamps, **how)
     check_request(path_text(video), timestamps, max_side_px, limits)
     with open_video(video, limits=limits, roots=roots, max_kept_bytes=0, isolate=isolate, backend=backend) as opened:
-        return opened.read(timestamps, max_side_px=max_side_px, on_progress=on_progress, allow_missing=allow_missing)
+        return opened.read(timestamps, **how)
 
 
 def read_images(

@@ -1,0 +1,132 @@
+"""A video stays open from one look to the next: one capture, no frame decoded twice, and nothing stale."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from langchain_core.messages import HumanMessage
+
+from tests.chat_model.fakes import FakeEngine
+from vreason_agent.chat import shelf
+from vreason_agent.chat.shelf import VideoShelf
+from vreason_agent.chat_model import ChatVReason
+from vreason_agent.errors import ConfigError, VideoError
+from vreason_agent.graphs import AcceptPolicy, build_video_qa_graph
+from vreason_agent.messages import video_question
+from vreason_agent.model import VideoPart
+from vreason_agent.video import Reading
+from vreason_agent.video.capture import Capture
+from vreason_agent.video.opened import OpenVideo
+
+
+@pytest.fixture(autouse=True)
+def own_shelf() -> Iterator[VideoShelf]:
+    shelf.SHELF.clear()
+    yield shelf.SHELF
+    shelf.SHELF.clear()
+
+
+@pytest.fixture
+def numbers_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The gray levels of all frames that are decoded from now on."""
+    levels: list[int] = []
+    retrieve = Capture.retrieve_rgb
+
+    def noted(self: Capture) -> np.ndarray | None:
+        picture = retrieve(self)
+        levels.append(-1 if picture is None else round(float(picture.mean()) / 3))
+        return picture
+
+    monkeypatch.setattr(Capture, "retrieve_rgb", noted)
+    return levels
+
+
+def test_a_ladder_decodes_no_frame_twice(clip: Path, engine: FakeEngine, numbers_decoded: list[int]) -> None:
+    never = AcceptPolicy(check=lambda attempts: "look again", max_retries=0)
+    graph = build_video_qa_graph(ChatVReason(), policy=never)
+    result = graph.invoke({"video": str(clip), "question": "What?"})
+    frames = [part for request in engine.requests for part in request.turns[0].parts if isinstance(part, VideoPart)]
+    assert [len(part.images) for part in frames] == [4, 8, 16, 32]
+    assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8, 16, 32]
+    assert len(numbers_decoded) == len(set(numbers_decoded)) == 32
+
+
+def test_every_rung_shares_one_stepper(clip: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat_model, opened = ChatVReason(), []
+    chat_model.invoke([video_question(clip, "What?", num_frames=4)])
+    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: opened.append(path))
+    chat_model.invoke([video_question(clip, "What?", num_frames=4, max_frames=4)])
+    assert opened == []
+
+
+def test_an_overwritten_file_is_opened_anew(clip: Path, tmp_path: Path, engine: FakeEngine) -> None:
+    path = tmp_path / "clip.avi"
+    shutil.copy(clip, path)
+    seen = []
+    for level in (None, 200):
+        if level is not None:
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 8.0, (32, 32))
+            for _ in range(64):
+                writer.write(np.full((32, 32, 3), level, dtype=np.uint8))
+            writer.release()
+            os.utime(path, ns=(1, 1))
+        ChatVReason().invoke([video_question(path, "What?", timestamps_seconds=[0.0, 1.0])])
+        video = engine.requests[-1].turns[0].parts[0]
+        assert isinstance(video, VideoPart)
+        seen.append(video.images[0].mean() > 100)
+    assert seen == [False, True]
+
+
+def test_the_oldest_is_closed_and_one_that_failed_is_not_kept(clip: Path, tmp_path: Path) -> None:
+    shelf, kept = VideoShelf(max_videos=1), []
+    for name in ("a.avi", "b.avi"):
+        shutil.copy(clip, tmp_path / name)
+        with shelf.opened(str(tmp_path / name), Reading()) as video:
+            kept.append(video)
+    assert [is_closed(video) for video in kept] == [True, False]
+    with pytest.raises(ConfigError), shelf.opened(str(tmp_path / "b.avi"), Reading()) as video:
+        video.read([-1.0])
+    assert is_closed(kept[1])
+
+
+def test_two_readers_at_once_have_a_video_each_and_one_is_kept(clip: Path) -> None:
+    shelf = VideoShelf()
+    with shelf.opened(str(clip), Reading()) as one, shelf.opened(str(clip), Reading()) as other:
+        assert one is not other
+    with shelf.opened(str(clip), Reading()) as kept:
+        assert kept is one
+    assert is_closed(other)
+    shelf.clear()
+    assert is_closed(one)
+
+
+def test_a_video_that_is_open_is_no_way_around_the_allowed_folders(clip: Path, tmp_path: Path) -> None:
+    with shelf.SHELF.opened(str(clip), Reading()):
+        pass
+    question = HumanMessage([{"type": "video", "url": str(clip)}])
+    with pytest.raises(VideoError, match=r"outside the allowed folders"):
+        ChatVReason(allowed_roots=[tmp_path]).invoke([question])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_opens_its_own(clip: Path) -> None:
+    with shelf.SHELF.opened(str(clip), Reading()) as parents:
+        pass
+    pid = os.fork()
+    if pid == 0:
+        with shelf.SHELF.opened(str(clip), Reading()) as childs:
+            os._exit(0 if childs is not parents and not is_closed(parents) else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    with shelf.SHELF.opened(str(clip), Reading()) as still:
+        assert still is parents
+
+
+def is_closed(video: object) -> bool:
+    assert isinstance(video, OpenVideo)
+    return video._is_closed

@@ -1,0 +1,70 @@
+"""Videos that stay open from one question to the next, so that the rungs of a ladder share one capture.
+
+A video is taken off the shelf while it is read, and put back; the least recently used is closed. Knows no model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from vreason_agent.video import IsolatedVideo, OpenVideo, Reading, stamp_of
+
+MAX_KEPT_BYTES = 2**26
+"""Pixels of decoded frames that each open video keeps, as the model takes them: 32 frames of 0.6 megapixels."""
+
+Key = tuple[str, tuple[int, int] | None, str]
+
+
+class VideoShelf:
+    """Open videos by real path, state of the file, and how it is read."""
+
+    def __init__(self, max_videos: int = 2) -> None:
+        """Keep at most `max_videos` open."""
+        self._max_videos = max_videos
+        self.forget()
+
+    def forget(self) -> None:
+        """Start empty and close nothing: what is on the shelf of a forked process is its parent's."""
+        self._lock = Lock()
+        self._videos: OrderedDict[Key, OpenVideo | IsolatedVideo] = OrderedDict()
+
+    @contextmanager
+    def opened(self, path: str, reading: Reading) -> Iterator[OpenVideo | IsolatedVideo]:
+        """Open a video, or take up the one that is open, for the length of a block; an error in it closes it."""
+        key = (os.path.realpath(path), stamp_of(path), repr(reading))
+        with self._lock:
+            video = self._videos.pop(key, None)
+        video = video or reading.open(path, max_kept_bytes=MAX_KEPT_BYTES)
+        try:
+            yield video
+        except BaseException:
+            video.close()
+            raise
+        self._put(key, video)
+
+    def clear(self) -> None:
+        """Close all that are not being read."""
+        with self._lock:
+            videos = list(self._videos.values())
+            self._videos.clear()
+        for video in videos:
+            video.close()
+
+    def _put(self, key: Key, video: OpenVideo | IsolatedVideo) -> None:
+        """Put a video back; another of the same key came back first if two read it at once."""
+        with self._lock:
+            gone = [self._videos.pop(key)] if key in self._videos else []
+            self._videos[key] = video
+            while len(self._videos) > self._max_videos:
+                gone.append(self._videos.popitem(last=False)[1])
+        for other in gone:
+            other.close()
+
+
+SHELF = VideoShelf()
+if hasattr(os, "register_at_fork"):  # two processes would move one position in the file
+    os.register_at_fork(after_in_child=SHELF.forget)
