@@ -10,7 +10,7 @@ INSTALL_FROM := pyproject.toml constraints.txt .ci/environment.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 DEMO := demo.mp4
 
-.PHONY: help demo test test-slow lint bench build clean
+.PHONY: help demo test test-slow lint docs bench build clean
 .NOTPARALLEL:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make test       the default tests: offline, on the CPU"
 	@echo "make test-slow  the wheel in a clean environment, the examples, LangChain's suites, fuzzing"
 	@echo "make lint       ruff and mypy"
+	@echo "make docs       the pages of docs/ in build/docs; a link that leads nowhere is an error"
 	@echo "make bench      time and memory of decoding, with and without V-Reason"
 	@echo "make build      sdist and wheel in dist/"
 	@echo "make clean      remove what the other targets made"
@@ -52,6 +53,10 @@ lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(DEV)
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
+	@echo "open build/docs/docs/index.html"
 
 bench: $(RUNTIME)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decode.py

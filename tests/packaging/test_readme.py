@@ -59,21 +59,31 @@ def test_every_option_of_ask_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "printed"),
+    ("documents", "printed"),
     [
         ("README.md", r"\w.* \{'final_entropy': .*\n.*'spent': \{'attempts': "),
         ("docs/graphs.md", r"\w+ (entropy drop|the|no answer)"),
+        (
+            "docs/chat-model.md docs/confidence.md",
+            r"(?s)\w+\n\['reasoning', 'text'\]\n\{'final_entropy': .*\n0\.\d+ \[0\.0, .* \('steered', 'toy_model'\)\n$",
+        ),
     ],
 )
-def test_the_first_python_example_works_on_the_clip_that_demo_video_writes(
-    document: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_first_python_examples_work_on_the_clip_that_demo_video_writes(
+    documents: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    block = re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)[0]
+    block = "".join(first_python_block(ROOT / document) for document in documents.split())
     monkeypatch.chdir(tmp_path)
     assert main(["demo-video", "clip.mp4"]) == 0
     capsys.readouterr()
-    exec(compile(block, document, "exec"), {})
+    exec(compile(block, documents, "exec"), {})
     assert re.match(printed, capsys.readouterr().out)
+
+
+def first_python_block(document: Path) -> str:
+    found = re.search(r"^```python\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 def test_documents_link_to_files_that_exist() -> None:
