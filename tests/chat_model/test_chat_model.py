@@ -254,7 +254,7 @@ class TestSettings:
             ({"max_tokens": 0}, "max_tokens=0: Input should be greater than or equal to 1"),
             ({"num_frames": 0}, "num_frames=0: Input should be greater than or equal to 2"),
             ({"vreason": "sideways"}, "use one of: off, switching"),
-            ({"vreason": {"learning_rat": 1}}, "unknown V-Reason field 'learning_rat'; use one of"),
+            ({"vreason": {"learning_rat": 1}}, "unknown V-Reason config field 'learning_rat'; use one of"),
             ({"vreason": 3}, "give a VReasonConfig, a schedule"),
         ],
     )

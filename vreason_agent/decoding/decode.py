@@ -20,7 +20,7 @@ from transformers import (
 
 from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.clock import seconds_now
-from vreason_agent.decoding.config import VReasonConfig
+from vreason_agent.decoding.config import VReasonConfig, checked_config
 from vreason_agent.decoding.loop import DecodeLoop
 from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt, make_prompt
@@ -85,10 +85,10 @@ def decode(
         vision_seconds: Wall time of encoding the frames, if the caller did it, for the trace.
 
     Raises:
-        ConfigError: an argument contradicts another, or a generation option is not implemented.
+        ConfigError: `config` is no config, an argument contradicts another, or a generation option is not implemented.
         GenerationError: the prompt is not decodable, the model cannot be steered, or its logits are not finite.
     """
-    config = VReasonConfig() if config is None else config
+    config = checked_config(config, keyword="config")
     # Autograd cannot run in inference mode, and the weights' gradients are not wanted outside of the controller.
     with torch.inference_mode(False), torch.no_grad():
         prompt = make_prompt(hf_model, input_ids, attention_mask, video_mask, position_ids)

@@ -21,7 +21,7 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.clock import seconds_now
-from vreason_agent.decoding.config import VReasonConfig
+from vreason_agent.decoding.config import VReasonConfig, checked_config
 from vreason_agent.decoding.loop import DecodeLoop
 from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt
@@ -75,9 +75,11 @@ def vreason_generate(
         `return_dict_in_generate`, whose cache holds base values only.
 
     Raises:
-        ConfigError: a generation option that the loop does not support, or stop strings without their tokenizer.
+        ConfigError: `vreason` is no config, a generation option that the loop does not support, or stop strings without
+            their tokenizer.
         GenerationError: the model cannot be steered, or its logits are not finite.
     """
+    config = checked_config(vreason, keyword="vreason")
     # `generate` has repeated the rows already.
     check_generation_config(generation_config, done_before=("num_return_sequences",))
     check_stop_strings(stop_strings, stop_tokenizer, keyword="stop_tokenizer")
@@ -99,7 +101,7 @@ def vreason_generate(
         private: Any = model
         outputs = private._prefill(input_ids, generation_config, model_kwargs)
         seconds = DecodingSeconds(prefill=seconds_now(model.device) - started)
-        loop = DecodeLoop(model, prompt, cache, config=vreason or VReasonConfig(), rules=rules, seconds=seconds)
+        loop = DecodeLoop(model, prompt, cache, config=config, rules=rules, seconds=seconds)
         result = loop.run(outputs.logits[:, -1].to(input_ids.device))
     if trace_out is not None:
         trace_out.extend(result.traces)
