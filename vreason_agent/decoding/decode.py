@@ -72,8 +72,7 @@ def decode(
             from there. Needs `max_new_tokens` or `max_length`; `output_scores` and `output_logits` fill the result's
             `scores` and `logits`. What the loop does not implement is refused (see `options`).
         logits_processor: Further processors, applied before the sampling rules. One with `is_grammar = True` states
-            what a grammar allows (see `sampling`); under `apply_to="current"` processors run twice at an update,
-            and a grammar is always asked once more.
+            what a grammar allows (see `sampling`); under `apply_to="current"` processors run twice at an update.
         stopping_criteria: Further reasons to end a row.
         tokenizer: Needed for the config's `stop_strings` only.
         generators: When sampling, one `torch.Generator` per row, which makes a row of a batch what it is alone.
