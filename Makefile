@@ -18,7 +18,7 @@ help:
 	@echo "make test       the default tests: offline, on the CPU"
 	@echo "make test-slow  the wheel in a clean environment, the examples, LangChain's suites, fuzzing"
 	@echo "make lint       ruff and mypy"
-	@echo "make bench      time and memory of decoding, with and without V-Reason"
+	@echo "make bench      time to load; time and memory of decoding, with and without V-Reason"
 	@echo "make build      sdist and wheel in dist/"
 	@echo "make clean      remove what the other targets made"
 
@@ -54,6 +54,7 @@ lint: $(DEV)
 	$(BIN)/mypy
 
 bench: $(RUNTIME)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/load.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decode.py
 
 build: $(DEV)
