@@ -19,7 +19,7 @@ help:
 	@echo "make test-slow  the wheel in a clean environment, the examples, LangChain's suites, fuzzing"
 	@echo "make lint       ruff and mypy"
 	@echo "make docs       the pages of docs/ in build/docs; a link that leads nowhere is an error"
-	@echo "make bench      time and memory of decoding, with and without V-Reason"
+	@echo "make bench      time to load; time and memory of decoding, with and without V-Reason"
 	@echo "make build      sdist and wheel in dist/"
 	@echo "make clean      remove what the other targets made"
 
@@ -59,6 +59,7 @@ docs: $(DEV)
 	@echo "open build/docs/docs/index.html"
 
 bench: $(RUNTIME)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/load.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decode.py
 
 build: $(DEV)

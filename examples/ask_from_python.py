@@ -1,32 +1,16 @@
 """Ask a question about a video from Python: one pass of the model, its answer, and how settled it was.
 
-Run: python examples/ask_from_python.py [VIDEO QUESTION [OPTION ...]]
-Without arguments it writes a demo clip of the bundled model's world and asks about that.
+Run: vreason-agent demo-video demo.mp4   # writes a clip of the bundled model's world and prints a question about it
+     python examples/ask_from_python.py demo.mp4 QUESTION [OPTION ...]
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.confidence import confidence_of, describe_confidence
 from vreason_agent.messages import video_question
-from vreason_agent.tiny.render import write_clip
-from vreason_agent.tiny.world import make_clip
-
-
-def main(arguments: list[str]) -> None:
-    if arguments:
-        ask(arguments[0], arguments[1], arguments[2:])
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path, clip = Path(folder) / "demo.mp4", make_clip(seed=0)
-        write_clip(path, clip)
-        question = clip.questions[0]
-        ask(str(path), question.question, list(question.options))
-        print(f"True answer: {question.answer}")
 
 
 def ask(video: str, question: str, options: list[str]) -> None:
@@ -40,4 +24,6 @@ def ask(video: str, question: str, options: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    ask(sys.argv[1], sys.argv[2], sys.argv[3:])

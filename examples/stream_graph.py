@@ -1,32 +1,16 @@
 """The question graph, streamed step by step: what it looks at, what the model writes, what is decided and why.
 
-Run: python examples/stream_graph.py [VIDEO QUESTION [OPTION ...]]
-Without arguments it writes a demo clip of the bundled model's world and asks about that.
+Run: vreason-agent demo-video demo.mp4   # writes a clip of the bundled model's world and prints a question about it
+     python examples/stream_graph.py demo.mp4 QUESTION [OPTION ...]
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.graphs import AcceptPolicy, Budget, Ladder, build_video_qa_graph
-from vreason_agent.tiny.render import write_clip
-from vreason_agent.tiny.world import make_clip
-
-
-def main(arguments: list[str]) -> None:
-    if arguments:
-        follow(arguments[0], arguments[1], arguments[2:])
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path, clip = Path(folder) / "demo.mp4", make_clip(seed=0)
-        write_clip(path, clip)
-        question = clip.questions[0]
-        follow(str(path), question.question, list(question.options))
-        print(f"True answer: {question.answer}")
 
 
 def follow(video: str, question: str, options: list[str]) -> None:
@@ -65,4 +49,6 @@ def written(message: Any) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    follow(sys.argv[1], sys.argv[2], sys.argv[3:])

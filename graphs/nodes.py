@@ -197,7 +197,8 @@ def _ending(state: VideoQAState, best: Attempt) -> dict[str, Any]:
 def _rung(attempt: Attempt) -> dict[str, Any]:
     signals: Mapping[str, Any] = attempt["confidence"].get("signals", {})
     names = ("entropy_drop", "final_entropy", "answer_probability")
-    kept = {name: attempt[name] for name in ("attempt", "rung", "num_frames", "answer", "choice")}
+    kept = {name: attempt[name] for name in ("attempt", "rung", "answer", "choice")}
+    kept["num_frames"] = len(attempt["timestamps_seconds"])
     return {**kept, **{name: signals.get(name) for name in names}}
 
 

@@ -28,7 +28,8 @@ class Clip(TypedDict):
 class Attempt(TypedDict):
     """One complete answer.
 
-    `vision` is what each picture cost in pixels and tokens; a chat model that does not tell leaves it `None`.
+    `num_frames` is how many were asked for and read, `timestamps_seconds` the times of those that differ. `vision` is
+    what each picture cost in pixels and tokens; a chat model that does not tell leaves it `None`.
     """
 
     attempt: int

@@ -66,6 +66,17 @@ class TestAnswer:
             "unsteered_final_entropy": None,
         }
 
+    def test_a_frame_that_two_times_lead_to_is_evidence_once(self, engine: FakeEngine, clip: Path) -> None:
+        times = [0.0, 0.01, 4.0, 4.25]
+        metadata = ChatVReason().invoke([video_question(clip, "Which?", timestamps_seconds=times)]).response_metadata
+        assert metadata["confidence"]["evidence"]["num_frames"] == 3
+        assert metadata["confidence"]["evidence"]["timestamps_seconds"] == [0.0, 4.0, 4.25]
+        assert metadata["frames"][0]["timestamps_seconds"] == [0.0, 0.0, 4.0, 4.25]
+
+    def test_a_picture_is_evidence_though_it_has_no_time(self, engine: FakeEngine, picture: Path) -> None:
+        record = ChatVReason().invoke([video_question(picture, "Which?")]).response_metadata["confidence"]
+        assert record["evidence"] == {"num_frames": 1, "timestamps_seconds": [], "rungs": []}
+
     def test_an_answer_that_cannot_be_read_is_none_with_a_warning(self, engine: FakeEngine) -> None:
         engine.text = "<think>Cut off in the middle of"
         record = ChatVReason().invoke("?").response_metadata["confidence"]
@@ -254,7 +265,7 @@ class TestSettings:
             ({"max_tokens": 0}, "max_tokens=0: Input should be greater than or equal to 1"),
             ({"num_frames": 0}, "num_frames=0: Input should be greater than or equal to 2"),
             ({"vreason": "sideways"}, "use one of: off, switching"),
-            ({"vreason": {"learning_rat": 1}}, "unknown V-Reason field 'learning_rat'; use one of"),
+            ({"vreason": {"learning_rat": 1}}, "unknown V-Reason config field 'learning_rat'; use one of"),
             ({"vreason": 3}, "give a VReasonConfig, a schedule"),
         ],
     )

@@ -178,12 +178,21 @@ WRONG_ARGUMENTS = {
     "an unknown schedule": (["ask", "no.mp4", "What?", "--schedule", "up"], "choose from"),
     "an unknown device": (["ask", "no.mp4", "What?", "--device", "gpu"], "--device: 'gpu' is not a device"),
     "a negative seed": (["ask", "no.mp4", "What?", "--seed=-1"], "--seed: '-1' is not a whole number"),
+    "a revision of the bundled model": (
+        ["ask", "no.mp4", "What?", "--model", "tiny", "--revision", "x"],
+        "--revision 'x' is one of a hub id, and the model is the bundled one; leave --revision out",
+    ),
+    "a revision of the default model": (["ask", "no.mp4", "What?", "--revision", "x"], "leave --revision out"),
+    "a model to check with a revision it has not": (["doctor", "--revision", "x"], "leave --revision out"),
     "an abbreviated option": (["ask", "no.mp4", "What?", "--max", "8"], "unrecognized arguments: --max 8"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG_ARGUMENTS)
-def test_wrong_arguments_are_one_line_and_exit_code_2_before_any_file_is_opened(command: Command, name: str) -> None:
+def test_wrong_arguments_are_one_line_and_exit_code_2_before_any_file_is_opened(
+    command: Command, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VREASON_MODEL", raising=False)
     arguments, message = WRONG_ARGUMENTS[name]
     assert command(*arguments) == 2
     assert command.err.startswith("vreason-agent: error: ")

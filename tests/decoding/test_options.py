@@ -102,3 +102,14 @@ def test_decode_returns_scores_and_logits_if_asked(sharp_model: PreTrainedModel)
     assert all(torch.equal(own, other) for own, other in zip(result.logits, expected.logits, strict=True))
     plain = decode(sharp_model, **prompt.arguments, config=OFF, generation_config=GenerationConfig(max_new_tokens=2))
     assert (plain.scores, plain.logits) == (None, None)
+
+
+@pytest.mark.parametrize("given", [{"schedule": "off"}, {}, "off"], ids=repr)
+def test_a_config_of_another_type_is_refused_at_both_doors(given: Any, greedy: GenerationConfig) -> None:
+    model: Any = make_model()
+    prompt = make_prompt(model)
+    remedy = r"must be a VReasonConfig; pass {}=VReasonConfig\(...\), or VReasonConfig.from_dict\(...\) of a dict"
+    with pytest.raises(ConfigError, match=remedy.format("vreason")):
+        model.generate(**prompt.inputs, max_new_tokens=2, custom_generate=vreason_generate, vreason=given)
+    with pytest.raises(ConfigError, match=remedy.format("config")):
+        decode(model, **prompt.arguments, config=given, generation_config=greedy)

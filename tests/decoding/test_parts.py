@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import (
     DynamicCache,
+    ForcedEOSTokenLogitsProcessor,
     LogitsProcessorList,
     PrefixConstrainedLogitsProcessor,
     SuppressTokensLogitsProcessor,
@@ -189,6 +190,41 @@ def test_a_token_is_forced_whatever_other_processors_mask_before() -> None:
     wide: Any = PrefixConstrainedLogitsProcessor(lambda batch, sent: [0, 1], num_beams=1)
     chosen = TokenSampler(LogitsProcessorList([masked, wide]), do_sample=False).process(ids, logits)
     assert chosen.forced == [False]  # the grammar leaves two tokens, of which another processor took one
+
+
+def forced_end() -> Any:
+    return ForcedEOSTokenLogitsProcessor(max_length=3, eos_token_id=0)
+
+
+def two_allowed() -> Any:
+    return PrefixConstrainedLogitsProcessor(lambda batch, sent: [0, 1], num_beams=1)
+
+
+@pytest.mark.parametrize("make_grammar", [forced_end, two_allowed, lambda: EveryThirdIsForced(0, token=0)])
+def test_scores_after_a_grammar_are_those_of_the_processors_in_order(make_grammar: Any) -> None:
+    ids, logits = torch.zeros(1, 2, dtype=torch.long), torch.tensor([[1.0, 3.0, 2.0]])
+    masked: Any = SuppressTokensLogitsProcessor([0])
+    for processors in ([masked, make_grammar()], [make_grammar(), masked], [make_grammar()]):
+        plain: Any = LogitsProcessorList(processors)
+        expected = plain(ids, logits.clone())
+        assert torch.equal(TokenSampler(plain, do_sample=False).process(ids, logits).scores, expected)
+
+
+class CountedGrammar(EveryThirdIsForced):
+    """Keeps how often it was asked."""
+
+    num_asked = 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.num_asked += 1
+        return super().__call__(input_ids, scores)
+
+
+def test_a_grammar_is_asked_once() -> None:
+    ids, logits = torch.zeros(1, 2, dtype=torch.long), torch.tensor([[1.0, 3.0, 2.0]])
+    grammar = CountedGrammar(prompt_length=0, token=2)
+    TokenSampler(LogitsProcessorList([grammar]), do_sample=False).process(ids, logits)
+    assert grammar.num_asked == 1
 
 
 def test_raw_logits_are_not_changed_by_processors() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
@@ -10,6 +11,7 @@ from tests.decoding.forcing import EveryThirdIsForced
 from tests.decoding.tiny_models import make_prompt
 from vreason_agent.decoding import DecodingSeconds, DecodingTrace, Phase, Switch, TokenEvent, VReasonConfig, decode
 from vreason_agent.decoding.trace import StepRecord
+from vreason_agent.errors import ConfigError
 
 
 def made_trace(entropies: list[float], averages: list[float | None], forced: tuple[int, ...] = ()) -> DecodingTrace:
@@ -67,6 +69,48 @@ def test_json_goes_both_ways_exactly(sharp_model: PreTrainedModel, greedy: Gener
         assert DecodingTrace.from_json(trace.to_json()) == trace
         assert json.loads(json.dumps(trace.to_dict(), allow_nan=False)) == trace.to_dict()
         json.dumps(trace.summary(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        ({"entropy": ["x"]}, r"field 'entropy'\[0\]='x' must be a finite number; pass what to_dict\(\)"),
+        ({"entropy": [float("nan")]}, r"field 'entropy'\[0\]=nan must be a finite number; pass what to_dict\(\)"),
+        ({"entropy": [None]}, r"field 'entropy'\[0\]=None must be a finite number; pass what to_dict\(\)"),
+        ({"entropy": 1.0}, r"field 'entropy'=1.0 must be a list; pass what to_dict\(\) or to_json\(\) gave"),
+        ({"entropy": [1.0, 2.0]}, r"one entry per token .*'entropy': 2.*; pass what to_dict\(\) or to_json\(\) gave"),
+        ({"loss_after": []}, r"one entry per token .*'loss_after': 0.*; pass what to_dict\(\) or to_json\(\) gave"),
+        ({"token_ids": [1.5]}, r"field 'token_ids'\[0\]=1.5 must be a whole number; pass what to_dict\(\)"),
+        ({"token_ids": [True]}, r"field 'token_ids'\[0\]=True must be a whole number; pass what to_dict\(\)"),
+        ({"phase": ["begin"]}, r"field 'phase'\[0\]='begin' is not known; use one of: exploration, exploitation"),
+        ({"switch": [[]]}, r"field 'switch'\[0\]=\[\] is not known; use one of: lower, raise"),
+        ({"steered": 1}, r"field 'steered'=1 must be true or false; pass what to_dict\(\)"),
+        ({"not_steered_because": 1}, r"field 'not_steered_because'=1 must be text; pass what to_dict\(\)"),
+        ({"seconds": [1.0]}, r"field 'seconds' must be a JSON object; got \[1.0\]; write it as \{...\}"),
+        ({"seconds": {"decode": "1"}}, r"'seconds' field 'decode'='1' must be a finite number; pass what to_dict\(\)"),
+        ({"seconds": {"hours": 1}}, "unknown decoding trace field 'seconds' field 'hours'; use one of: vision"),
+        ({"config": None}, r"V-Reason config must be a JSON object; got None; write it as \{...\}"),
+        ({"config": {"seed": -1}}, "seed=-1 must be a whole number of at least 0"),
+        ({"tokens": []}, "unknown decoding trace field 'tokens'; use one of: config, token_ids"),
+    ],
+)  # fmt: skip
+def test_data_that_is_no_trace_is_refused(change: dict[str, Any], remedy: str) -> None:
+    data = made_trace([1.0], [None]).to_dict()
+    with pytest.raises(ConfigError, match=remedy):
+        DecodingTrace.from_dict({**data, **change})
+    with pytest.raises(ConfigError, match=remedy):
+        DecodingTrace.from_json(json.dumps({**data, **change}))
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "{", "7", None, b"\xff"], ids=repr)
+def test_text_that_is_no_trace_is_refused(text: Any) -> None:
+    with pytest.raises(ConfigError, match=r"decoding trace must be a JSON object; got .*; write it as \{...\}"):
+        DecodingTrace.from_json(text)
+
+
+def test_a_trace_without_its_config_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"lacks the field 'config'; pass what to_dict\(\) or to_json\(\) gave"):
+        DecodingTrace.from_json("{}")
 
 
 def test_series_have_one_entry_per_token_and_only_what_was_asked(

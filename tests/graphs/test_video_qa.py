@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ def ask(clip: Path, model: ScriptedChatModel, **build: Any) -> dict[str, Any]:
     return graph.invoke({"video": str(clip), "question": "Which color?", "options": ["red", "blue"]})
 
 
+class SeenReply(ScriptedReply):
+    """A reply of a model that tells which frames it saw."""
+
+    def confidence(self) -> Confidence:
+        evidence = {"num_frames": 3, "timestamps_seconds": [0.0, 4.0, 4.25], "rungs": []}
+        return replace(super().confidence(), evidence=evidence)
+
+
 def blocks(model: ScriptedChatModel, index: int) -> Any:
     (message,), _ = model.requests[index]
     return message.content
@@ -52,6 +61,13 @@ def test_a_video_outside_the_allowed_folders_is_not_opened(clip: Path, tmp_path:
     assert ask(clip, script(("red", SURE)), policy=ONE_LOOK, allowed_roots=[clip.parent])["answer"] == "red"
     with pytest.raises(VideoError, match="outside the allowed folders"):
         ask(clip, script(("red", SURE)), allowed_roots=[tmp_path / "other"])
+
+
+def test_a_rung_counts_each_frame_seen_once(clip: Path) -> None:
+    result = ask(clip, ScriptedChatModel(replies=[SeenReply("red", SURE)]), policy=ONE_LOOK)
+    assert [rung["num_frames"] for rung in result["confidence"]["evidence"]["rungs"]] == [3]
+    assert result["frames"] == [0.0, 4.0, 4.25]
+    assert result["spent"]["frames"] == 4
 
 
 @pytest.mark.parametrize("as_data", [False, True])

@@ -8,9 +8,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors as hub
 
-from tests.model.published import write_folder
 from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError
-from vreason_agent.model import load_model, loaded_models, unload
+from vreason_agent.model import load_model
 from vreason_agent.model.source import MODEL_VARIABLE, bundled_folder, default_model, locate_model
 
 
@@ -124,18 +123,3 @@ def test_a_wrong_default_model_is_told_by_the_variable_that_names_it(monkeypatch
         load_model()
     with pytest.raises(ModelLoadError, match=r"^no model folder"):
         load_model("/no/such/model")
-
-
-def test_a_model_is_loaded_once_per_process_and_can_be_unloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = write_folder(tmp_path / "m")
-    monkeypatch.setenv(MODEL_VARIABLE, str(folder))
-    model = load_model(device="cpu")
-    assert load_model(folder, device="cpu") is model
-    assert load_model(str(folder), device="cpu", dtype="float32") is not model
-    assert load_model(folder, device="cpu", dtype="bfloat16").dtype != model.dtype
-    assert model in loaded_models()
-    assert unload(model) == 1
-    assert model not in loaded_models()
-    assert load_model(folder, device="cpu") is not model

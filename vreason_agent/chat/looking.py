@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,6 +61,13 @@ class Look:
         """Return plain JSON data."""
         times = [float(second) for second in self.timestamps_seconds]
         return {"source": self.source, "kind": self.kind, "num_frames": self.num_frames, "timestamps_seconds": times}
+
+
+def evidence_of(looks: Sequence[Look]) -> dict[str, Any]:
+    """Return `num_frames` and `timestamps_seconds` of what was seen: a frame that several times led to counts once."""
+    seen = [tuple(dict.fromkeys(look.timestamps_seconds)) for look in looks]
+    num_frames = sum(len(times) if times else look.num_frames for look, times in zip(looks, seen, strict=True))
+    return {"num_frames": num_frames, "timestamps_seconds": [float(second) for times in seen for second in times]}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from langchain_core.messages.ai import OutputTokenDetails, UsageMetadata
 
-from vreason_agent.chat.looking import Look
+from vreason_agent.chat.looking import Look, evidence_of
 from vreason_agent.chat.output_format import OutputFormat
 from vreason_agent.chat.splitting import Output
 from vreason_agent.confidence import Confidence, read_signals, token_span
@@ -69,13 +69,11 @@ class Reply:
         """Return the confidence record of this one pass."""
         parsed, span = self._parsed, self.answer_span
         signals = read_signals(self.generation.trace, span)
-        times = [float(second) for look in self.looks for second in look.timestamps_seconds]
-        evidence = {"num_frames": sum(look.num_frames for look in self.looks), "timestamps_seconds": times}
         return Confidence(
             answer={"text": parsed.answer, "choice": parsed.choice, "kind": self._kind},
             signals=signals,
             steering=self._steering(signals["unsteered_final_entropy"]),
-            evidence={**evidence, "rungs": []},
+            evidence={**evidence_of(self.looks), "rungs": []},
             warnings=tuple(self._warnings()),
         )
 

@@ -18,6 +18,7 @@ from vreason_agent.cli.parser import (
     SCHEDULES,
     UsageError,
     add_model_options,
+    check_revision,
     frame_count,
     ladder,
     name,
@@ -124,7 +125,7 @@ def check_together(arguments: argparse.Namespace) -> None:
     """Check what single arguments do not show.
 
     Raises:
-        UsageError: for a single or repeated option, or a range without length.
+        UsageError: for a single or repeated option, a range without length, or a revision of the bundled model.
     """
     from vreason_agent.confidence import repeated_option
 
@@ -138,6 +139,7 @@ def check_together(arguments: argparse.Namespace) -> None:
     if arguments.stop is not None and arguments.stop <= (arguments.start or 0.0):
         msg = f"--stop {arguments.stop:g} is not after --start {arguments.start or 0:g}; give a later --stop"
         raise UsageError(msg)
+    check_revision(arguments)
 
 
 def check_video(arguments: argparse.Namespace, progress: Progress) -> VideoInfo:

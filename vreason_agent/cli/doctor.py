@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vreason_agent.cli.parser import add_model_options
+from vreason_agent.cli.parser import add_model_options, check_revision
 from vreason_agent.errors import DependencyError, VReasonError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Run every check; return 1 if one failed."""
+    check_revision(arguments)
     checks: list[tuple[str, Callable[[], str]]] = [
         ("python", check_python),
         ("packages", check_packages),

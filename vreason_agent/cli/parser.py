@@ -111,6 +111,22 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_revision(arguments: argparse.Namespace) -> None:
+    """Refuse a revision of the bundled model, whether it was named or is the default.
+
+    Raises:
+        UsageError: if there is one.
+    """
+    from vreason_agent.model.source import BUNDLED_NAME, default_model
+
+    if arguments.revision is not None and (arguments.model or default_model()) == BUNDLED_NAME:
+        msg = (
+            f"--revision {arguments.revision!r} is one of a hub id, and the model is the bundled one; leave --revision "
+            "out, or give a hub id, such as --model Qwen/Qwen2.5-VL-3B-Instruct"
+        )
+        raise UsageError(msg)
+
+
 def ladder(num_frames: int | None, max_frames: int | None) -> tuple[int, int]:
     """Complete and check the first and the last rung of the ladder of frames; each rung doubles the one before.
 

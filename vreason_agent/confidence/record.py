@@ -29,7 +29,8 @@ class Confidence:
         signals: Raw signals by name (see `read_signals`); `None` is "not measured".
         units: What the numbers are of: unit and source of entropies, size of the vocabulary they were taken over.
         steering: Whether V-Reason steered the generation, with which schedule, and which entropy the signals saw.
-        evidence: `num_frames`, `timestamps_seconds` and `rungs`: one entry per pass over the video.
+        evidence: `num_frames` and `timestamps_seconds`: the distinct frames that were seen, each once, however many of
+            the times asked for led to it; and `rungs`: one entry per pass over the video.
         decision: `action` (accept, more_frames, retry, abstain, or `None` when nothing judged), `reason`, and, once
             judged, `settled`: a best guess may be accepted without being settled.
         warnings: What a reader must know: codes, and sentences from the model (such as positions that cannot tell

@@ -7,11 +7,11 @@ module knows nothing of models, tensors or the loop.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from vreason_agent.decoding.plain_data import check_names, checked_mapping, json_object, shown
 from vreason_agent.errors import ConfigError
 
 Schedule = Literal["off", "switching", "alternating", "minimize", "maximize", "random"]
@@ -37,12 +37,12 @@ class VReasonConfig:
             Larger: cheaper, weaker steering.
         num_optim_steps: Adam steps per update, at least 1. Larger: stronger and costlier; each one beyond the first
             runs the last layer and the head again.
-        learning_rate: Size of an Adam step, at least 0, in units of the root mean square of the base values at the
+        learning_rate: Size of an Adam step, from 0 to 1000, in units of the root mean square of the base values at the
             video positions: 0.05 moves an element by five percent of a typical value. Larger: stronger steering;
             0 steers nothing and still runs the same loop.
         betas: Adam's decay rates of the first and second moment, each in [0, 1). Larger: longer memory of gradients.
-        eps: Added to the root of Adam's second moment, above 0, in units of the gradient (nats per unit of value).
-            Larger: elements with a small gradient move less.
+        eps: Added to the root of Adam's second moment, above 0 and at most 1000, in units of the gradient (nats per
+            unit of value). Larger: elements with a small gradient move less.
         reset_moments_on_switch: Forget Adam's moments when the sign flips. `False`: the first step after a flip can
             move the entropy the wrong way.
         apply_to: `next`: an update acts from the next token on and costs a backward pass only. `current`: it also
@@ -85,8 +85,8 @@ class VReasonConfig:
         _check_choice("apply_to", self.apply_to, get_args(ApplyTo))
         for name in ("ema_decay", "peak_margin"):
             _check_number(name, getattr(self, name), low=0.0, below=1.0)
-        _check_number("learning_rate", self.learning_rate, low=0.0)
-        _check_number("eps", self.eps, above=0.0)
+        _check_number("learning_rate", self.learning_rate, low=0.0, high=1000.0)
+        _check_number("eps", self.eps, above=0.0, high=1000.0)
         _check_number("lite_keep_ratio", self.lite_keep_ratio, above=0.0, high=1.0)
         for name in ("warmup_steps", "update_interval", "num_optim_steps", "min_final_steps"):
             _check_int(name, getattr(self, name), low=1)
@@ -109,16 +109,11 @@ class VReasonConfig:
         """Build a config from `to_dict`'s data; missing fields take their defaults.
 
         Raises:
-            ConfigError: a key is no field, or a value is outside its range.
+            ConfigError: the data is no mapping, a key is no field, or a value is outside its range.
         """
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(data) - set(known))
-        if unknown:
-            raise ConfigError(f"unknown V-Reason field {unknown[0]!r}; use one of: {', '.join(known)}")
-        values = dict(data)
-        if isinstance(values.get("betas"), list):
-            values["betas"] = tuple(values["betas"])
-        return cls(**values)
+        what = "V-Reason config"
+        check_names(checked_mapping(data, what=what), cls, what=what)
+        return cls(**data)
 
     def to_json(self) -> str:
         """Return the config as one line of JSON."""
@@ -131,28 +126,38 @@ class VReasonConfig:
         Raises:
             ConfigError: the text is no JSON object, or a field is not allowed.
         """
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as exc:
-            raise ConfigError(f"a V-Reason config must be a JSON object; got {text[:80]!r}: {exc}") from exc
-        if not isinstance(data, dict):
-            raise ConfigError(f"a V-Reason config must be a JSON object; got {text[:80]!r}; write it as {{...}}")
-        return cls.from_dict(data)
+        return cls.from_dict(json_object(text, what="V-Reason config"))
+
+
+def checked_config(config: object, *, keyword: str) -> VReasonConfig:
+    """Return `config`, or the default for `None`; `keyword` is the caller's name for it.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if config is None:
+        return VReasonConfig()
+    if not isinstance(config, VReasonConfig):
+        raise ConfigError(
+            f"{keyword}={shown(config)} must be a VReasonConfig; pass {keyword}=VReasonConfig(...), or "
+            "VReasonConfig.from_dict(...) of a dict of its fields"
+        )
+    return config
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name}={value!r} is not known; use one of: {', '.join(allowed)}")
+    if not isinstance(value, str) or value not in allowed:
+        raise ConfigError(f"{name}={shown(value)} is not known; use one of: {', '.join(allowed)}")
 
 
 def _check_bool(name: str, value: object) -> None:
     if not isinstance(value, bool):
-        raise ConfigError(f"{name}={value!r} must be True or False")
+        raise ConfigError(f"{name}={shown(value)} must be True or False")
 
 
 def _check_int(name: str, value: object, *, low: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ConfigError(f"{name}={value!r} must be a whole number of at least {low}")
+        raise ConfigError(f"{name}={shown(value)} must be a whole number of at least {low}")
 
 
 def _check_number(
@@ -166,20 +171,19 @@ def _check_number(
 ) -> None:
     limits = [(low, "at least"), (above, "above"), (high, "at most"), (below, "below")]
     allowed = " and ".join(f"{word} {limit:g}" for limit, word in limits if limit is not None)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if (
-        not is_number
-        or (low is not None and value < low)  # type: ignore[operator]
-        or (above is not None and value <= above)  # type: ignore[operator]
-        or (high is not None and value > high)  # type: ignore[operator]
-        or (below is not None and value >= below)  # type: ignore[operator]
-    ):
-        raise ConfigError(f"{name}={value!r} must be a number {allowed}")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not (
+        (low is None or value >= low)  # type: ignore[operator]
+        and (above is None or value > above)  # type: ignore[operator]
+        and (high is None or value <= high)  # type: ignore[operator]
+        and (below is None or value < below)  # type: ignore[operator]
+    ):  # a NaN is inside no limit
+        raise ConfigError(f"{name}={shown(value)} must be a number {allowed}")
 
 
 def _checked_betas(betas: object) -> tuple[float, float]:
     if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise ConfigError(f"betas={betas!r} must be two numbers, such as (0.9, 0.999)")
+        raise ConfigError(f"betas={shown(betas)} must be two numbers, such as (0.9, 0.999)")
     for index, beta in enumerate(betas):
         _check_number(f"betas[{index}]", beta, low=0.0, below=1.0)
     return (float(betas[0]), float(betas[1]))

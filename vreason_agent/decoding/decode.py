@@ -20,7 +20,7 @@ from transformers import (
 
 from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.clock import seconds_now
-from vreason_agent.decoding.config import VReasonConfig
+from vreason_agent.decoding.config import VReasonConfig, checked_config
 from vreason_agent.decoding.loop import DecodeLoop
 from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt, make_prompt
@@ -72,8 +72,7 @@ def decode(
             from there. Needs `max_new_tokens` or `max_length`; `output_scores` and `output_logits` fill the result's
             `scores` and `logits`. What the loop does not implement is refused (see `options`).
         logits_processor: Further processors, applied before the sampling rules. One with `is_grammar = True` states
-            what a grammar allows (see `sampling`); under `apply_to="current"` processors run twice at an update,
-            and a grammar is always asked once more.
+            what a grammar allows (see `sampling`); under `apply_to="current"` processors run twice at an update.
         stopping_criteria: Further reasons to end a row.
         tokenizer: Needed for the config's `stop_strings` only.
         generators: When sampling, one `torch.Generator` per row, which makes a row of a batch what it is alone.
@@ -85,10 +84,10 @@ def decode(
         vision_seconds: Wall time of encoding the frames, if the caller did it, for the trace.
 
     Raises:
-        ConfigError: an argument contradicts another, or a generation option is not implemented.
+        ConfigError: `config` is no config, an argument contradicts another, or a generation option is not implemented.
         GenerationError: the prompt is not decodable, the model cannot be steered, or its logits are not finite.
     """
-    config = VReasonConfig() if config is None else config
+    config = checked_config(config, keyword="config")
     # Autograd cannot run in inference mode, and the weights' gradients are not wanted outside of the controller.
     with torch.inference_mode(False), torch.no_grad():
         prompt = make_prompt(hf_model, input_ids, attention_mask, video_mask, position_ids)

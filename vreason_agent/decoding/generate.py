@@ -21,7 +21,7 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.clock import seconds_now
-from vreason_agent.decoding.config import VReasonConfig
+from vreason_agent.decoding.config import VReasonConfig, checked_config
 from vreason_agent.decoding.loop import DecodeLoop
 from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt
@@ -29,6 +29,7 @@ from vreason_agent.decoding.result import DecodeResult, OnToken
 from vreason_agent.decoding.rules import LoopRules, pad_token_id
 from vreason_agent.decoding.sampling import TokenSampler
 from vreason_agent.decoding.stopping import StopRules, check_stop_strings
+from vreason_agent.decoding.streamer import streamer_of_generate
 from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
 from vreason_agent.errors import GenerationError
 
@@ -51,11 +52,11 @@ def vreason_generate(
 
     `hf_model.generate(**inputs, max_new_tokens=256, custom_generate=vreason_generate, vreason=VReasonConfig())`
 
-    `generate` drops its `streamer` and `tokenizer` before a custom loop: use `on_token` to stream, and
-    `stop_strings=[...], stop_tokenizer=tokenizer` for stop strings (inside a `generation_config`, transformers refuses
-    them before the loop is asked). Sampling draws the whole batch from torch's global stream, as `generate` does;
-    `decode` gives each row its own generator. An `assistant_model` never reaches the loop: it would change the speed
-    and not the distribution of tokens, and is left unused.
+    A `streamer` gets what it gets from `generate` itself; `on_token` tells more of each token. `generate` drops its
+    `tokenizer` before a custom loop: give `stop_strings=[...], stop_tokenizer=tokenizer` for stop strings (inside a
+    `generation_config`, transformers refuses them before the loop is asked). Sampling draws the whole batch from
+    torch's global stream, as `generate` does; `decode` gives each row its own generator. An `assistant_model` never
+    reaches the loop: it would change the speed and not the distribution of tokens, and is left unused.
 
     Args:
         model: The model that `generate` was called on.
@@ -75,14 +76,17 @@ def vreason_generate(
         `return_dict_in_generate`, whose cache holds base values only.
 
     Raises:
-        ConfigError: a generation option that the loop does not support, or stop strings without their tokenizer.
+        ConfigError: `vreason` is no config, a generation option that the loop does not support, or stop strings without
+            their tokenizer.
         GenerationError: the model cannot be steered, or its logits are not finite.
     """
+    config = checked_config(vreason, keyword="vreason")
     # `generate` has repeated the rows already.
     check_generation_config(generation_config, done_before=("num_return_sequences",))
     check_stop_strings(stop_strings, stop_tokenizer, keyword="stop_tokenizer")
     if stop_strings is not None and stop_tokenizer is not None:
         stopping_criteria = StoppingCriteriaList([*stopping_criteria, StopStringCriteria(stop_tokenizer, stop_strings)])
+    streamer = streamer_of_generate(model)
     with torch.inference_mode(False), torch.no_grad():
         cache = check_cache(model_kwargs.get("past_key_values"))
         prompt = _prompt(model, input_ids, model_kwargs)
@@ -92,6 +96,7 @@ def vreason_generate(
             stop=StopRules(stopping_criteria),
             pad_token_id=pad_token_id(generation_config),
             on_token=on_token,
+            streamer=streamer,
             keep_scores=keep and bool(generation_config.output_scores),
             keep_logits=keep and bool(generation_config.output_logits),
         )
@@ -99,8 +104,10 @@ def vreason_generate(
         private: Any = model
         outputs = private._prefill(input_ids, generation_config, model_kwargs)
         seconds = DecodingSeconds(prefill=seconds_now(model.device) - started)
-        loop = DecodeLoop(model, prompt, cache, config=vreason or VReasonConfig(), rules=rules, seconds=seconds)
+        loop = DecodeLoop(model, prompt, cache, config=config, rules=rules, seconds=seconds)
         result = loop.run(outputs.logits[:, -1].to(input_ids.device))
+    if streamer is not None:
+        streamer.end()
     if trace_out is not None:
         trace_out.extend(result.traces)
     return _as_output(result) if keep else result.input_ids

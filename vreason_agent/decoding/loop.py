@@ -191,6 +191,8 @@ class DecodeLoop:
                 row.finish_reason = reason
         for index in cancelled:
             self._rows[index].finish_reason = self._rows[index].finish_reason or "cancelled"
+        if self._rules.streamer is not None:
+            self._rules.streamer.put(tokens.cpu())
 
     def _record(self, step: int, tokens: torch.Tensor, current: _Step) -> list[int]:
         """Record the running rows' tokens; return the rows whose watcher asked to end."""

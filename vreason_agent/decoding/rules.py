@@ -15,6 +15,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from vreason_agent.decoding.result import OnToken
 from vreason_agent.decoding.sampling import TokenSampler
 from vreason_agent.decoding.stopping import StopRules
+from vreason_agent.decoding.streamer import Streamer
 from vreason_agent.errors import ConfigError
 
 
@@ -27,6 +28,7 @@ class LoopRules:
         stop: When a row ends.
         pad_token_id: Fed and stored for rows that have ended.
         on_token: Called with every token of every row; returning True ends the row with that token.
+        streamer: Given the tokens `(batch,)` of every step, padding of ended rows included, as transformers does.
         num_top_logprobs: Most likely tokens to report per token, at least 0.
         keep_scores: Collect processed scores of every step; needs `vocab_size` floats per token.
         keep_logits: Collect raw logits of every step.
@@ -36,6 +38,7 @@ class LoopRules:
     stop: StopRules
     pad_token_id: int = 0
     on_token: OnToken | None = None
+    streamer: Streamer | None = None
     num_top_logprobs: int = 0
     keep_scores: bool = False
     keep_logits: bool = False

@@ -8,7 +8,7 @@ This module knows nothing of models, steps or steering.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
@@ -68,9 +68,11 @@ class TokenSampler:
             return ProcessedScores(self._processors(ids, scores), [False] * len(logits))
         allowed = torch.ones_like(scores, dtype=torch.bool)
         for processor in self._processors:
-            if is_grammar(processor):  # asked apart: in the scores, others may have masked what it allows or forbids
-                allowed &= ~torch.isneginf(processor(input_ids, torch.zeros_like(scores)))
-            scores = processor(input_ids, scores)
+            if is_grammar(processor):
+                scores, is_allowed = _apply_grammar(processor, input_ids, scores)
+                allowed &= is_allowed
+            else:
+                scores = processor(input_ids, scores)
         return ProcessedScores(scores, (allowed.sum(dim=-1) == 1).tolist())
 
     def draw(self, scores: torch.Tensor) -> torch.Tensor:
@@ -85,6 +87,21 @@ class TokenSampler:
             for row, generator in zip(probs.unsqueeze(1), self._generators, strict=True)
         ]
         return torch.cat(drawn).squeeze(1)
+
+
+def _apply_grammar(
+    grammar: LogitsProcessor, input_ids: torch.Tensor, scores: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the scores `(batch, vocab_size)` after a grammar, and which tokens it allows, asking it once.
+
+    What others have masked is shown to it as the lowest finite score, so that infinities are its own, and masked again.
+    """
+    lowest = torch.finfo(scores.dtype).min
+    masked = torch.isneginf(scores)
+    ids: Any = input_ids
+    after: torch.Tensor = grammar(ids, cast("Any", scores.masked_fill(masked, lowest)))
+    is_allowed = ~torch.isneginf(after)
+    return after.masked_fill(masked & (after == lowest), float("-inf")), is_allowed
 
 
 def is_grammar(processor: LogitsProcessor) -> bool:

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.phase import Phase
+from vreason_agent.decoding.plain_data import json_object, read_fields
 from vreason_agent.decoding.switch import Switch
+from vreason_agent.errors import ConfigError
 
 
 class StepRecord(NamedTuple):
@@ -197,13 +199,20 @@ class DecodingTrace:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> DecodingTrace:
-        """Build the trace that `to_dict` described."""
-        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
-        values["phase"] = tuple(Phase(phase) for phase in values["phase"])
-        values["switch"] = tuple(None if switch is None else Switch(switch) for switch in values["switch"])
-        values["config"] = VReasonConfig.from_dict(data["config"])
-        values["seconds"] = DecodingSeconds(**data["seconds"])
-        return cls(**values)
+        """Build the trace that `to_dict` described.
+
+        Raises:
+            ConfigError: the data is no trace: a field is unknown, missing or of another type, or series differ in
+                length.
+        """
+        trace = cls(**read_fields(cls, data, what="decoding trace"))
+        lengths = {name: len(series) for name in StepRecord._fields if (series := getattr(trace, name)) is not None}
+        if len(set(lengths.values())) > 1:
+            raise ConfigError(
+                f"a decoding trace has one entry per token in each series; got {lengths}; pass what to_dict() or "
+                "to_json() gave"
+            )
+        return trace
 
     def to_json(self) -> str:
         """Return the trace as JSON text (finite numbers only)."""
@@ -211,5 +220,9 @@ class DecodingTrace:
 
     @classmethod
     def from_json(cls, text: str) -> DecodingTrace:
-        """Build the trace from `to_json`'s text."""
-        return cls.from_dict(json.loads(text))
+        """Build the trace from `to_json`'s text.
+
+        Raises:
+            ConfigError: the text is no JSON object, or no trace.
+        """
+        return cls.from_dict(json_object(text, what="decoding trace"))

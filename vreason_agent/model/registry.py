@@ -14,16 +14,20 @@ import torch
 
 from vreason_agent.errors import ConfigError, ModelLoadError
 from vreason_agent.model.engine import VideoLanguageModel
-from vreason_agent.model.loading import build_model
-from vreason_agent.model.placement import choose_device
+from vreason_agent.model.family import registered_families
+from vreason_agent.model.folder import TensorSizes, open_folder
+from vreason_agent.model.loading import ATTENTION_IMPLEMENTATIONS, build_model
+from vreason_agent.model.placement import choose_device, choose_dtype
 from vreason_agent.model.preprocess import PixelBudget
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt
-from vreason_agent.model.source import BUNDLED_NAME, MODEL_VARIABLE, default_model, locate_model
+from vreason_agent.model.source import BUNDLED_NAME, MODEL_VARIABLE, bundled_folder, default_model, locate_model
 
 __all__ = ["add_model", "load_model", "loaded_models", "unload"]
 
 _models: dict[tuple[Any, ...], VideoLanguageModel] = {}
 _added: dict[str, VideoLanguageModel] = {}
+_sizes: dict[Path, TensorSizes] = {}
+"""Read once per folder, so that a model asked for again is found without reading its files."""
 _lock = threading.Lock()
 
 
@@ -40,7 +44,10 @@ def load_model(
     question_prompt: QuestionPrompt | None = None,
     answer_parser: AnswerParser | None = None,
 ) -> VideoLanguageModel:
-    """Load a video-language model, or return the one loaded before with the same arguments.
+    """Load a video-language model, or return the one loaded before.
+
+    It is the same model whichever way its folder, its device or its precision were written, under the name it was first
+    asked for by; a family registered anew has it loaded again.
 
     Args:
         model: `tiny` (bundled), a folder in the Hugging Face layout, or a hub id; `None` takes `$VREASON_MODEL`, else
@@ -68,19 +75,20 @@ def load_model(
             return _added[name]
     place = choose_device(device)
     folder = _locate(name, revision=revision, is_default=model is None)
+    real = folder.resolve()
     settings: dict[str, Any] = {
         "revision": revision,
-        "device": place,
-        "dtype": dtype,
-        "attn_implementation": attn_implementation,
+        "dtype": choose_dtype(dtype, place, _sizes_of(real, name)),
+        "attn_implementation": attn_implementation or ATTENTION_IMPLEMENTATIONS[0],
         "pixel_budget": pixel_budget,
         "question_prompt": question_prompt,
         "answer_parser": answer_parser,
     }
-    key = (folder.resolve(), *settings.values())
+    key = (real, _exact(place), *settings.values())
     with _lock:
-        if key not in _models:
-            _models[key] = build_model(folder, name=name, **settings)
+        if key not in _models or not _is_registered(_models[key]):
+            name = BUNDLED_NAME if real == bundled_folder().resolve() else name
+            _models[key] = build_model(folder, name=name, device=place, **settings)
         return _models[key]
 
 
@@ -108,6 +116,7 @@ def unload(model: VideoLanguageModel | None = None) -> int:
         for known in stores:
             for key in [key for key, loaded in known.items() if model is None or loaded is model]:
                 del known[key]
+        _sizes.clear()
         num_gone = num_before - len(_models) - len(_added)
     gc.collect()
     if torch.cuda.is_available():
@@ -122,6 +131,23 @@ def _locate(name: str, *, revision: str | None, is_default: bool) -> Path:
         if not is_default or name == BUNDLED_NAME:
             raise
         raise ModelLoadError(f"${MODEL_VARIABLE}: {exc}. Or take the default back: unset {MODEL_VARIABLE}") from exc
+
+
+def _sizes_of(folder: Path, name: str) -> TensorSizes:
+    if folder not in _sizes:
+        _sizes[folder] = open_folder(folder, source=name).sizes
+    return _sizes[folder]
+
+
+def _exact(device: torch.device) -> torch.device:
+    """Return the device with its index: `cuda` is the current card."""
+    if device != torch.device(device.type):
+        return device
+    return torch.device(device.type, torch.cuda.current_device() if device.type == "cuda" else 0)
+
+
+def _is_registered(model: VideoLanguageModel) -> bool:
+    return registered_families().get(model.family.name) is model.family
 
 
 def _refuse(device_map: object, quantization: object) -> None:
