@@ -74,23 +74,24 @@ def test_json_goes_both_ways_exactly(sharp_model: PreTrainedModel, greedy: Gener
 @pytest.mark.parametrize(
     ("change", "remedy"),
     [
-        ({"entropy": ["x"]}, r"field 'entropy'\[0\]='x' must be a finite number; pass what to_dict\(\)"),
-        ({"entropy": [float("nan")]}, r"field 'entropy'\[0\]=nan must be a finite number; pass what to_dict\(\)"),
-        ({"entropy": [None]}, r"field 'entropy'\[0\]=None must be a finite number; pass what to_dict\(\)"),
-        ({"entropy": 1.0}, r"field 'entropy'=1.0 must be a list; pass what to_dict\(\) or to_json\(\) gave"),
+        ({"entropy": ["x"]}, r"field entropy\[0\]='x': .* valid number; pass what to_dict\(\) or to_json\(\) gave"),
+        ({"entropy": [float("nan")]}, r"field entropy\[0\]=nan: .* finite number; pass what to_dict\(\)"),
+        ({"entropy": [None]}, r"field entropy\[0\]=None: .* valid number; pass what to_dict\(\)"),
+        ({"entropy": 1.0}, r"field entropy=1.0: .* valid array; pass what to_dict\(\) or to_json\(\) gave"),
         ({"entropy": [1.0, 2.0]}, r"one entry per token .*'entropy': 2.*; pass what to_dict\(\) or to_json\(\) gave"),
         ({"loss_after": []}, r"one entry per token .*'loss_after': 0.*; pass what to_dict\(\) or to_json\(\) gave"),
-        ({"token_ids": [1.5]}, r"field 'token_ids'\[0\]=1.5 must be a whole number; pass what to_dict\(\)"),
-        ({"token_ids": [True]}, r"field 'token_ids'\[0\]=True must be a whole number; pass what to_dict\(\)"),
-        ({"phase": ["begin"]}, r"field 'phase'\[0\]='begin' is not known; use one of: exploration, exploitation"),
-        ({"switch": [[]]}, r"field 'switch'\[0\]=\[\] is not known; use one of: lower, raise"),
-        ({"steered": 1}, r"field 'steered'=1 must be true or false; pass what to_dict\(\)"),
-        ({"not_steered_because": 1}, r"field 'not_steered_because'=1 must be text; pass what to_dict\(\)"),
-        ({"seconds": [1.0]}, r"field 'seconds' must be a JSON object; got \[1.0\]; write it as \{...\}"),
-        ({"seconds": {"decode": "1"}}, r"'seconds' field 'decode'='1' must be a finite number; pass what to_dict\(\)"),
-        ({"seconds": {"hours": 1}}, "unknown decoding trace field 'seconds' field 'hours'; use one of: vision"),
-        ({"config": None}, r"V-Reason config must be a JSON object; got None; write it as \{...\}"),
-        ({"config": {"seed": -1}}, "seed=-1 must be a whole number of at least 0"),
+        ({"token_ids": [1.5]}, r"field token_ids\[0\]=1.5: .* valid integer.*; pass what to_dict\(\)"),
+        ({"token_ids": [True]}, r"field token_ids\[0\]=True: .* valid integer; pass what to_dict\(\)"),
+        ({"phase": ["begin"]}, r"field phase\[0\]='begin': .* 'exploration' or 'exploitation'; pass what"),
+        ({"switch": [[]]}, r"field switch\[0\]=\[\]: .* 'lower' or 'raise'; pass what"),
+        ({"steered": 1}, r"field steered=1: .* valid boolean; pass what to_dict\(\)"),
+        ({"not_steered_because": 1}, r"field not_steered_because=1: .* valid string; pass what to_dict\(\)"),
+        ({"seconds": [1.0]}, r"field seconds=\[1.0\]: .* an object; pass what to_dict\(\)"),
+        ({"seconds": {"decode": "1"}}, r"field seconds.decode='1': .* valid number; pass what to_dict\(\)"),
+        ({"seconds": {"hours": 1}}, r"field seconds.hours=1: Unexpected .*; pass what to_dict\(\)"),
+        ({"config": None}, r"field config=None: .* an object; pass what to_dict\(\)"),
+        ({"config": {"seed": -1}}, "^seed=-1 must be a whole number of at least 0"),
+        ({"config": {"rate": 1}}, r"field config.rate=1: Unexpected .*; pass what to_dict\(\)"),
         ({"tokens": []}, "unknown decoding trace field 'tokens'; use one of: config, token_ids"),
     ],
 )  # fmt: skip
@@ -108,8 +109,10 @@ def test_text_that_is_no_trace_is_refused(text: Any) -> None:
         DecodingTrace.from_json(text)
 
 
-def test_a_trace_without_its_config_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"lacks the field 'config'; pass what to_dict\(\) or to_json\(\) gave"):
+def test_a_trace_without_its_fields_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"field config=\{\}: .* required.*; pass what to_dict\(\)"
+    ):
         DecodingTrace.from_json("{}")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from vreason_agent.decoding.plain_data import check_names, checked_mapping, json_object, shown
+from vreason_agent.decoding.plain_data import PLAIN, check_names, checked_mapping, json_object, shown
 from vreason_agent.errors import ConfigError
 
 Schedule = Literal["off", "switching", "alternating", "minimize", "maximize", "random"]
@@ -61,6 +61,8 @@ class VReasonConfig:
     Raises:
         ConfigError: a field is outside its range or of another type.
     """
+
+    __pydantic_config__ = PLAIN
 
     schedule: Schedule = "switching"
     ema_decay: float = 0.9

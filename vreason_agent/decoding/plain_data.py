@@ -1,24 +1,25 @@
-"""JSON text and plain data into the types that a dataclass's annotations name, checked on the way.
+"""JSON text and plain data into dataclasses, checked on the way; what is wrong is a `ConfigError` that names the field.
 
-Types understood: `bool`, `int`, `float` (finite), `str`, enums, tuples of one type, dataclasses, and any of them or
-`None`. A dataclass with a `from_dict` of its own is read by that. This module knows no particular dataclass.
+This module knows no particular dataclass.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from enum import Enum
-from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vreason_agent.errors import ConfigError
 
-_WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
+PLAIN = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
+"""The `__pydantic_config__` of a dataclass that `read_dataclass` reads."""
+
 _MAX_BITS = 256
 _MAX_CHARACTERS = 80
+_Read = TypeVar("_Read")
 
 
 def shown(value: object) -> str:
@@ -67,51 +68,28 @@ def check_names(data: Mapping[str, Any], kind: type[Any], *, what: str) -> None:
         raise ConfigError(f"unknown {what} field {shown(unknown[0])}; use one of: {', '.join(known)}")
 
 
-def read_fields(kind: type[Any], data: object, *, what: str) -> dict[str, Any]:
-    """Return the arguments of the dataclass `kind` that `data` describes; fields with a default may be missing.
+def read_dataclass(kind: type[_Read], data: object, *, what: str) -> _Read:
+    """Return the dataclass that JSON-plain data describes; fields with a default may be missing.
 
     Raises:
-        ConfigError: a field is unknown, missing, or of another type.
+        ConfigError: a field is unknown, missing, or of another type; or the data is no JSON-plain mapping.
     """
-    given = checked_mapping(data, what=what)
-    check_names(given, kind, what=what)
-    missing = [f.name for f in fields(kind) if f.name not in given and f.default is f.default_factory is MISSING]
-    if missing:
-        raise ConfigError(f"{what} lacks the field {missing[0]!r}; pass what to_dict() or to_json() gave")
-    hints = get_type_hints(kind)
-    return {name: _read(hints[name], value, f"{what} field {name!r}") for name, value in given.items()}
+    check_names(checked_mapping(data, what=what), kind, what=what)
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(data))
+    except ValidationError as exc:
+        raise _first_of(exc, what) from exc
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise ConfigError(f"{what} is no JSON-plain data ({exc}); pass what to_dict() or to_json() gave") from exc
 
 
-def _read(kind: Any, value: Any, what: str) -> Any:
-    options = get_args(kind)
-    if get_origin(kind) is tuple:
-        return tuple(_read(options[0], item, f"{what}[{index}]") for index, item in enumerate(_items(value, what)))
-    if NoneType in options:
-        return None if value is None else _read(next(o for o in options if o is not NoneType), value, what)
-    if is_dataclass(kind):
-        own: Any = kind
-        return own.from_dict(value) if hasattr(own, "from_dict") else own(**read_fields(own, value, what=what))
-    if issubclass(kind, Enum):
-        return _member(kind, value, what)
-    if not _is_a(kind, value):
-        raise ConfigError(f"{what}={shown(value)} must be {_WORDS[kind]}; pass what to_dict() or to_json() gave")
-    return value
-
-
-def _items(value: object, what: str) -> list[Any] | tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise ConfigError(f"{what}={shown(value)} must be a list; pass what to_dict() or to_json() gave")
-    return value
-
-
-def _member(kind: type[Enum], value: object, what: str) -> Enum:
-    allowed = {member.value: member for member in kind}
-    if not isinstance(value, str) or value not in allowed:
-        raise ConfigError(f"{what}={shown(value)} is not known; use one of: {', '.join(allowed)}")
-    return allowed[value]
-
-
-def _is_a(kind: type[Any], value: Any) -> bool:
-    if kind is float:
-        return type(value) is int or (type(value) is float and math.isfinite(value))
-    return type(value) is kind
+def _first_of(exc: ValidationError, what: str) -> ConfigError:
+    """Word the first of pydantic's findings, or pass on the dataclass's own."""
+    first = exc.errors()[0]
+    own = first.get("ctx", {}).get("error")
+    if isinstance(own, ConfigError):
+        return own
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    return ConfigError(
+        f"{what} field {field}={shown(first['input'])}: {first['msg']}; pass what to_dict() or to_json() gave"
+    )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.phase import Phase
-from vreason_agent.decoding.plain_data import json_object, read_fields
+from vreason_agent.decoding.plain_data import PLAIN, json_object, read_dataclass
 from vreason_agent.decoding.switch import Switch
 from vreason_agent.errors import ConfigError
 
@@ -43,6 +43,8 @@ class DecodingSeconds:
         decode: Every token after the prompt was read, updates included.
         updates: The share of `decode` spent on gradients, optimizer steps and evaluations they need.
     """
+
+    __pydantic_config__ = PLAIN
 
     vision: float | None = None
     prefill: float = 0.0
@@ -84,6 +86,8 @@ class DecodingTrace:
         num_video_tokens_kept: Those left in the cache (fewer under Lite).
         seconds: Wall times.
     """
+
+    __pydantic_config__ = PLAIN
 
     config: VReasonConfig
     token_ids: tuple[int, ...] = ()
@@ -205,7 +209,7 @@ class DecodingTrace:
             ConfigError: the data is no trace: a field is unknown, missing or of another type, or series differ in
                 length.
         """
-        trace = cls(**read_fields(cls, data, what="decoding trace"))
+        trace = read_dataclass(cls, data, what="decoding trace")
         lengths = {name: len(series) for name in StepRecord._fields if (series := getattr(trace, name)) is not None}
         if len(set(lengths.values())) > 1:
             raise ConfigError(
