@@ -85,7 +85,7 @@ class ChatVReason(ChatFields):
         timeout: Seconds after which an unfinished answer is an error.
         batch_size: Most inputs of `batch` and `abatch` that go through the model together; more are faster in all and
             take more memory. A lower `max_concurrency` of the call's config is obeyed.
-        streaming: Whether `invoke` streams internally (LangChain's switch).
+        streaming: Whether `invoke` streams internally (LangChain's switch); `False` turns off `stream` as well.
         stream_usage: Accepted for compatibility; usage is always reported.
         max_retries: Accepted for compatibility; there is no network to retry.
         api_key: Accepted for compatibility; there is no key.
@@ -121,7 +121,9 @@ class ChatVReason(ChatFields):
         return params
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return the tokens of a text, by the model's own tokenizer."""
+        """Return the tokens of a text, by the model's own tokenizer unless `custom_get_token_ids` is set."""
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
         return list(self.engine.tokenizer.encode(text, add_special_tokens=False))
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
@@ -133,11 +135,11 @@ class ChatVReason(ChatFields):
 
     def generate(self, messages: list[list[BaseMessage]], *args: Any, **kwargs: Any) -> LLMResult:
         """Answer each list of messages; where a cache is used, a file that was overwritten is asked about again."""
-        return super().generate(self._as_cached(messages), *args, **kwargs)
+        return super().generate(self._as_cached(messages), *args, **_with_stream(kwargs))
 
     async def agenerate(self, messages: list[list[BaseMessage]], *args: Any, **kwargs: Any) -> LLMResult:
         """Do the same without blocking the event loop."""
-        return await super().agenerate(self._as_cached(messages), *args, **kwargs)
+        return await super().agenerate(self._as_cached(messages), *args, **_with_stream(kwargs))
 
     def _as_cached(self, messages: list[list[BaseMessage]]) -> list[list[BaseMessage]]:
         is_cached = self.cache is not False and bool(self.cache or get_llm_cache())
@@ -314,3 +316,8 @@ class ChatVReason(ChatFields):
         reading = Reading(self.allowed_roots, self.isolate, self.backend)
         looker = Looker(defaults, reading, self.engine.frame_resize)
         return read_messages(messages, wording=self.engine.question_prompt, looker=looker)
+
+
+def _with_stream(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return a call's arguments with `streaming` by the name that LangChain looks for in them."""
+    return {"stream" if name == "streaming" else name: value for name, value in kwargs.items()}

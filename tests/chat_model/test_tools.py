@@ -87,6 +87,10 @@ def calls_of(message: Any) -> list[tuple[str, dict[str, Any]]]:
     return [(call["name"], call["args"]) for call in message.tool_calls]
 
 
+def without_identity(block: Any) -> dict[str, Any]:
+    return {name: value for name, value in block.items() if name not in ("id", "index")}
+
+
 class TestCalls:
     def test_a_call_is_read_with_the_thinking_and_the_text_before_it(
         self, scripted: Scripted, chat_model: ChatVReason
@@ -121,8 +125,16 @@ class TestCalls:
         assert calls_of(added_up(chunks)) == [("zoom", {"second": 3}), ("note", {"text": 'ü " }'})]
         parts = [part for chunk in chunks for part in chunk.tool_call_chunks]
         assert [part["name"] for part in parts if part["name"]] == ["zoom", "note"]
-        assert len([part for part in parts if part["index"] == 1]) > 5
+        assert len([part for part in parts if part["index"] == 2]) > 5, "after the text and the first call"
         assert added_up(chunks).response_metadata["finish_reason"] == "tool_calls"
+
+    def test_blocks_of_a_stream_are_those_of_invoke_under_output_version_v1(self, scripted: Scripted) -> None:
+        """The thinking and the first call once had the same index, and became one block."""
+        scripted.says = f"<think>x</think>Look.{CALL}\n{OTHER}"
+        asked = ChatVReason(model="scripted", output_version="v1").bind_tools([zoom, note])
+        streamed, invoked = added_up(asked.stream("?")).content_blocks, asked.invoke("?").content_blocks
+        assert [block["type"] for block in streamed] == ["reasoning", "text", "tool_call", "tool_call"]
+        assert [without_identity(block) for block in streamed] == [without_identity(block) for block in invoked]
 
     def test_text_alone_is_an_answer(self, scripted: Scripted, chat_model: ChatVReason) -> None:
         scripted.says = "<think>x</think><answer>red</answer>"

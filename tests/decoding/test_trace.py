@@ -110,9 +110,7 @@ def test_text_that_is_no_trace_is_refused(text: Any) -> None:
 
 
 def test_a_trace_without_its_fields_is_refused() -> None:
-    with pytest.raises(
-        ConfigError, match=r"field config=\{\}: .* required.*; pass what to_dict\(\)"
-    ):
+    with pytest.raises(ConfigError, match=r"field config=\{\}: .* required.*; pass what to_dict\(\)"):
         DecodingTrace.from_json("{}")
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tomllib
 import zipfile
@@ -15,16 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.packaging.environments import borrow_packages, new_environment, run
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-
-
-def run(*command: object, cwd: Path, env: dict[str, str] | None = None) -> str:
-    result = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True)
-    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +47,11 @@ def wheel(source: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def clean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel alone into a new environment; its dependencies are borrowed from this one by a .pth file."""
+    """Install the wheel alone into a new environment; its dependencies are borrowed from this one."""
     folder = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", folder, cwd=folder)
-    python = folder / "bin" / "python"
+    python = new_environment(folder)
     run(python, "-m", "pip", "install", "--no-deps", "--no-index", wheel, cwd=folder)
-    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
-    borrowed = folder / "borrowed"
-    borrowed.mkdir()
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if "vreason" not in entry.name and entry.suffix != ".pth":  # an editable install's finder stays behind
-            (borrowed / entry.name).symlink_to(entry)
-    (site / "borrowed.pth").write_text(f"{borrowed}\n")
+    borrow_packages(python)
     return python
 
 

@@ -23,7 +23,7 @@ class CallReader:
     """Reads one call after the other.
 
     Attributes:
-        index: Which call of the message is read, from 0.
+        index: Which block of the message is read: calls count on from the one set before the first.
     """
 
     index: int = 0

@@ -84,7 +84,7 @@ class ChatFields(BaseChatModel):
     top_logprobs: int | None = Field(default=None, ge=0)
     timeout: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=8, ge=1)
-    streaming: bool = False
+    streaming: bool | None = None  # not False, which once copied by configurable_fields turns streaming off
     stream_usage: bool = True
     max_retries: int | None = None
     api_key: SecretStr | None = Field(default=None, exclude=True)
@@ -146,8 +146,14 @@ class ChatFields(BaseChatModel):
         return {**fields, "output_version": self.output_version}
 
     def for_call(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Self:
-        """Return this model with the keyword arguments of one call, validated like the constructor's."""
+        """Return this model with the keyword arguments of one call, validated like the constructor's.
+
+        Raises:
+            ConfigError: If one is unknown, out of its range, or read by LangChain from the model itself.
+        """
         changes = {name: value for name, value in kwargs.items() if name not in _FROM_LANGCHAIN}
+        with as_langchain_errors():
+            _check_per_call(changes)
         if stop is not None:
             changes["stop"] = stop
         if not changes:
@@ -160,6 +166,17 @@ class ChatFields(BaseChatModel):
 def own_fields() -> list[str]:
     """Return the names of the fields that are not every chat model's."""
     return [name for name in ChatFields.model_fields if name not in BaseChatModel.model_fields]
+
+
+def _check_per_call(changes: Mapping[str, Any]) -> None:
+    """Refuse what would be without effect: LangChain asks the model for it before the call's arguments are seen."""
+    for name in changes:
+        if name in BaseChatModel.model_fields:
+            msg = (
+                f"{name}={changes[name]!r} cannot be given per call: LangChain reads it from the model. "
+                f"Give it to the constructor, ChatVReason({name}=...), or use configurable_fields"
+            )
+            raise ConfigError(msg)
 
 
 def _first_error(exc: ValidationError) -> str:

@@ -19,7 +19,7 @@ from vreason_agent.chat.calls import CallReader, read_call
 from vreason_agent.chat.langchain_errors import GenerationTimeoutError, PromptTooLongError
 from vreason_agent.chat.output_format import OutputFormat
 from vreason_agent.chat.reply import Reply, logprob_entry
-from vreason_agent.chat.splitting import Output, OutputSplitter, Piece, split_output
+from vreason_agent.chat.splitting import Channel, Output, OutputSplitter, Piece, split_output
 from vreason_agent.chat.streaming import Item, OnToken, Stopper
 from vreason_agent.errors import GenerationError
 from vreason_agent.messages import Conversation
@@ -51,6 +51,7 @@ class Job:
     def __post_init__(self) -> None:
         self._splitter = OutputSplitter(starts_in_reasoning=self.starts_in_reasoning, output_format=self.output_format)
         self._calls = CallReader()
+        self._channel: Channel = "call"
         self._new_logprobs: list[dict[str, Any]] = []
 
     def run(self, on_token: OnToken) -> Generation:
@@ -111,6 +112,7 @@ class Job:
         yield ChatGenerationChunk(message=AIMessageChunk(content="", chunk_position="last", **metadata))
 
     def _chunks(self, piece: Piece) -> Iterator[ChatGenerationChunk]:
+        self._number(piece.channel)
         if piece.channel == "content":
             yield ChatGenerationChunk(message=AIMessageChunk(content=piece.text))
         elif piece.channel == "reasoning":
@@ -119,6 +121,12 @@ class Job:
         else:
             for call in [*self._calls.feed(piece.text), *(self._calls.end() if piece.is_end else [])]:
                 yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[call]))
+
+    def _number(self, channel: Channel) -> None:
+        """Count calls on from the blocks before them: under output version v1, blocks of one index become one."""
+        if channel not in (self._channel, "call"):
+            self._calls.index += 1
+        self._channel = channel
 
     def _split(self, generation: Generation) -> Output:
         return split_output(
