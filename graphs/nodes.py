@@ -15,6 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config, get_stream_writer
+from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite, interrupt
 
@@ -27,8 +28,6 @@ from .frame_policy import FramePolicy
 from .policy import AcceptPolicy, Ladder
 from .sampling import clip_of, clip_rungs, with_cuts
 from .state import Attempt, Decision, HumanReply, Sampling, Task, VideoQAState
-
-_CHECKPOINTER = "__pregel_checkpointer"  # LangGraph has no public way to ask whether a run is kept
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class VideoQANodes:
         """Ask whether a limit may be exceeded by one more attempt; where nobody can be asked, leave it as judged."""
         ruled = self.under(runtime.context)
         decision = state["decision"]
-        if get_config()["configurable"].get(_CHECKPOINTER) is None:
+        if not _is_kept():
             return {"decision": decision}
         reply: HumanReply = interrupt(
             {
@@ -174,6 +173,16 @@ def route(state: VideoQAState) -> Literal["sample", "accept", "abstain"]:
     """Return the node that carries out the decision."""
     action = state["decision"]["action"]
     return "sample" if action == "more_frames" or action == "retry" else action
+
+
+def _is_kept() -> bool:
+    """Tell whether somebody can answer later: a checkpointer keeps the run, the graph's own, a parent's or a server's.
+
+    LangGraph does not say so by another way: `interrupt` raises with or without one, a graph cannot see which saver its
+    parent or a server lends it, and `Runtime.execution_info.thread_id` is what the caller gave. The constant is what
+    LangGraph exports for its own server; `tests/graphs/test_kept.py` fails where it ceases to tell.
+    """
+    return get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER) is not None
 
 
 def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> Attempt:
