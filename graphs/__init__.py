@@ -5,9 +5,10 @@
 
 from .budget import Budget, Spent
 from .context import VideoQAContext
+from .frame_policy import FramePolicy
 from .policy import AcceptPolicy, Ladder
 from .scripted import ScriptedChatModel, ScriptedReply
-from .state import Attempt, Decision, VideoQAInput, VideoQAOutput, VideoQAState
+from .state import Attempt, Decision, Sampling, VideoQAInput, VideoQAOutput, VideoQAState
 from .video_qa import build_video_qa_graph
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     "Attempt",
     "Budget",
     "Decision",
+    "FramePolicy",
     "Ladder",
+    "Sampling",
     "ScriptedChatModel",
     "ScriptedReply",
     "Spent",

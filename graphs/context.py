@@ -11,9 +11,10 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from .budget import Budget
+from .frame_policy import FramePolicy
 from .policy import AcceptPolicy, Ladder
 
-_KINDS = {"ladder": Ladder, "policy": AcceptPolicy, "budget": Budget}
+_KINDS = {"ladder": Ladder, "policy": AcceptPolicy, "budget": Budget, "frame_policy": FramePolicy}
 
 
 class VideoQAContext(TypedDict, total=False):
@@ -22,6 +23,7 @@ class VideoQAContext(TypedDict, total=False):
     ladder: Ladder | dict[str, Any] | None
     policy: AcceptPolicy | dict[str, Any] | None
     budget: Budget | dict[str, Any] | None
+    frame_policy: FramePolicy | dict[str, Any] | None
 
 
 def rules_of(context: VideoQAContext | None) -> dict[str, Any]:

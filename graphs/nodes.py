@@ -15,6 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config, get_stream_writer
+from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite, interrupt
 
@@ -23,11 +24,10 @@ from ..question import check_question, read_answer, video_question
 from ..video import Reading, local_path
 from .budget import NOTHING, Budget, add_spent
 from .context import VideoQAContext, rules_of
+from .frame_policy import FramePolicy
 from .policy import AcceptPolicy, Ladder
-from .sampling import clip_of, clip_rungs, plan_times
-from .state import Attempt, Decision, HumanReply, Task, VideoQAState
-
-_CHECKPOINTER = "__pregel_checkpointer"  # LangGraph has no public way to ask whether a run is kept
+from .sampling import clip_of, clip_rungs, with_cuts
+from .state import Attempt, Decision, HumanReply, Sampling, Task, VideoQAState
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,19 @@ class VideoQANodes:
     ladder: Ladder
     policy: AcceptPolicy
     budget: Budget
+    frame_policy: FramePolicy
     reading: Reading
 
-    def open(self, state: VideoQAState) -> dict[str, Any]:
+    def open(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Check the question, probe the video, and forget what an earlier question on this thread left."""
         task = Task(question=state["question"], options=list(state.get("options") or []))
         check_question(task["question"], task["options"])
         start, stop = state.get("start_seconds"), state.get("stop_seconds")
         info = self.reading.probe(local_path(state["video"]))
         clip = clip_of(state["video"], info, start_seconds=start, stop_seconds=stop)
+        frames = self.under(runtime.context).frame_policy
+        if frames.rule == "scenes":
+            clip = with_cuts(clip, self.reading, max_frames=frames.max_scanned_frames)
         empty = {"attempts": Overwrite([]), "decisions": Overwrite([])}
         return {**empty, "task": task, "clip": clip, "rung": 0, "variation": {}, "spent": NOTHING}
 
@@ -59,12 +63,12 @@ class VideoQANodes:
         return replace(self, **rules_of(context))
 
     def sample(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
-        """Choose the times that this rung looks at."""
-        ladder = self.under(runtime.context).ladder
-        num_frames = clip_rungs(state["clip"], ladder)[state["rung"]]
-        times = plan_times(state["clip"], num_frames, ladder)
-        _report("sample", state, num_frames=num_frames, timestamps_seconds=times)
-        return {"timestamps_seconds": times}
+        """Choose the times that this rung looks at; a retry looks at those of the attempt before."""
+        plan, sampling = self.under(runtime.context)._planned(state)
+        times = [0.0] if plan is None else plan["timestamps_seconds"]
+        look = {"timestamps_seconds": times, "plan": plan, "sampling": sampling}
+        _report("sample", state, num_frames=len(times), **look)
+        return look
 
     def answer(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
         """Ask the chat model."""
@@ -96,7 +100,7 @@ class VideoQANodes:
         """Ask whether a limit may be exceeded by one more attempt; where nobody can be asked, leave it as judged."""
         ruled = self.under(runtime.context)
         decision = state["decision"]
-        if get_config()["configurable"].get(_CHECKPOINTER) is None:
+        if not _is_kept():
             return {"decision": decision}
         reply: HumanReply = interrupt(
             {
@@ -134,6 +138,16 @@ class VideoQANodes:
             changes["variation"] = self.policy.variation(state["attempts"])
         return changes
 
+    def _planned(self, state: VideoQAState) -> tuple[dict[str, Any] | None, Sampling]:
+        clip, attempts = state["clip"], state["attempts"]
+        if attempts and attempts[-1]["rung"] == state["rung"]:
+            return attempts[-1]["plan"], attempts[-1]["sampling"]
+        if clip["kind"] == "image":
+            return None, Sampling(rule="image", reason="an image has one frame", part_seconds=[0.0, 0.0])
+        num_frames = clip_rungs(clip, self.ladder)[state["rung"]]
+        plan, sampling = self.frame_policy.plan(clip, num_frames, self.ladder, attempts)
+        return plan.to_dict(), sampling
+
     def _question(self, state: VideoQAState) -> HumanMessage:
         task = state["task"]
         return video_question(
@@ -161,6 +175,16 @@ def route(state: VideoQAState) -> Literal["sample", "accept", "abstain"]:
     return "sample" if action == "more_frames" or action == "retry" else action
 
 
+def _is_kept() -> bool:
+    """Tell whether somebody can answer later: a checkpointer keeps the run, the graph's own, a parent's or a server's.
+
+    LangGraph does not say so by another way: `interrupt` raises with or without one, a graph cannot see which saver its
+    parent or a server lends it, and `Runtime.execution_info.thread_id` is what the caller gave. The constant is what
+    LangGraph exports for its own server; `tests/graphs/test_kept.py` fails where it ceases to tell.
+    """
+    return get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER) is not None
+
+
 def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> Attempt:
     confidence = confidence_of(message)
     answer = read_answer(message, state["task"]["options"])
@@ -173,6 +197,8 @@ def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> At
         rung=state["rung"],
         num_frames=len(state["timestamps_seconds"]),
         timestamps_seconds=list(confidence.evidence.get("timestamps_seconds") or state["timestamps_seconds"]),
+        plan=state["plan"],
+        sampling=state["sampling"],
         variation=dict(state["variation"]),
         answer=answer["text"],
         choice=answer["choice"],

@@ -1,11 +1,9 @@
-"""Which frames a rung looks at: the part of the video that is asked about, and times in it.
-
-Times are data; no frame is read here. A rung with twice the frames keeps every temporal pair of the rung before it.
-"""
+"""What is looked at: the part of the video that is asked about, the cuts in it, and the rungs worth trying."""
 
 from __future__ import annotations
 
-from ..video import VideoInfo, pairs_plan, resolve_span
+from ..errors import DependencyError
+from ..video import Reading, VideoInfo, check_scenes_library, find_scenes, local_path, resolve_span
 from .policy import Ladder
 from .state import Clip
 
@@ -34,10 +32,24 @@ def clip_rungs(clip: Clip, ladder: Ladder) -> tuple[int, ...]:
     return rungs[: len(useful) + 1]
 
 
-def plan_times(clip: Clip, num_frames: int, ladder: Ladder) -> list[float]:
-    """Return the times of a rung, in seconds: temporal pairs at dyadic left edges."""
+def with_cuts(clip: Clip, reading: Reading, *, max_frames: int) -> Clip:
+    """Return the clip with its cuts, or with the reason why there are none.
+
+    Args:
+        clip: The part that is searched; an image is left as it is.
+        reading: How the file is read.
+        max_frames: Most frames to compare.
+
+    Raises:
+        VideoError: If the file cannot be read there.
+    """
     if clip["kind"] == "image":
-        return [0.0]
+        return clip
+    try:
+        check_scenes_library()
+    except DependencyError as exc:
+        return {**clip, "no_cuts": str(exc)}
     start, stop = clip["start_seconds"], clip["stop_seconds"]
-    plan = pairs_plan(start, stop, num_frames=num_frames, max_frames=ladder.max_frames)
-    return list(plan.timestamps_seconds)
+    with reading.open(local_path(clip["path"]), max_kept_bytes=0) as video:
+        cuts = find_scenes(video, start_seconds=start, stop_seconds=stop, max_frames=max_frames).cuts_seconds
+    return {**clip, "cuts_seconds": list(cuts)} if cuts else {**clip, "no_cuts": "no cut was found"}

@@ -16,26 +16,39 @@ from .budget import Spent
 
 
 class Clip(TypedDict):
-    """The part of a video that is asked about."""
+    """The part of a video that is asked about; with the cuts in it, or why there are none, where they were sought."""
 
     path: str
     kind: str
     start_seconds: float
     stop_seconds: float
     num_frames: int | None
+    cuts_seconds: NotRequired[list[float]]
+    no_cuts: NotRequired[str]
+
+
+class Sampling(TypedDict):
+    """The rule that a look's frames were chosen by, why it was that one, and the part that its new frames lie in."""
+
+    rule: str
+    reason: str
+    part_seconds: list[float]
 
 
 class Attempt(TypedDict):
     """One complete answer.
 
-    `num_frames` is how many were asked for and read, `timestamps_seconds` the times of those that differ. `vision` is
-    what each picture cost in pixels and tokens; a chat model that does not tell leaves it `None`.
+    `num_frames` is how many were asked for and read, `timestamps_seconds` the times of those that differ. `plan` is
+    `FramePlan.to_dict()`, `None` for an image; `sampling` says how it was made. `vision` is what each picture cost in
+    pixels and tokens; a chat model that does not tell leaves it `None`.
     """
 
     attempt: int
     rung: int
     num_frames: int
     timestamps_seconds: list[float]
+    plan: NotRequired[dict[str, Any] | None]
+    sampling: NotRequired[Sampling]
     variation: dict[str, Any]
     answer: str | None
     choice: str | None
@@ -109,6 +122,8 @@ class VideoQAState(VideoQAInput):
     rung: int
     variation: dict[str, Any]
     timestamps_seconds: list[float]
+    plan: dict[str, Any] | None
+    sampling: Sampling
     attempts: Annotated[list[Attempt], add]
     decisions: Annotated[list[Decision], add]
     spent: Spent

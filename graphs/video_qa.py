@@ -21,6 +21,7 @@ from langgraph.graph.state import CompiledStateGraph
 from ..video import Backend, Isolate, Reading, Roots
 from .budget import Budget
 from .context import VideoQAContext
+from .frame_policy import FramePolicy
 from .nodes import VideoQANodes, route
 from .policy import AcceptPolicy, Ladder
 from .state import VideoQAInput, VideoQAOutput, VideoQAState
@@ -32,6 +33,7 @@ def build_video_qa_graph(
     ladder: Ladder | None = None,
     policy: AcceptPolicy | None = None,
     budget: Budget | None = None,
+    frame_policy: FramePolicy | None = None,
     allowed_roots: Roots | None = None,
     isolate: Isolate = False,
     backend: Backend = "opencv",
@@ -44,6 +46,7 @@ def build_video_qa_graph(
         ladder: Frame counts to try; by default 4, 8, 16, 32.
         policy: When an answer is good enough.
         budget: What one question may cost.
+        frame_policy: Where the frames of a look are: nested pairs by default, else shot by shot, or zoomed in.
         allowed_roots: Folders that a video must lie in, links resolved; a `ChatVReason` has the same field, for what
             it reads. Set both where others than you name videos; `None` allows any file that the process can read.
         isolate: Probe videos in a process of their own, as `ChatVReason(isolate=True)` reads them.
@@ -55,7 +58,7 @@ def build_video_qa_graph(
         A run's `context` may bring its own rules (`VideoQAContext`); its `custom` stream tells the rung, the frames and
         the entropy so far.
     """
-    rules = (ladder or Ladder(), policy or AcceptPolicy(), budget or Budget())
+    rules = (ladder or Ladder(), policy or AcceptPolicy(), budget or Budget(), frame_policy or FramePolicy())
     nodes = VideoQANodes(chat_model, *rules, Reading(allowed_roots, isolate, backend))
     builder = StateGraph(VideoQAState, VideoQAContext, input_schema=VideoQAInput, output_schema=VideoQAOutput)
     builder.add_node("open", nodes.open)

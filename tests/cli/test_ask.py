@@ -141,7 +141,16 @@ def test_the_range_reaches_the_graph(command: Command, clip: str, script: Script
     assert max(frames) < 1.5
 
 
+def test_the_frame_policy_reaches_the_graph_and_its_reason_is_told(command: Command, clip: str, script: Script) -> None:
+    script(("red at 1.5 s", 0.1, None), ("red", 0.9, None), ("red", 0.9, None))
+    command("ask", clip, "What color?", "--frame-policy", "zoom", "--json")
+    sampled = [attempt["sampling"] for attempt in json.loads(command.out)["attempts"]]
+    assert [sampling["rule"] for sampling in sampled] == ["pairs", "zoom", "zoom"]
+    assert "(zoom: the answer names 1.5 s)" in command.err
+
+
 WRONG_ARGUMENTS = {
+    "an unknown frame policy": (["ask", "no.mp4", "What?", "--frame-policy", "x"], "choose from"),
     "no command": ([], "the following arguments are required: COMMAND; run: vreason-agent --help"),
     "an unknown command": (["answer"], "invalid choice: 'answer'"),
     "no question": (["ask", "no.mp4"], "required: QUESTION; run: vreason-agent ask --help"),

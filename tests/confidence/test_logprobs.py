@@ -98,6 +98,19 @@ def test_a_servers_message_has_signals_their_units_and_no_probability() -> None:
 
 
 @pytest.mark.parametrize(
+    ("texts", "answer"),
+    [
+        (["it ", "moves", "</think>", "red"], {"text": "red", "choice": None, "kind": "open"}),
+        (["<answer>", "</answer>"], {"text": None, "choice": None, "kind": "unparsed"}),
+    ],
+)
+def test_a_servers_answer_is_in_the_record_and_no_answer_is_said_to_be_none(texts: list[str], answer: Any) -> None:
+    confidence = confidence_of(message([token(text, 0.5) for text in texts]))
+    assert confidence.answer == answer
+    assert ("gave no answer" in describe_confidence(confidence)[0]) == (answer["text"] is None)
+
+
+@pytest.mark.parametrize(
     "damage",
     [
         {"logprob": None},

@@ -1,4 +1,4 @@
-"""A ladder killed with SIGKILL goes on from SQLite: no completed rung again, and the answer of an undisturbed run."""
+"""A ladder killed with SIGKILL goes on from its checkpoints: no completed rung again, and the answer of a whole run."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+from tests.graphs.postgres import postgres_server, why_not
+
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(300)]
 
 RUN = '''
 import json, os, signal, sys
-from langgraph.checkpoint.sqlite import SqliteSaver
 from vreason_agent.graphs import AcceptPolicy, ScriptedChatModel, ScriptedReply, build_video_qa_graph
 
-clip, folder, asked, kill_at = sys.argv[1], sys.argv[2], sys.argv[3] == "ask", int(sys.argv[4])
+clip, folder, store, asked, kill_at = *sys.argv[1:4], sys.argv[4] == "ask", int(sys.argv[5])
+if store.startswith("postgresql:"):
+    from langgraph.checkpoint.postgres import PostgresSaver as Saver
+else:
+    from langgraph.checkpoint.sqlite import SqliteSaver as Saver
 
 
 class Model(ScriptedChatModel):
@@ -35,19 +41,32 @@ class Model(ScriptedChatModel):
         return super()._generate(messages, *args, **kwargs)
 
 
-with SqliteSaver.from_conn_string(f"{folder}/runs.sqlite") as saver:
+with Saver.from_conn_string(store) as saver:
+    saver.setup()
     graph = build_video_qa_graph(Model(replies=[]), policy=AcceptPolicy(min_agreeing=1), checkpointer=saver)
     question = {"video": clip, "question": "Which color?"} if asked else None
-    result = graph.invoke(question, {"configurable": {"thread_id": "1"}}, durability="sync")
+    result = graph.invoke(question, {"configurable": {"thread_id": folder}}, durability="sync")
     decisions = [decision["reason"] for decision in result["decisions"]]
     frames = [attempt["timestamps_seconds"] for attempt in result["attempts"]]
     print(json.dumps({"answer": result["answer"], "decisions": decisions, "frames": frames}))
 '''
 
 
-def run(clip: Path, folder: Path, asked: str, kill_at: int) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give what to connect to: a file, or a PostgreSQL server of the test's own."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "runs.sqlite")
+        return
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+    with postgres_server() as url:
+        yield url
+
+
+def run(clip: Path, folder: Path, store: str, asked: str, kill_at: int) -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", RUN, str(clip), str(folder), asked, str(kill_at)]
+    command = [sys.executable, "-c", RUN, str(clip), str(folder), store, asked, str(kill_at)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -55,13 +74,13 @@ def calls(folder: Path) -> list[int]:
     return [int(line) for line in (folder / "calls.txt").read_text().split()]
 
 
-def test_a_killed_ladder_goes_on_where_it_was(clip: Path, tmp_path: Path) -> None:
-    undisturbed = run(clip, tmp_path / "whole", "ask", 0)
+def test_a_killed_ladder_goes_on_where_it_was(clip: Path, tmp_path: Path, store: str) -> None:
+    undisturbed = run(clip, tmp_path / "whole", store, "ask", 0)
     assert undisturbed.returncode == 0, undisturbed.stderr
-    killed = run(clip, tmp_path / "killed", "ask", 8)
+    killed = run(clip, tmp_path / "killed", store, "ask", 8)
     assert killed.returncode == -signal.SIGKILL
     assert calls(tmp_path / "killed") == [4, 8]
-    resumed = run(clip, tmp_path / "killed", "resume", 0)
+    resumed = run(clip, tmp_path / "killed", store, "resume", 0)
     assert resumed.returncode == 0, resumed.stderr
     assert calls(tmp_path / "killed") == [4, 8, 8, 16]
     result: dict[str, Any] = json.loads(resumed.stdout)

@@ -120,11 +120,11 @@ def test_the_tested_versions_lie_within_the_stated_ranges() -> None:
 
 def test_the_graph_named_for_langgraph_servers_is_made_without_loading_weights() -> None:
     code = f"""
-import json
+import asyncio, json
 from importlib import import_module
 for target in json.load(open({str(ROOT / "langgraph.json")!r}))["graphs"].values():
     module, _, name = target.partition(":")
-    graph = getattr(import_module(module), name)()
+    graph = asyncio.run(getattr(import_module(module), name)())
     print(sorted(graph.nodes), graph.checkpointer)
 from vreason_agent.model import loaded_models
 print(loaded_models())

@@ -42,6 +42,34 @@ def test_doubling_keeps_every_old_pair(start, span, doublings, first):
 
 
 @settings(deadline=None)
+@given(
+    shots=st.lists(st.floats(0.1, 60), min_size=1, max_size=12),
+    doublings=st.integers(0, 4),
+    first=st.sampled_from([2, 4, 6, 8]),
+)
+def test_doubling_keeps_every_old_pair_of_every_shot(shots, doublings, first):
+    *cuts, stop = itertools.accumulate(shots)
+    last = first << doublings
+    plans = [
+        scenes_plan(0.0, stop, cuts_seconds=cuts, num_frames=first << i, max_frames=last) for i in range(doublings + 1)
+    ]
+    for i, plan in enumerate(plans):
+        assert len(plan.timestamps_seconds) == first << i
+        assert list(plan.timestamps_seconds) == sorted(plan.timestamps_seconds)
+    for fewer, more in itertools.pairwise(plans):
+        assert set(_pairs(fewer)) < set(_pairs(more))
+    assert plans[-1].segments == scenes_plan(0.0, stop, cuts_seconds=cuts, num_frames=last).segments
+
+
+def test_a_rung_of_shots_is_spread_within_each_of_them():
+    plan = scenes_plan(0.0, 20.0, cuts_seconds=[4.0], num_frames=8, max_frames=40)
+    assert plan.segments == (
+        PlanSegment(0.0, 4.0, (0.0, 0.5)),
+        PlanSegment(4.0, 20.0, (4.0, 4.5, 8.0, 8.5, 12.0, 12.5)),
+    )
+
+
+@settings(deadline=None)
 @given(start=STARTS, span=SPANS, num_frames=st.sampled_from([2, 4, 8, 32]))
 def test_times_ascend_within_the_part(start, span, num_frames):
     stop = start + span
@@ -69,7 +97,7 @@ PLANNED: dict[str, dict[str, Any]] = {
     "fps": {"sample_fps": 2.5},
     "times": {"timestamps_seconds": [1.0, 1.5, 4.0, 8.5]},
     "ranges": {"ranges": [[1.0, 2.0], [4.0, 8.0]], "num_frames": 8},
-    "scenes": {"cuts_seconds": [0.5, 3.0, 4.0, 20.0], "num_frames": 8},
+    "scenes": {"cuts_seconds": [0.5, 3.0, 4.0, 20.0], "num_frames": 8, "max_frames": 32},
 }
 
 
@@ -183,6 +211,8 @@ def test_frames_come_in_pairs(num_frames, max_frames):
 def test_the_last_rung_is_not_below_the_first():
     with pytest.raises(ConfigError, match="raise max_frames"):
         pairs_plan(0.0, 1.0, num_frames=8, max_frames=4)
+    with pytest.raises(ConfigError, match="raise max_frames"):
+        scenes_plan(0.0, 1.0, cuts_seconds=[], num_frames=8, max_frames=4)
 
 
 @pytest.mark.parametrize(("start", "stop"), [(2.0, 1.0), (-1.0, 1.0), (0.0, float("inf")), (1.0, 1.0)])

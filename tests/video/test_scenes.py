@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vreason_agent.errors import ConfigError
-from vreason_agent.video import find_scenes
+from vreason_agent.video import find_scenes, open_video
 
 Painter = Callable[[int], Any]
 
@@ -75,6 +75,13 @@ def test_long_parts_are_searched_in_steps(tmp_path: Path) -> None:
     assert (scenes.num_frames, scenes.step_seconds) == (20, 0.4)
     (cut,) = scenes.cuts_seconds
     assert 4.1 <= cut < 4.1 + scenes.step_seconds
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_an_opened_video_is_searched_as_its_path_is(tmp_path: Path, isolate: bool) -> None:
+    clip = write(tmp_path / "cut.avi", 40, lambda i: gray(40 if i < 17 else 200))
+    with open_video(clip, isolate=isolate) as video:
+        assert find_scenes(video) == find_scenes(clip)
 
 
 def test_a_rewritten_file_is_searched_again(tmp_path: Path) -> None:

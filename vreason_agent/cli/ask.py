@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vreason_agent.cli.loading import check_context, make_chat_model, model_facts
 from vreason_agent.cli.parser import (
     BACKENDS,
+    FRAME_RULES,
     SCHEDULES,
     UsageError,
     add_model_options,
@@ -52,8 +53,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "not settle or its answer does not hold, it looks at twice as many, up to --max-frames, and else abstains.",
         epilog="The keys of --json: answer, choice, best_guess, confidence, decision, attempts, frames, video, model, "
         "usage, seconds. model.video and model.image are the budgets of pixels and tokens, per frame and in all; "
-        "attempts[].vision and usage what was spent of them. Exit codes: 0 answered, 1 failed, 2 wrong arguments, "
-        "3 abstained (the best guess is printed), 130 interrupted.",
+        "attempts[].vision and usage what was spent of them; attempts[].plan and sampling where the frames are and "
+        "why. Exit codes: 0 answered, 1 failed, 2 wrong arguments, 3 abstained (the best guess is printed), 130 "
+        "interrupted.",
     )
     add = parser.add_argument
     add("video", metavar="VIDEO", type=name, help="video, image, GIF or folder of frames")
@@ -66,6 +68,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="N",
         help="frames of the last look: --frames doubled any number of times; the same number means no ladder "
         "(default: 32, or the nearest below that doubling reaches)",
+    )
+    add(
+        "--frame-policy",
+        choices=FRAME_RULES,
+        default="pairs",
+        metavar="P",
+        help="where the frames are: pairs, spread over the video; scenes, shared among its shots (extra scenes); zoom, "
+        "more of them where the last answer points (default: pairs)",
     )
     add("--start", type=seconds, metavar="S", help="look from this second on (default: the beginning)")
     add("--stop", type=seconds, metavar="S", help="look up to this second (default: the end)")
@@ -165,13 +175,14 @@ def follow(
     progress: Progress,
 ) -> dict[str, Any]:
     """Run the graph, tell on stderr what it does, and return its output."""
-    from vreason_agent.graphs import Ladder, build_video_qa_graph
+    from vreason_agent.graphs import FramePolicy, Ladder, build_video_qa_graph
 
     ladder = Ladder(num_frames=rungs[0], max_frames=rungs[1])
     graph = build_video_qa_graph(
         chat_model,
         ladder=ladder,
         policy=policy(arguments.seed),
+        frame_policy=FramePolicy(arguments.frame_policy),
         isolate=arguments.isolate,
         backend=arguments.backend,
     )
@@ -215,7 +226,8 @@ def spoken(message: Any) -> list[tuple[str, str]]:
 def told(event: dict[str, Any]) -> str:
     """Word one of the graph's progress events."""
     if event["event"] == "sample":
-        return f"look {event['attempt'] + 1}: {event['num_frames']} frames at {times(event['timestamps_seconds'])}"
+        where = f"{event['num_frames']} frames at {times(event['timestamps_seconds'])}"
+        return f"look {event['attempt'] + 1}: {where} ({event['sampling']['rule']}: {event['sampling']['reason']})"
     if event["event"] == "answer":
         entropy = ", ".join(f"{name} {value:.3g}" for name, value in event["entropy"].items() if value is not None)
         return f"  answer: {event['answer']!r}{f' ({entropy})' if entropy else ''}"

@@ -15,6 +15,7 @@ from vreason_agent.errors import ConfigError, is_utf8
 DEFAULT_FRAMES = 4
 DEFAULT_MAX_FRAMES = 32
 BACKENDS = ("opencv", "av")
+FRAME_RULES = ("pairs", "scenes", "zoom")
 LARGEST_FRAMES = 65_536
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 SCHEDULES = ("off", "switching", "alternating", "minimize", "maximize", "random")

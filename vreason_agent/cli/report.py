@@ -41,7 +41,8 @@ def to_json(result: Mapping[str, Any], info: VideoInfo, model: Mapping[str, Any]
     Returns:
         `answer` and `choice` (option letter), both null when abstained; `best_guess` then holds them instead;
         `confidence` the record; `decision` the last, with its reason and numbers; `attempts` every complete answer,
-        each with the decision it led to and under `vision` what its pictures cost (sides of a frame in px, tokens per
+        each with the decision it led to, under `plan` and `sampling` where its frames are and why, and under `vision`
+        what its pictures cost (sides of a frame in px, tokens per
         temporal pair and in all); `frames` the times in seconds that the answer rests on; `video` the facts of `probe`,
         its `note` saying what is odd about the file; `model` what answered, its
         budgets of pixels and tokens under `video` and `image`; `usage` of all attempts together, `vision_tokens` being

@@ -6,11 +6,11 @@ record is what `response_metadata["confidence"]` holds. This module knows neithe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from vreason_agent.confidence.logprobs import listed_tokens, logprob_signals, units_of
+from vreason_agent.confidence.logprobs import listed_tokens, logprob_signals, said_answer, units_of
 
 SCHEMA = "vreason.confidence/1"
 Action = Literal["accept", "more_frames", "retry", "abstain"]
@@ -101,5 +101,16 @@ def confidence_of(message: Any) -> Confidence:
     if isinstance(record, Mapping):
         return Confidence.from_dict(record)
     if tokens := listed_tokens(metadata):
-        return Confidence(signals=logprob_signals(tokens), units=units_of(tokens), warnings=("from_logprobs",))
+        return Confidence(
+            answer=_listed_answer(tokens),
+            signals=logprob_signals(tokens),
+            units=units_of(tokens),
+            warnings=("from_logprobs",),
+        )
     return Confidence(warnings=("no_confidence",))
+
+
+def _listed_answer(tokens: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    said = "".join(str(token["token"]) for token in tokens)
+    text = said[slice(*said_answer(said))] or None
+    return {"text": text, "choice": None, "kind": "unparsed" if text is None else "open"}

@@ -36,11 +36,7 @@ def pairs_plan(
         ConfigError: If the part is empty, a number is odd or too small, or `max_frames` is below `num_frames`.
     """
     _check_part(start_seconds, stop_seconds)
-    last = num_frames if max_frames is None else max_frames
-    _check_even(num_frames, last)
-    if last < num_frames:
-        msg = f"max_frames={max_frames!r} is below num_frames={num_frames!r}; raise max_frames or leave it out"
-        raise ConfigError(msg)
+    last = _last_rung(num_frames, max_frames)
     span, num_pairs = stop_seconds - start_seconds, num_frames // 2
     edges = [start_seconds + span * pair / num_pairs for pair in range(num_pairs)]
     times = tuple(time for edge in edges for time in (edge, edge + span / last))
@@ -124,13 +120,7 @@ def times_plan(start_seconds: float, stop_seconds: float, *, timestamps_seconds:
             f"{stop_seconds:g} s, in ascending order"
         )
         raise ConfigError(msg)
-    starts, first, bounds = times[::2], 0, [start_seconds]
-    groups = []
-    for count, _ in even_runs(starts, tolerance_seconds=EVEN_SECONDS):
-        groups.append(times[2 * first : 2 * (first + count)])
-        first += count
-    bounds += [group[0] for group in groups[1:]] + [stop_seconds]
-    segments = tuple(PlanSegment(*part, group) for part, group in zip(pairwise(bounds), groups, strict=True))
+    segments = _segments(start_seconds, stop_seconds, times)
     return FramePlan("times", start_seconds, stop_seconds, segments, {"timestamps_seconds": list(times)})
 
 
@@ -166,11 +156,17 @@ def ranges_plan(
 
 
 def scenes_plan(
-    start_seconds: float, stop_seconds: float, *, cuts_seconds: Sequence[float], num_frames: int
+    start_seconds: float,
+    stop_seconds: float,
+    *,
+    cuts_seconds: Sequence[float],
+    num_frames: int,
+    max_frames: int | None = None,
 ) -> FramePlan:
     """Share temporal pairs among the shots between cuts by their lengths; each shot is a segment.
 
-    With more shots than pairs the longest ones get a pair each, and the segments tell which.
+    With more shots than pairs the longest ones get a pair each, and the segments tell which. A plan with `max_frames`
+    is a part of the plan of that many frames: more frames keep every old pair, and a shot may be several segments.
 
     Args:
         start_seconds: Start of the part, at least 0.
@@ -178,20 +174,24 @@ def scenes_plan(
         cuts_seconds: First moments of new shots, ascending, as `find_scenes` gives them; those outside the part do not
             count.
         num_frames: Frames of all shots together: even, at least 2.
+        max_frames: Frames of the ladder's last rung, whose pairs the plan is taken from; by default `num_frames`.
 
     Raises:
-        ConfigError: If the part is empty, `num_frames` is odd or too small, or the cuts do not ascend.
+        ConfigError: If the part is empty, a number is odd or too small, `max_frames` is below `num_frames`, or the cuts
+            do not ascend.
     """
     _check_part(start_seconds, stop_seconds)
-    _check_even(num_frames, num_frames)
+    last = _last_rung(num_frames, max_frames)
     cuts = [float(cut) for cut in cuts_seconds]
     if any(not after > before for before, after in pairwise(cuts)) or not all(map(math.isfinite, cuts)):
         msg = f"cuts_seconds={cuts}: give times in seconds in ascending order, each once"
         raise ConfigError(msg)
     shots = [*pairwise([start_seconds, *(cut for cut in cuts if start_seconds < cut < stop_seconds), stop_seconds])]
-    longest = sorted(shots, key=lambda shot: shot[0] - shot[1])[: num_frames // 2]
-    options = {"cuts_seconds": cuts, "num_frames": num_frames}
-    return FramePlan("scenes", start_seconds, stop_seconds, _shared(sorted(longest), num_frames // 2), options)
+    longest = sorted(shots, key=lambda shot: shot[0] - shot[1])
+    all_pairs = _shared(sorted(longest[: last // 2]), last // 2)
+    options = {"cuts_seconds": cuts, "num_frames": num_frames, "max_frames": max_frames}
+    segments = _thinned(all_pairs, sorted(longest[: num_frames // 2]), num_frames // 2)
+    return FramePlan("scenes", start_seconds, stop_seconds, segments, options)
 
 
 PLANS: Mapping[str, Callable[..., FramePlan]] = MappingProxyType(
@@ -241,13 +241,59 @@ def _even(
 
 
 def _shared(parts: Sequence[tuple[float, float]], num_pairs: int) -> tuple[PlanSegment, ...]:
+    """Spread pairs over each part."""
+    counts = _counts(parts, num_pairs)
+    plans = [uniform_plan(*part, num_frames=2 * count) for part, count in zip(parts, counts, strict=True)]
+    return tuple(segment for plan in plans for segment in plan.segments)
+
+
+def _counts(parts: Sequence[tuple[float, float]], num_pairs: int) -> list[int]:
     """Give each part a pair, and every further one to the part where they are sparsest."""
     counts = [1] * len(parts)
     for _ in range(num_pairs - len(parts)):
         sparsest = max(range(len(parts)), key=lambda i: (parts[i][1] - parts[i][0]) / counts[i])
         counts[sparsest] += 1
-    plans = [uniform_plan(*part, num_frames=2 * count) for part, count in zip(parts, counts, strict=True)]
-    return tuple(segment for plan in plans for segment in plan.segments)
+    return counts
+
+
+def _thinned(
+    segments: Sequence[PlanSegment], parts: Sequence[tuple[float, float]], num_pairs: int
+) -> tuple[PlanSegment, ...]:
+    """Keep some pairs of the segments that these parts are; more pairs keep those that fewer kept."""
+    known = {(segment.start_seconds, segment.stop_seconds): segment.timestamps_seconds for segment in segments}
+    thinned: list[PlanSegment] = []
+    for part, count in zip(parts, _counts(parts, num_pairs), strict=True):
+        times = known[part]
+        kept = sorted(_halving_order(len(times) // 2)[:count])
+        thinned += _segments(*part, tuple(time for pair in kept for time in times[2 * pair : 2 * pair + 2]))
+    return tuple(thinned)
+
+
+def _halving_order(count: int) -> list[int]:
+    """Return 0 to count - 1, each in about the middle of the largest gap that those before it leave."""
+    num_bits = (count - 1).bit_length()
+    reversed_bits = [int(f"{number:0{num_bits}b}"[::-1], 2) for number in range(1 << num_bits)]
+    return list(dict.fromkeys(bits * count >> num_bits for bits in reversed_bits))
+
+
+def _segments(start_seconds: float, stop_seconds: float, times: tuple[float, ...]) -> tuple[PlanSegment, ...]:
+    """Cut a part where its pairs cease to be evenly spaced; a segment begins with its first frame."""
+    first, groups = 0, []
+    for count, _ in even_runs(times[::2], tolerance_seconds=EVEN_SECONDS):
+        groups.append(times[2 * first : 2 * (first + count)])
+        first += count
+    bounds = [start_seconds, *(group[0] for group in groups[1:]), stop_seconds]
+    return tuple(PlanSegment(*part, group) for part, group in zip(pairwise(bounds), groups, strict=True))
+
+
+def _last_rung(num_frames: int, max_frames: int | None) -> int:
+    """Return the frames of the last rung, checked."""
+    last = num_frames if max_frames is None else max_frames
+    _check_even(num_frames, last)
+    if last < num_frames:
+        msg = f"max_frames={max_frames!r} is below num_frames={num_frames!r}; raise max_frames or leave it out"
+        raise ConfigError(msg)
+    return last
 
 
 def _check_even(num_frames: int, max_frames: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from vreason_agent.errors import ConfigError, DependencyError
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.info import VideoInfo
+from vreason_agent.video.isolated import IsolatedVideo
 from vreason_agent.video.limits import DEFAULT_LIMITS
 from vreason_agent.video.opened import OpenVideo
 from vreason_agent.video.probe import describe
@@ -66,16 +67,16 @@ class Scenes:
 
 
 def find_scenes(
-    video: str | os.PathLike[str],
+    video: str | os.PathLike[str] | OpenVideo | IsolatedVideo,
     *,
     start_seconds: float | None = None,
     stop_seconds: float | None = None,
     max_frames: int = 600,
 ) -> Scenes:
-    """Find cuts and motion peaks in a part of a video. The result is kept until the file changes.
+    """Find cuts and motion peaks in a part of a video. For a path the result is kept until the file changes.
 
     Args:
-        video: Path of a video, a GIF or a folder of frames.
+        video: Path of a video, a GIF or a folder of frames, or what `open_video` opened.
         start_seconds: Start of the part; `None` is the beginning.
         stop_seconds: Its end, exclusive; `None` is the end of the video.
         max_frames: Most frames to compare, at least 2, evenly spread. More find shorter shots and cost more.
@@ -89,13 +90,11 @@ def find_scenes(
     if max_frames < 2:
         msg = f"max_frames={max_frames!r}: a change needs two frames; use a number from 2, e.g. max_frames=600"
         raise ConfigError(msg)
+    if isinstance(video, OpenVideo | IsolatedVideo):
+        return _scan(video, _span(video.info, start_seconds, stop_seconds), max_frames)
     source = open_source(video, limits=DEFAULT_LIMITS)
     info = describe(source, DEFAULT_LIMITS)
-    if info.kind == "image":
-        msg = f"{info.path!r} is a still image: scenes are found in videos; give a video"
-        raise ConfigError(msg)
-    span = resolve_span(info, start_seconds, stop_seconds)
-    return _scan(source, info, span, max_frames)
+    return _scan_once(source, info, _span(info, start_seconds, stop_seconds), max_frames)
 
 
 def check_scenes_library() -> None:
@@ -111,12 +110,24 @@ def check_scenes_library() -> None:
         raise DependencyError(msg) from exc
 
 
+def _span(info: VideoInfo, start_seconds: float | None, stop_seconds: float | None) -> Span:
+    if info.kind == "image":
+        msg = f"{info.path!r} is a still image: scenes are found in videos; give a video"
+        raise ConfigError(msg)
+    return resolve_span(info, start_seconds, stop_seconds)
+
+
 @lru_cache(maxsize=64)
-def _scan(source: Source, info: VideoInfo, span: Span, max_frames: int) -> Scenes:
-    start, stop = span
-    plan = uniform_plan(start, stop, num_frames=max(2, min(max_frames, info.num_frames_in(start, stop) or max_frames)))
+def _scan_once(source: Source, info: VideoInfo, span: Span, max_frames: int) -> Scenes:
     with OpenVideo(source, info, max_kept_bytes=0) as video:
-        frames = video.read(plan.timestamps_seconds, max_side_px=SCAN_SIDE_PX)
+        return _scan(video, span, max_frames)
+
+
+def _scan(video: OpenVideo | IsolatedVideo, span: Span, max_frames: int) -> Scenes:
+    start, stop = span
+    available = video.info.num_frames_in(start, stop) or max_frames
+    plan = uniform_plan(start, stop, num_frames=max(2, min(max_frames, available)))
+    frames = video.read(plan.timestamps_seconds, max_side_px=SCAN_SIDE_PX)
     keep = [i for i, index in enumerate(frames.frame_indices) if i == 0 or index != frames.frame_indices[i - 1]]
     times = [frames.timestamps_seconds[i] for i in keep]
     step = (stop - start) / len(keep)

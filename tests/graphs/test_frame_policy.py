@@ -1,0 +1,230 @@
+"""Where the frames of a look are: shot by shot, zoomed in, and never a frame in two pairs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langgraph.checkpoint.memory import InMemorySaver
+
+from vreason_agent.errors import ConfigError
+from vreason_agent.graphs import (
+    AcceptPolicy,
+    Attempt,
+    FramePolicy,
+    Ladder,
+    ScriptedChatModel,
+    ScriptedReply,
+    build_video_qa_graph,
+)
+from vreason_agent.graphs.state import Clip
+from vreason_agent.model.families.qwen2_5_vl import Qwen25VL
+from vreason_agent.model.family import Segment
+from vreason_agent.video import FramePlan
+from vreason_agent.video.capture import Capture
+
+UNSURE = {"entropy_drop": 0.1}
+POLICY = AcceptPolicy(max_retries=0, abstain=False)
+
+
+@pytest.fixture(scope="session")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """8 s in three shots: up to 2 s, up to 3 s, and the rest."""
+    path = tmp_path_factory.mktemp("clips") / "shots.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 8.0, (64, 48))
+    for index in range(64):
+        writer.write(np.full((48, 64, 3), 40 if index < 16 else 230 if index < 24 else 120, np.uint8))
+    writer.release()
+    return path
+
+
+def look(
+    video: Path, *said: str | ScriptedReply, rule: Any = "zoom", asked: Any = None, **build: Any
+) -> list[dict[str, Any]]:
+    """Return the attempts of a ladder whose model says these things, a reply for each rung."""
+    replies = [
+        each if isinstance(each, ScriptedReply) else ScriptedReply("red", UNSURE, reasoning=each) for each in said
+    ]
+    ladder = Ladder(4, 4 << (len(replies) - 1))
+    options = {"policy": POLICY, "ladder": ladder, "frame_policy": FramePolicy(rule), **build}
+    graph: Any = build_video_qa_graph(ScriptedChatModel(replies=replies), **options)
+    result: dict[str, Any] = graph.invoke({"video": str(video), "question": "?", **(asked or {})})
+    attempts: list[dict[str, Any]] = result["attempts"]
+    return attempts
+
+
+def pairs(attempt: dict[str, Any]) -> set[tuple[float, float]]:
+    times = attempt["plan"]["timestamps_seconds"]
+    return set(zip(times[::2], times[1::2], strict=True))
+
+
+def test_by_default_the_plan_is_nested_pairs(clip: Path) -> None:
+    (attempt,) = look(clip, "", rule="pairs")
+    assert FramePlan.from_dict(attempt["plan"]).timestamps_seconds == (0.0, 2.0, 4.0, 6.0)
+    assert attempt["sampling"] == {"rule": "pairs", "reason": "asked for", "part_seconds": [0.0, 8.0]}
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_shots_share_the_frames_and_more_frames_keep_every_pair(
+    shots: Path, isolate: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isolate:
+        monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
+    attempts = look(shots, "", "", "", rule="scenes", isolate=isolate)
+    assert [segment["start_seconds"] for segment in attempts[1]["plan"]["segments"]] == [0.0, 2.0, 3.0]
+    assert pairs(attempts[0]) < pairs(attempts[1]) < pairs(attempts[2])
+    assert [attempt["num_frames"] for attempt in attempts] == [4, 8, 16]
+    assert attempts[0]["plan"]["options"]["cuts_seconds"] == [2.0, 3.0]
+    assert "shared among the 3 shots" in attempts[0]["sampling"]["reason"]
+
+
+def test_without_a_cut_the_look_is_spread_and_says_why(clip: Path) -> None:
+    (attempt,) = look(clip, "", rule="scenes", asked={"start_seconds": 1.0, "stop_seconds": 1.5})
+    assert attempt["sampling"]["rule"] == attempt["plan"]["name"] == "pairs"
+    assert attempt["sampling"]["reason"] == "no cut was found"
+
+
+def test_without_the_extra_the_look_is_spread_and_the_install_command_is_the_reason(
+    shots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "scenedetect", None)
+    (attempt,) = look(shots, "", rule="scenes")
+    assert attempt["plan"]["name"] == "pairs"
+    assert "pip install 'vreason-agent[scenes]'" in attempt["sampling"]["reason"]
+
+
+def test_cuts_that_were_not_looked_for_when_the_run_began_are_not_looked_for_later(clip: Path) -> None:
+    model = ScriptedChatModel(replies=[ScriptedReply("red", UNSURE)] * 2)
+    graph = build_video_qa_graph(model, ladder=Ladder(4, 8), policy=POLICY, checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+    graph.invoke({"video": str(clip), "question": "?"}, config, interrupt_before=["sample"])
+    attempts = graph.invoke(None, config, context={"frame_policy": {"rule": "scenes"}})["attempts"]
+    assert attempts[0]["sampling"]["reason"] == "cuts were not looked for"
+
+
+def test_the_next_look_keeps_what_was_seen_and_goes_where_the_answer_points(clip: Path) -> None:
+    first, second = look(clip, "At 6 s a red car passes.", "")
+    assert first["sampling"]["reason"] == "the first look is spread over the whole part"
+    assert first["plan"]["timestamps_seconds"] == [0.0, 1.0, 4.0, 5.0]
+    assert second["sampling"] == {
+        "rule": "zoom",
+        "reason": "the reasoning for the answer names 6 s",
+        "part_seconds": [4.0, 8.0],
+    }
+    assert second["plan"]["timestamps_seconds"] == [0.0, 1.0, 4.0, 5.0, 6.0, 6.5, 7.0, 7.5]
+
+
+def test_a_range_in_the_answer_is_zoomed_into_as_it_is(clip: Path) -> None:
+    _, second = look(clip, ScriptedReply("between 2 s and 3 s", UNSURE), "")
+    assert second["sampling"]["part_seconds"] == [2.0, 3.0]
+    assert second["plan"]["timestamps_seconds"] == [0.0, 1.0, 2.0, 2.25, 2.5, 2.75, 4.0, 5.0]
+
+
+def test_each_zoom_is_closer_where_answers_keep_naming_one_moment(clip: Path) -> None:
+    attempts = look(clip, *["It is red at 2.5 s."] * 3)
+    parts = [attempt["sampling"]["part_seconds"] for attempt in attempts]
+    assert parts == [[0.0, 8.0], [0.5, 4.5], [1.5, 3.5]]
+    assert pairs(attempts[0]) < pairs(attempts[1]) < pairs(attempts[2])
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("", "the last answer names no time"),
+        ("red at 99 s", "the reasoning for the answer names 99 s, outside the part that is asked about"),
+        ("0.0 red\n4.0 red\n5.0 -\n6.0 red", "names 0 s to 6 s, more than half of the part that is asked about"),
+        ("red between 0.2 s and 0.8 s", "names 0.2 s to 0.8 s, where no frame fits between those that were seen"),
+    ],
+)
+def test_what_cannot_be_zoomed_into_is_spread_and_says_why(clip: Path, said: str, reason: str) -> None:
+    first, second = look(clip, said, "")
+    assert second["plan"]["name"] == second["sampling"]["rule"] == "pairs"
+    assert reason in second["sampling"]["reason"]
+    assert pairs(first) < pairs(second)
+
+
+def test_after_a_zoom_what_names_no_time_is_spread_around_what_was_seen(clip: Path) -> None:
+    _, zoomed, spread = look(clip, "red at 6 s", "", "")
+    assert spread["sampling"]["rule"] == "pairs"
+    assert spread["sampling"]["part_seconds"] == [0.0, 8.0]
+    assert pairs(zoomed) < pairs(spread)
+    assert len({time for pair in pairs(spread) for time in pair}) == 16
+
+
+CLIP = Clip(path="x", kind="video", start_seconds=3.0, stop_seconds=63.0, num_frames=None)
+TIMES = st.floats(0, 70).map(lambda time: f"{time:.2f}")
+WORDS = st.one_of(
+    st.just(""), TIMES.map("at {} s".format), st.tuples(TIMES, TIMES).map(lambda t: f"{t[0]} to {t[1]} s")
+)
+
+
+@settings(deadline=None)
+@given(words=st.lists(WORDS, min_size=4, max_size=4))
+def test_whatever_is_named_no_frame_comes_to_stand_in_another_pair(words: list[str]) -> None:
+    ladder, attempts, plans = Ladder(4, 32), list[Attempt](), list[FramePlan]()
+    for num_frames, said in zip(ladder.rungs(), words, strict=True):
+        plan, _ = FramePolicy("zoom").plan(CLIP, num_frames, ladder, attempts)
+        attempt: Any = {"plan": json.loads(json.dumps(plan.to_dict())), "answer": said, "reasoning": "", "text": said}
+        attempts.append(attempt)
+        plans.append(plan)
+    assert [len(set(plan.timestamps_seconds)) for plan in plans] == [4, 8, 16, 32]
+    for plan in plans:
+        assert list(plan.timestamps_seconds) == sorted(plan.timestamps_seconds)
+        assert plan.timestamps_seconds[0] >= 3.0
+        assert plan.timestamps_seconds[-1] < 63.0
+    for fewer, more in itertools.pairwise(attempts):
+        assert pairs(dict(fewer)) < pairs(dict(more))
+
+
+def test_a_retry_looks_at_the_same_frames(clip: Path) -> None:
+    model = ScriptedChatModel(replies=[ScriptedReply("red at 6 s", UNSURE)] * 3)
+    graph = build_video_qa_graph(model, ladder=Ladder(4, 8), frame_policy=FramePolicy("zoom"))
+    attempts = graph.invoke({"video": str(clip), "question": "?"})["attempts"]
+    assert [bool(attempt["variation"]) for attempt in attempts] == [False, False, True]
+    assert attempts[1]["plan"] == attempts[2]["plan"]
+    assert attempts[1]["sampling"] == attempts[2]["sampling"]
+
+
+def test_the_model_is_given_the_times_and_the_events_tell_plan_and_reason(clip: Path) -> None:
+    model = ScriptedChatModel(replies=[ScriptedReply("red at 6 s", UNSURE), ScriptedReply("red", UNSURE)])
+    graph = build_video_qa_graph(model, ladder=Ladder(4, 8), policy=POLICY)
+    events = graph.stream(
+        {"video": str(clip), "question": "?"}, context={"frame_policy": {"rule": "zoom"}}, stream_mode="custom"
+    )
+    sampled: list[Any] = [event for event in events if event["event"] == "sample"]
+    assert sampled[1]["sampling"]["reason"] == "the answer names 6 s"
+    assert FramePlan.from_dict(json.loads(json.dumps(sampled[1]["plan"]))).name == "times"
+    content: Any = model.requests[1][0][0].content
+    assert content[0]["extras"] == {"timestamps": sampled[1]["plan"]["timestamps_seconds"]}
+
+
+def test_a_model_that_counts_even_steps_is_right_about_time_on_either_side_of_a_zoom(clip: Path) -> None:
+    _, zoomed = look(clip, "red at 6 s", "")
+    config = SimpleNamespace(vision_config=SimpleNamespace(tokens_per_second=2))
+    layout = Qwen25VL().lay_out_video(sorted(pairs(zoomed)), config)
+    assert layout.pieces == (Segment(2, 8.0), Segment(2, 2.0))  # at 0 and 4 s, at 6 and 7 s
+
+
+@pytest.mark.parametrize("rule", ["scenes", "zoom"])
+def test_an_image_has_one_frame_and_no_plan(picture: Path, rule: str) -> None:
+    (attempt,) = look(picture, "", rule=rule)
+    assert attempt["plan"] is None
+    assert attempt["sampling"]["reason"] == "an image has one frame"
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [({"rule": "random"}, "use one of: pairs, scenes, zoom"), ({"max_scanned_frames": 1}, "use a number such as 600")],
+)
+def test_what_is_no_policy_says_what_to_use(options: Any, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        FramePolicy(**options)
