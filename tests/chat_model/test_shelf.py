@@ -115,13 +115,12 @@ def test_a_video_that_is_open_is_no_way_around_the_allowed_folders(clip: Path, t
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_process_opens_its_own(clip: Path) -> None:
+def test_a_forked_process_starts_with_an_empty_shelf(clip: Path) -> None:
     with shelf.SHELF.opened(str(clip), Reading()) as parents:
         pass
     pid = os.fork()
-    if pid == 0:
-        with shelf.SHELF.opened(str(clip), Reading()) as childs:
-            os._exit(0 if childs is not parents and not is_closed(parents) else 1)
+    if pid == 0:  # decode nothing here: native thread pools do not survive a fork
+        os._exit(len(shelf.SHELF._videos) + is_closed(parents))
     assert os.waitpid(pid, 0)[1] == 0
     with shelf.SHELF.opened(str(clip), Reading()) as still:
         assert still is parents
