@@ -282,6 +282,11 @@ class ChatVReason(ChatFields):
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
 
+    def prepared(self, messages: Sequence[BaseMessage]) -> Job:
+        """Return the request that these messages make, its frames read, for other faces of the same engine."""
+        with as_langchain_errors():
+            return self._job(messages)
+
     def _job(self, messages: Sequence[BaseMessage]) -> Job:
         engine, conversation, output_format = self.engine, self._conversation(messages), self.output_format
         in_reasoning = starts_in_reasoning(engine)
