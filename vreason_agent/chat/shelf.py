@@ -24,13 +24,14 @@ class VideoShelf:
 
     def __init__(self, max_videos: int = 2) -> None:
         """Keep at most `max_videos` open."""
-        self._max_videos = max_videos
-        self.forget()
-
-    def forget(self) -> None:
-        """Start empty and close nothing: what is on the shelf of a forked process is its parent's."""
-        self._lock = Lock()
+        self._max_videos, self._lock = max_videos, Lock()
         self._videos: OrderedDict[Key, OpenVideo | IsolatedVideo] = OrderedDict()
+        self._parents: list[object] = []
+
+    def leave_to_parent(self) -> None:
+        """Start empty in a forked process, and hold on to what its parent has open: releasing a decoder would hang."""
+        self._parents.append(self._videos)
+        self._lock, self._videos = Lock(), OrderedDict()
 
     @contextmanager
     def opened(self, path: str, reading: Reading) -> Iterator[OpenVideo | IsolatedVideo]:
@@ -67,4 +68,4 @@ class VideoShelf:
 
 SHELF = VideoShelf()
 if hasattr(os, "register_at_fork"):  # two processes would move one position in the file
-    os.register_at_fork(after_in_child=SHELF.forget)
+    os.register_at_fork(after_in_child=SHELF.leave_to_parent)
