@@ -22,6 +22,7 @@ from vreason_agent.chat.fields import own_fields
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.errors import ConfigError
 from vreason_agent.messages import video_question
+from vreason_agent.video import Reading
 
 TOOL = {"type": "function", "function": {"name": "zoom", "parameters": {"type": "object", "properties": {}}}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object", "properties": {}}}}
@@ -45,6 +46,8 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "max_frames": (16, {"times"}, {}),
     "start_seconds": (4.0, {"times"}, {}),
     "stop_seconds": (4.0, {"times"}, {}),
+    "isolate": (True, {"isolate"}, {}),
+    "backend": ("av", {"backend"}, {}),
     "allowed_roots": ([HERE], {"error"}, {}),
     "vreason": ("off", {"schedule"}, {}),
     "tools": ([TOOL], {"tools", "grammar"}, {}),
@@ -60,7 +63,15 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "max_retries": (3, set(), {}),
     "api_key": (SecretStr("x"), set(), {}),
 }
-SAYS_NOTHING_ABOUT_THE_OUTPUT = {"timeout", "batch_size", "streaming", "stream_usage", "max_retries", "api_key"}
+SAYS_NOTHING_ABOUT_THE_OUTPUT = {
+    "isolate",
+    "timeout",
+    "batch_size",
+    "streaming",
+    "stream_usage",
+    "max_retries",
+    "api_key",
+}
 
 
 class Told(BaseCallbackHandler):
@@ -83,9 +94,16 @@ class PlainWords:
 
 
 @pytest.fixture
-def observed(engine: FakeEngine, clip: Path) -> Any:
+def observed(engine: FakeEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function from a model to all that its calls can be seen to do."""
     rows: list[int] = []
+    readings: list[Reading] = []
+
+    def noted(*how: Any) -> Reading:
+        readings.append(Reading(*how))
+        return readings[-1]
+
+    monkeypatch.setattr("vreason_agent.chat_model.Reading", noted)
     generate, engine.grammar_words = engine.generate, PlainWords()  # type: ignore[attr-defined]
 
     def counted(requests: Any, **how: Any) -> Any:
@@ -108,6 +126,8 @@ def observed(engine: FakeEngine, clip: Path) -> Any:
             **how,
             "model": model,
             **{name: value for name, value in vars(request.sampling).items()},
+            "isolate": readings[-1].isolate,
+            "backend": readings[-1].backend,
             "schedule": request.vreason.schedule,
             "tools": request.tools,
             "grammar": request.grammar,

@@ -14,7 +14,7 @@ TOKENIZER: Any = PreTrainedTokenizerFast(tokenizer_object=make_tokenizer(), eos_
 
 
 def tokens_of(text: str) -> list[int]:
-    return list(TOKENIZER(text, add_special_tokens=False)["input_ids"])
+    return list(TOKENIZER(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 def stream(text: str, *stop: str) -> tuple[TextStream, list[str]]:
