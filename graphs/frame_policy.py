@@ -88,34 +88,33 @@ def _shot_by_shot(clip: Clip, num_frames: int, ladder: Ladder) -> tuple[FramePla
 def _zoomed(clip: Clip, num_frames: int, ladder: Ladder, last: Attempt) -> tuple[FramePlan, Sampling]:
     whole, before = _whole(clip), FramePlan.from_dict(last["plan"] or {})
     seen = _pairs(before)
+    if num_frames <= 2 * len(seen):  # a run that was resumed with another ladder
+        reason = f"the look before had {2 * len(seen)} frames already"
+        return before, Sampling(rule="pairs", reason=reason, part_seconds=list(whole))
     named = named_part(last["answer"], f"{last['reasoning']}\n{last['text']}")
-    part, reason = _part_of(named, whole, (whole[1] - whole[0]) / len(seen))
-    gaps = _gaps(seen, part) if part else []
-    if gaps:
-        plan = _filled(before, gaps, num_frames)
-        return plan, Sampling(rule="zoom", reason=reason, part_seconds=list(part or whole))
-    if part:
-        reason = f"{reason}, where no frame fits between those that were seen"
-    if before.name == "pairs":
+    part, reason = _part_of(named, whole, seen)
+    if part is None and before.name == "pairs":
         return _spread(clip, num_frames, ladder, reason)
-    plan = _filled(before, _gaps(seen, whole), num_frames)
-    return plan, Sampling(rule="pairs", reason=reason, part_seconds=list(whole))
+    sampling = Sampling(rule="zoom" if part else "pairs", reason=reason, part_seconds=list(part or whole))
+    return _filled(before, _gaps(seen, part or whole), num_frames), sampling
 
 
-def _part_of(named: NamedPart | None, whole: Part, seconds_apart: float) -> tuple[Part | None, str]:
+def _part_of(named: NamedPart | None, whole: Part, seen: Sequence[Part]) -> tuple[Part | None, str]:
     """Return the part to zoom into, or `None`, and a reason for either."""
     if named is None:
         return None, "the last answer names no time"
-    first, last = named.start_seconds, named.stop_seconds
+    first, last, seconds = named.start_seconds, named.stop_seconds, whole[1] - whole[0]
     is_moment = first == last
     reason = f"{named.where} names {first:g} s" if is_moment else f"{named.where} names {first:g} s to {last:g} s"
-    reach = seconds_apart / 2 if is_moment else 0.0
-    start, stop = max(whole[0], first - reach), min(whole[1], last + reach)
-    if start >= stop:
+    reach = seconds / len(seen) / 2 if is_moment else 0.0
+    part = max(whole[0], first - reach), min(whole[1], last + reach)
+    if part[0] >= part[1]:
         return None, f"{reason}, outside the part that is asked about"
-    if stop - start > (whole[1] - whole[0]) / 2:
+    if part[1] - part[0] > seconds / 2:
         return None, f"{reason}, more than half of the part that is asked about"
-    return (start, stop), reason
+    if not _gaps(seen, part):
+        return None, f"{reason}, where no frame fits between those that were seen"
+    return part, reason
 
 
 def _gaps(pairs: Sequence[Part], part: Part) -> list[Part]:

@@ -65,8 +65,11 @@ def _seconds(match: re.Match[str]) -> Sequence[float]:
 
 
 def _says(sentence: str, answer: str | None) -> bool:
-    """Tell whether the answer's words stand in a sentence, its times left out: a count is no second."""
+    """Tell whether the answer's words stand in a sentence, its times left out: a count is no second.
+
+    An option's letter says nothing: `a` is in most sentences.
+    """
     words = " ".join((answer or "").split()).strip(" .!?")
-    if not words:
+    if not words or (len(words) == 1 and words.isalpha()):
         return False
     return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", _TIME.sub(" ", sentence), re.IGNORECASE) is not None

@@ -185,6 +185,14 @@ def test_whatever_is_named_no_frame_comes_to_stand_in_another_pair(words: list[s
         assert pairs(dict(fewer)) < pairs(dict(more))
 
 
+def test_a_run_resumed_with_a_lower_ladder_looks_again_at_what_was_seen() -> None:
+    plan, _ = FramePolicy("zoom").plan(CLIP, 8, Ladder(8, 16), [])
+    attempt: Any = {"plan": plan.to_dict(), "answer": "at 9 s", "reasoning": "", "text": ""}
+    again, sampling = FramePolicy("zoom").plan(CLIP, 8, Ladder(4, 16), [attempt])
+    assert again == plan
+    assert sampling["reason"] == "the look before had 8 frames already"
+
+
 def test_a_retry_looks_at_the_same_frames(clip: Path) -> None:
     model = ScriptedChatModel(replies=[ScriptedReply("red at 6 s", UNSURE)] * 3)
     graph = build_video_qa_graph(model, ladder=Ladder(4, 8), frame_policy=FramePolicy("zoom"))

@@ -202,7 +202,7 @@ def follow(
             for channel, piece in spoken(data[0]):
                 progress.token(piece, channel=channel)
         else:
-            progress.line(told(data))
+            progress.line(told(data, has_reason=arguments.frame_policy != "pairs"))
     return result
 
 
@@ -223,11 +223,12 @@ def spoken(message: Any) -> list[tuple[str, str]]:
     return [(kind, block[kind]) for kind, block in blocks if kind in ("reasoning", "text") and block.get(kind)]
 
 
-def told(event: dict[str, Any]) -> str:
-    """Word one of the graph's progress events."""
+def told(event: dict[str, Any], *, has_reason: bool) -> str:
+    """Word one of the graph's progress events, with the reason for the choice of frames where there is a choice."""
     if event["event"] == "sample":
+        reason = f" ({event['sampling']['rule']}: {event['sampling']['reason']})" if has_reason else ""
         where = f"{event['num_frames']} frames at {times(event['timestamps_seconds'])}"
-        return f"look {event['attempt'] + 1}: {where} ({event['sampling']['rule']}: {event['sampling']['reason']})"
+        return f"look {event['attempt'] + 1}: {where}{reason}"
     if event["event"] == "answer":
         entropy = ", ".join(f"{name} {value:.3g}" for name, value in event["entropy"].items() if value is not None)
         return f"  answer: {event['answer']!r}{f' ({entropy})' if entropy else ''}"
