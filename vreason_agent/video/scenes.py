@@ -15,13 +15,15 @@ from statistics import fmean, median
 from typing import Any
 
 from vreason_agent.errors import ConfigError, DependencyError
+from vreason_agent.video.backend import Backend
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.info import VideoInfo
+from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation, as_isolation
 from vreason_agent.video.limits import DEFAULT_LIMITS
-from vreason_agent.video.opened import OpenVideo
-from vreason_agent.video.probe import describe
+from vreason_agent.video.opened import OpenVideo, open_video
+from vreason_agent.video.probe import probe
 from vreason_agent.video.sampling import uniform_plan
-from vreason_agent.video.source import Source, open_source
+from vreason_agent.video.source import Roots, Source, open_source
 from vreason_agent.video.span import Span, resolve_span
 
 SCAN_SIDE_PX = 128  # cuts and motion are seen in small pictures
@@ -66,19 +68,25 @@ class Scenes:
 
 
 def find_scenes(
-    video: str | os.PathLike[str],
+    video: str | os.PathLike[str] | OpenVideo | IsolatedVideo,
     *,
     start_seconds: float | None = None,
     stop_seconds: float | None = None,
     max_frames: int = 600,
+    roots: Roots | None = None,
+    isolate: Isolate = False,
+    backend: Backend = "opencv",
 ) -> Scenes:
-    """Find cuts and motion peaks in a part of a video. The result is kept until the file changes.
+    """Find cuts and motion peaks in a part of a video. For a path the result is kept until the file changes.
 
     Args:
-        video: Path of a video, a GIF or a folder of frames.
+        video: Path of a video, a GIF or a folder of frames, or what `open_video` opened.
         start_seconds: Start of the part; `None` is the beginning.
         stop_seconds: Its end, exclusive; `None` is the end of the video.
         max_frames: Most frames to compare, at least 2, evenly spread. More find shorter shots and cost more.
+        roots: Folders that the file must lie in, links resolved; `None` allows any file.
+        isolate: Read in a process of its own; see `Isolation`. Of an opened video it is as it was opened.
+        backend: What decodes; see `read_frames`. Of an opened video it is as it was opened.
 
     Raises:
         ConfigError: A still image, `max_frames` below 2, or as `resolve_span` raises.
@@ -89,13 +97,11 @@ def find_scenes(
     if max_frames < 2:
         msg = f"max_frames={max_frames!r}: a change needs two frames; use a number from 2, e.g. max_frames=600"
         raise ConfigError(msg)
-    source = open_source(video, limits=DEFAULT_LIMITS)
-    info = describe(source, DEFAULT_LIMITS)
-    if info.kind == "image":
-        msg = f"{info.path!r} is a still image: scenes are found in videos; give a video"
-        raise ConfigError(msg)
-    span = resolve_span(info, start_seconds, stop_seconds)
-    return _scan(source, info, span, max_frames)
+    if isinstance(video, OpenVideo | IsolatedVideo):
+        return _scan(video, _span(video.info, start_seconds, stop_seconds), max_frames)
+    source = open_source(video, limits=DEFAULT_LIMITS, roots=roots)
+    info = probe(source.path, isolate=isolate, backend=backend)
+    return _scan_once(source, _span(info, start_seconds, stop_seconds), max_frames, as_isolation(isolate), backend)
 
 
 def check_scenes_library() -> None:
@@ -111,12 +117,24 @@ def check_scenes_library() -> None:
         raise DependencyError(msg) from exc
 
 
+def _span(info: VideoInfo, start_seconds: float | None, stop_seconds: float | None) -> Span:
+    if info.kind == "image":
+        msg = f"{info.path!r} is a still image: scenes are found in videos; give a video"
+        raise ConfigError(msg)
+    return resolve_span(info, start_seconds, stop_seconds)
+
+
 @lru_cache(maxsize=64)
-def _scan(source: Source, info: VideoInfo, span: Span, max_frames: int) -> Scenes:
+def _scan_once(source: Source, span: Span, max_frames: int, isolation: Isolation | None, backend: Backend) -> Scenes:
+    with open_video(source.path, max_kept_bytes=0, isolate=isolation or False, backend=backend) as video:
+        return _scan(video, span, max_frames)
+
+
+def _scan(video: OpenVideo | IsolatedVideo, span: Span, max_frames: int) -> Scenes:
     start, stop = span
-    plan = uniform_plan(start, stop, num_frames=max(2, min(max_frames, info.num_frames_in(start, stop) or max_frames)))
-    with OpenVideo(source, info, max_kept_bytes=0) as video:
-        frames = video.read(plan.timestamps_seconds, max_side_px=SCAN_SIDE_PX)
+    available = video.info.num_frames_in(start, stop) or max_frames
+    plan = uniform_plan(start, stop, num_frames=max(2, min(max_frames, available)))
+    frames = video.read(plan.timestamps_seconds, max_side_px=SCAN_SIDE_PX)
     keep = [i for i, index in enumerate(frames.frame_indices) if i == 0 or index != frames.frame_indices[i - 1]]
     times = [frames.timestamps_seconds[i] for i in keep]
     step = (stop - start) / len(keep)
