@@ -114,7 +114,8 @@ def build_compare_videos_graph(
     """Return the compiled graph.
 
     Args:
-        video_qa: Asks one video: `build_video_qa_graph(chat_model, ...)` without a checkpointer of its own.
+        video_qa: Asks one video: `build_video_qa_graph(chat_model, ...)` without a checkpointer of its own. How videos
+            are read (`allowed_roots`, `isolate`, `backend`) is set there.
         rank_by: Raw signal by name, one of which higher means more settled. It compares answers of one model only.
         checkpointer: Where the caller wants runs kept; by default nowhere.
     """

@@ -15,6 +15,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from ..errors import DependencyError
 from ..tools import ToolLimits, video_tools
+from ..video import Backend, Isolate, Roots
 
 try:
     from langchain.agents import create_agent
@@ -35,6 +36,9 @@ def build_video_agent(
     *,
     segment_model: BaseChatModel | None = None,
     limits: ToolLimits | None = None,
+    allowed_roots: Roots | None = None,
+    isolate: Isolate = False,
+    backend: Backend = "opencv",
     system_prompt: str = SYSTEM_PROMPT,
     middleware: Sequence[AgentMiddleware[Any, Any, Any]] = (),
     checkpointer: BaseCheckpointSaver[Any] | None = None,
@@ -46,6 +50,9 @@ def build_video_agent(
         video: A path, or paths by the names that the model shall use; it can name no other file.
         segment_model: Answers `ask_segment`, for a `chat_model` that sees no video; without one that tool is left out.
         limits: Sizes and counts of one tool call.
+        allowed_roots: Folders that the files must lie in, links resolved; `None` allows any.
+        isolate: Let the tools read in a process of its own; see `Isolation`.
+        backend: What the tools decode with: `"opencv"`, or `"av"`. `segment_model` has its own fields of these names.
         system_prompt: What the agent is told first.
         middleware: LangChain's own or yours, such as `ConfidenceRetryMiddleware()`.
         checkpointer: Where the caller wants conversations kept; by default nowhere.
@@ -54,9 +61,17 @@ def build_video_agent(
         ConfigError: `video` names no file.
         VideoError: A file is missing or cannot be opened.
     """
+    tools = video_tools(
+        video,
+        limits=limits,
+        chat_model=segment_model,
+        allowed_roots=allowed_roots,
+        isolate=isolate,
+        backend=backend,
+    )
     return create_agent(
         chat_model,
-        tools=video_tools(video, limits=limits, chat_model=segment_model),
+        tools=tools,
         system_prompt=system_prompt,
         middleware=list(middleware),
         checkpointer=checkpointer,

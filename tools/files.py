@@ -9,12 +9,12 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from langchain_core.tools import ToolException
 
 from ..errors import ConfigError, GenerationError, VideoError
-from ..video import VideoInfo, probe
+from ..video import Reading, VideoInfo
 
 _logger = logging.getLogger(__name__)
 
@@ -28,16 +28,21 @@ class VideoFiles:
 
     Attributes:
         paths: Path by name, in the caller's order.
+        how: How they are read.
     """
 
     paths: Mapping[str, str]
+    how: Reading = field(default_factory=Reading)
 
     @classmethod
-    def bind(cls, video: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]) -> VideoFiles:
+    def bind(
+        cls, video: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]], how: Reading | None = None
+    ) -> VideoFiles:
         """Name the files and check that each can be opened.
 
         Args:
             video: One path (the model calls it "video"), or paths by the names that the model shall use.
+            how: How they are read; by default in this process, by OpenCV, from anywhere.
 
         Raises:
             ConfigError: No file, an empty name, or something that is neither a path nor a mapping.
@@ -47,7 +52,8 @@ class VideoFiles:
         if not named or not all(isinstance(name, str) and name.strip() for name in named):
             msg = f"video={video!r} names no file: pass a path, or a mapping such as {{'front door': 'door.mp4'}}"
             raise ConfigError(msg)
-        return cls({name: probe(_checked(path)).path for name, path in named.items()})
+        reading = how or Reading()
+        return cls({name: reading.probe(_checked(path)).path for name, path in named.items()}, reading)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +67,7 @@ class VideoFiles:
             ToolException: It can no longer be opened.
         """
         with self.reading(name) as path:
-            return probe(path)
+            return self.how.probe(path)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[str]:

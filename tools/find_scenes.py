@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from ..video import Scenes, check_scenes_library, find_scenes
+from ..video import Scenes, check_scenes_library
 from .arguments import SpanArguments, VideoArguments
 from .base import VideoTool
 from .times import TimeRequest, show_duration, show_seconds
@@ -39,7 +39,7 @@ class FindScenesTool(VideoTool):
         request = TimeRequest(None, start_seconds, stop_seconds, num_frames=1)
         start, stop = request.span(self.files.info(video), video)
         with self.files.reading(video) as path:
-            scenes = find_scenes(
+            scenes = self.files.how.scenes(
                 path, start_seconds=start, stop_seconds=stop, max_frames=self.limits.max_scanned_frames
             )
         return describe_scenes(scenes, video), {"video": video, "path": path, **scenes.to_dict()}

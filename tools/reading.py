@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..video import Frames, read_frames
+from ..video import Frames
 from .files import VideoFiles
 from .times import TimeRequest, show_duration, show_seconds
 
@@ -27,7 +27,7 @@ def read_request(files: VideoFiles, name: str, request: TimeRequest, *, max_side
     """
     moments = request.resolve(files.info(name), name)
     with files.reading(name) as path:
-        return distinct(read_frames(path, moments, max_side_px=max_side_px))
+        return distinct(files.how.frames(path, moments, max_side_px=max_side_px))
 
 
 def distinct(frames: Frames) -> Frames:

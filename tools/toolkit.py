@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
+from ..video import Backend, Isolate, Reading, Roots
 from .ask_segment import AskSegmentTool
 from .contact_sheet import ContactSheetTool
 from .files import VideoFiles
@@ -25,6 +26,9 @@ def video_tools(
     limits: ToolLimits | None = None,
     chat_model: BaseChatModel | None = None,
     scenes: bool | None = None,
+    allowed_roots: Roots | None = None,
+    isolate: Isolate = False,
+    backend: Backend = "opencv",
 ) -> list[BaseTool]:
     """Return tools with which a model looks at videos that the caller chose.
 
@@ -33,16 +37,20 @@ def video_tools(
         limits: Sizes and counts of one call; the model is told and cannot change them.
         chat_model: Who answers `ask_segment`; without one that tool is left out.
         scenes: Whether `find_scenes` is among them; by default where its library is installed.
+        allowed_roots: Folders that the files must lie in, links resolved; `None` allows any.
+        isolate: Read in a process of its own, which a hostile file may end but not leave; see `Isolation`.
+        backend: What decodes: `"opencv"`, or `"av"` for what OpenCV cannot. `chat_model` has its own fields of these
+            names, for what it reads.
 
     Returns:
         `video_info`, `find_scenes`, `contact_sheet`, `sample_frames`, `zoom` and `ask_segment`, as far as asked for.
 
     Raises:
-        ConfigError: `video` names no file.
-        DependencyError: `scenes=True` and the extra `scenes` is not installed.
+        ConfigError: `video` names no file, or there is no such backend.
+        DependencyError: `scenes=True` and the extra `scenes` is not installed, or the backend cannot be loaded.
         VideoError: A file is missing or cannot be opened.
     """
-    files = VideoFiles.bind(video)
+    files = VideoFiles.bind(video, Reading(allowed_roots, isolate, backend))
     bounds = limits or ToolLimits()
     tools: list[BaseTool] = [VideoInfoTool(files=files, limits=bounds)]
     if scenes or (scenes is None and find_spec("scenedetect")):

@@ -15,10 +15,11 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langgraph.checkpoint.memory import InMemorySaver
 
-from vreason_agent.errors import DependencyError
+from vreason_agent.errors import DependencyError, VideoError
 from vreason_agent.graphs import ScriptedChatModel, ScriptedReply, video_agent
 from vreason_agent.graphs.confidence_retry import ConfidenceRetryMiddleware
 from vreason_agent.graphs.video_agent import build_video_agent
+from vreason_agent.video.capture import Capture
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
     ("video_info", {}),
@@ -77,6 +78,14 @@ async def test_async_with_a_checkpointer_the_conversation_is_kept_without_the_ca
     messages = app.get_state(config).values["messages"]
     assert messages[-1].text == "red noise"
     assert all(str(clip.parent) not in str(message.content) for message in messages)
+
+
+def test_an_isolated_agent_decodes_nothing_in_its_own_process(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Capture, "__init__", lambda *_, **__: pytest.fail("a file was opened in this process"))
+    messages = agent(clip, Caller(asked=[]), isolate=True, allowed_roots=[clip.parent]).invoke(ASKED)["messages"]
+    assert [item.status for item in messages if isinstance(item, ToolMessage)] == ["success", "error"] + ["success"] * 2
+    with pytest.raises(VideoError, match="move it there or allow its folder"):
+        agent(clip, Caller(asked=[]), isolate=True, allowed_roots=[])
 
 
 def test_without_langchain_the_install_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from tests.tools.frames import EXAMPLES, all_tools, message, tool_named
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError
 from vreason_agent.tools import video_tools
 from vreason_agent.tools.files import VideoFiles
+from vreason_agent.video.capture import Capture
 
 
 def test_missing_file_fails_when_the_tools_are_made(tmp_path: Path) -> None:
@@ -76,6 +77,29 @@ def test_a_file_that_vanished_is_a_message_without_its_path(
     assert "moved-away" not in str(caught.value)
     assert "moved-away" in caplog.text
     assert isinstance(caught.value.__cause__, VideoNotFoundError)
+
+
+def test_isolated_tools_decode_nothing_in_their_own_process(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {tool.name: message(tool, **EXAMPLES[tool.name]) for tool in all_tools(clip)}
+    monkeypatch.setattr(Capture, "__init__", lambda *_, **__: pytest.fail("a file was opened in this process"))
+    for tool in all_tools(clip, isolate=True):
+        tool.handle_tool_error = False
+        shown = message(tool, **EXAMPLES[tool.name])
+        assert (shown.content, shown.artifact) == (here[tool.name].content, here[tool.name].artifact)
+
+
+def test_the_backend_reaches_every_tool(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Capture, "__init__", lambda *_, **__: pytest.fail("OpenCV opened a file"))
+    for tool in all_tools(clip, backend="av"):
+        tool.handle_tool_error = False
+        assert message(tool, **EXAMPLES[tool.name]).status == "success"
+    assert message(tool_named("video_info", clip, backend="av")).artifact["backend"] == "av"
+
+
+def test_a_file_outside_the_allowed_folders_is_refused(clip: Path, tmp_path: Path) -> None:
+    assert video_tools(clip, allowed_roots=[clip.parent])
+    with pytest.raises(VideoError, match="move it there or allow its folder"):
+        video_tools(clip, allowed_roots=[tmp_path])
 
 
 def test_other_errors_are_not_hidden_from_the_caller(clip: Path) -> None:

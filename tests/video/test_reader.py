@@ -15,7 +15,7 @@ import pytest
 
 from tests.video.conftest import HEIGHT, WIDTH, number_of, numbered, oracle_pictures, oracle_times
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
-from vreason_agent.video import Limits, probe, read_frames
+from vreason_agent.video import Limits, open_video, probe, read_frames
 from vreason_agent.video.capture import Capture
 
 
@@ -50,15 +50,48 @@ def test_constant_rate_is_sought_and_gives_the_numbered_frames(write_opencv):
     assert frames.timestamps_seconds == pytest.approx([9.0, 0.0, 4.0])
 
 
-def test_variable_rate_is_walked_and_equals_the_oracle(write_av):
+def uneven(num_frames: int) -> list[int]:
+    """Return times in milliseconds that lie on no clock."""
     rng, times = random.Random(3), [0]
-    for _ in range(79):
+    while len(times) < num_frames:
         times.append(times[-1] + rng.choice([20, 40, 120, 400]))
-    path = write_av("variable.mp4", times)
+    return times
+
+
+def test_variable_rate_is_walked_and_equals_the_oracle(write_av):
+    path = write_av("variable.mp4", uneven(80))
     info = probe(path)
     assert (info.is_constant_rate, info.is_seekable) == (False, False)
     assert read_frames(path, [1.0]).method == "walk"
     assert_equals_oracle(path, seed=4, num_times=20)
+
+
+def test_a_variable_rate_is_walked_once_where_packets_tell_its_times(write_av, monkeypatch):
+    path, grabs, true_grab = write_av("variable.mp4", uneven(80)), [], Capture.grab
+
+    def counted(self: Capture) -> bool:
+        grabs.append(self)
+        return true_grab(self)
+
+    monkeypatch.setattr(Capture, "grab", counted)
+    with open_video(path) as video:
+        grabs.clear()
+        assert read_frames(video, [0.0, 1.0, uneven(80)[79] / 1000]).frame_indices[-1] == 79
+    assert len(grabs) == 80
+
+
+@pytest.mark.parametrize("hidden", [25, 26])
+def test_a_frame_that_no_packet_tells_of_makes_a_variable_rate_a_second_walk(write_av, monkeypatch, hidden):
+    """The packets lose one of 80 frames: the one that is to be read, or the one that is shown next."""
+    path, true_steps = write_av("variable.mp4", uneven(80)), Capture.steps
+
+    def one_less(self: Capture):
+        is_packets = self.get("FORMAT") == -1
+        return (time for number, time in enumerate(true_steps(self)) if not (is_packets and number == hidden))
+
+    monkeypatch.setattr(Capture, "steps", one_less)
+    frames = read_frames(path, [uneven(80)[26] / 1000 - 0.001])
+    assert (frames.frame_indices, number_of(frames.images[0])) == ((25,), 25)
 
 
 def test_b_frames_and_long_gops_equal_the_oracle(write_av):
@@ -73,17 +106,33 @@ def test_late_start_counts_from_the_first_frame(write_av):
 
 def test_a_seek_that_lands_elsewhere_makes_the_rest_a_walk(write_opencv, monkeypatch):
     path = write_opencv("a.mp4", num_frames=200)
-    true_seek, asked = Capture.seek, []
-
-    def off_by_one(self: Capture, frame_index: int) -> bool:
-        asked.append(frame_index)
-        return true_seek(self, frame_index - (1 if frame_index < 199 else 0))  # the look at the end stays right
-
-    monkeypatch.setattr(Capture, "seek", off_by_one)
+    asked = shift_seeks(monkeypatch, 5)
     frames = read_frames(path, [0.0, 4.0, 7.0])
-    assert asked == [199, 100]
+    assert asked == [197, 98]
     assert frames.method == "walk"
     assert [number_of(image) for image in frames.images] == [0, 100, 175]
+
+
+@pytest.mark.parametrize("shift", [1, -1, -30])
+def test_a_seek_that_lands_a_little_off_is_told_by_its_time(write_opencv, monkeypatch, shift):
+    """Seeks count frames by a mean rate, which a container may round or a longer last frame lower."""
+    path = write_opencv("a.mp4", num_frames=200)
+    shift_seeks(monkeypatch, shift)
+    frames = read_frames(path, [0.0, 4.0, 7.0])
+    assert frames.method == "seek"
+    assert [number_of(image) for image in frames.images] == [0, 100, 175]
+
+
+def shift_seeks(monkeypatch: pytest.MonkeyPatch, shift: int) -> list[int]:
+    """Let every seek land elsewhere, but for the look at the end of 200 frames; returns where they were to land."""
+    true_seek, asked = Capture.seek, []
+
+    def shifted(self: Capture, frame_index: int) -> bool:
+        asked.append(frame_index)
+        return true_seek(self, frame_index + (shift if frame_index < 197 else 0))
+
+    monkeypatch.setattr(Capture, "seek", shifted)
+    return asked
 
 
 def test_an_end_that_cannot_be_reached_makes_the_file_a_walk(write_opencv, monkeypatch):

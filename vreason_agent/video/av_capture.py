@@ -82,11 +82,14 @@ class AvCapture:
         rate, duration = self._stream.average_rate, self._container.duration
         return round(float(rate) * duration / self._av.time_base) if rate and duration and duration > 0 else None
 
-    def packet_times(self) -> Iterator[float | None]:
-        """Step through the packets that are shown, in their order in the file; `None` where one has no time."""
+    def packet_times(self) -> Iterator[tuple[float | None, bool]]:
+        """Step through the packets that are shown, in their order in the file.
+
+        Yields presentation time in seconds, `None` where one has none, and whether it is decoded without others.
+        """
         for packet in self._packets():
             if packet.size and not packet.is_discard:
-                yield None if packet.pts is None else self._seconds(packet.pts)
+                yield None if packet.pts is None else self._seconds(packet.pts), packet.is_keyframe
 
     def frames(self) -> Iterator[tuple[float, Any]]:
         """Decode from where the file stands, over damaged places; yields presentation time in seconds and frame.

@@ -16,10 +16,10 @@ from typing import Any
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.av_capture import AvCapture, picture_of
 from vreason_agent.video.images import Picture
-from vreason_agent.video.index import FrameIndex, collect_times
+from vreason_agent.video.index import SEEK_MARGIN_FRAMES, FrameIndex, collect_times
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.source import Source
-from vreason_agent.video.stepping import SEEK_MARGIN_FRAMES, SEEK_WORTH_FRAMES, LandedElsewhere, lost
+from vreason_agent.video.stepping import LandedElsewhere, lost
 
 SAME_SECONDS = 1e-6
 
@@ -33,14 +33,15 @@ def index_frames(source: Source, limits: Limits) -> FrameIndex:
         VideoTooLargeError: If it is over `limits`: pixels, seconds, or frames that have to be stepped through.
     """
     with AvCapture(source.path, limits) as capture:
-        known: list[float] = []
+        known: dict[float, bool] = {}
         times = collect_times(source.path, _noted(capture.packet_times(), known), limits)
-        is_complete = len(known) == len(times) and len(set(times)) == len(times) > 0
+        is_complete = len(known) == len(times) > 0
         index = _index(capture, sorted(known), is_seekable=True) if is_complete and source.kind == "video" else None
     shape = None if index is None else _end_shape(source, index, limits)
     if index is None or shape is None:
         return walk_frames(source, limits)
-    return replace(index, height_px=shape[0], width_px=shape[1])
+    keyframes = tuple(number for number, time in enumerate(sorted(known)) if known[time])
+    return replace(index, height_px=shape[0], width_px=shape[1], keyframes=keyframes)
 
 
 @lru_cache(maxsize=64)
@@ -90,7 +91,7 @@ class AvStepper:
         self._at, (self._first_seconds, self._frame) = 0, first
 
     def _go(self, target: int) -> None:
-        if self._index.is_seekable and not 0 < target - self._at <= SEEK_WORTH_FRAMES:
+        if self._index.is_seekable and not 0 < target - self._at <= self._index.seek_worth_frames:
             times = self._index.timestamps_seconds
             self._capture.seek(self._first_seconds + times[max(0, target - SEEK_MARGIN_FRAMES)])
             self._frames = self._capture.frames()
@@ -113,12 +114,13 @@ class AvStepper:
         raise VideoDecodeError(lost(self._source, target))
 
 
-def _noted(times: Iterator[float | None], known: list[float]) -> Iterator[float]:
-    """Pass times on and note them; one that is not known repeats the last, so that packets are counted."""
-    for time in times:
+def _noted(packets: Iterator[tuple[float | None, bool]], known: dict[float, bool]) -> Iterator[float]:
+    """Pass times on and note keyframes by them; one that is not known repeats the last, so that packets are counted."""
+    last = 0.0
+    for time, is_keyframe in packets:
         if time is not None:
-            known.append(time)
-        yield known[-1] if known else 0.0
+            known[time], last = is_keyframe, time
+        yield last
 
 
 def _index(capture: AvCapture, times: Sequence[float], *, is_seekable: bool) -> FrameIndex:

@@ -107,6 +107,10 @@ class Capture:
         """Return the presentation time of the frame or packet that was stepped to."""
         return self.get("POS_MSEC") / 1000.0
 
+    def is_keyframe(self) -> bool:
+        """Whether the packet that was stepped to can be decoded without those before it."""
+        return bool(self.get("LRF_HAS_KEY_FRAME"))
+
     def steps(self) -> Iterator[float]:
         """Step to the end, over a few damaged places; yields each step's presentation time in seconds."""
         num_failed = 0

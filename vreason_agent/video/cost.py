@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vreason_agent.video.index import SEEK_SLACK_FRAMES, seek_worth_frames
 from vreason_agent.video.info import VideoInfo
-from vreason_agent.video.stepping import SEEK_WORTH_FRAMES
 
 
 @dataclass(frozen=True)
@@ -40,5 +40,7 @@ def plan_cost(info: VideoInfo, timestamps_seconds: Sequence[float]) -> PlanCost:
     if not info.is_seekable:
         return PlanCost(len(targets), 0, targets[-1] + 1 - len(targets))
     gaps = [target - at for at, target in zip([0, *targets], targets, strict=False)]
-    walked = sum(max(0, gap - 1) for gap in gaps if gap <= SEEK_WORTH_FRAMES)
-    return PlanCost(len(targets), sum(gap > SEEK_WORTH_FRAMES for gap in gaps), walked + (targets[0] > 0))
+    worth = seek_worth_frames(info.num_frames, info.num_keyframes or 0)
+    num_seeks = sum(gap > worth for gap in gaps)
+    stepped = sum(max(0, gap - 1) for gap in gaps if gap <= worth) + num_seeks * SEEK_SLACK_FRAMES
+    return PlanCost(len(targets), num_seeks, stepped + (targets[0] > 0))

@@ -1,14 +1,16 @@
 """The presentation time of every frame of a file, and whether the rate is provably constant.
 
 A scan of the packets, which decodes nothing, is believed only where it is consistent with itself, the container and the
-last frame; every other file is walked frame by frame: slow and exact. Knows no plan.
+last frame; on one clock its frames can be sought, at a variable rate they are walked to. Every other file is walked
+once more to find its times: slow and exact. Knows no plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import bisect
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -27,6 +29,9 @@ CREDIBLE_FPS = (0.5, 240.0)
 TIME_TOLERANCE_SECONDS = 0.001  # what OpenCV reports of one frame, scanned and decoded
 CLOCK_TOLERANCE_SECONDS = 0.002  # containers round times to 1 ms: a frame and its neighbors are off by that much
 UNKNOWN_FRAME_SECONDS = 0.04
+SEEK_MARGIN_FRAMES = 16  # a seek decodes from a keyframe at least so many frames before
+SEEK_SLACK_FRAMES = 2  # OpenCV counts frames by a mean rate: aim before the target and step to it
+SEEK_SETUP_FRAMES = 6  # what emptying and filling the decoder costs
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class FrameIndex:
         height_px: Height after rotation.
         codec: FourCC of the stream that is read.
         other_streams: Video streams that are not read, as far as they show: to OpenCV one of another size or codec.
+        keyframes: Numbers of the frames that are decoded without others, none where packets are not believed.
     """
 
     timestamps_seconds: tuple[float, ...]
@@ -53,13 +59,19 @@ class FrameIndex:
     height_px: int
     codec: str | None
     other_streams: tuple[VideoStream, ...] = ()
+    keyframes: tuple[int, ...] = ()
 
     @property
+    def seek_worth_frames(self) -> int:
+        """Most frames ahead that are stepped to; see `seek_worth_frames`."""
+        return seek_worth_frames(len(self.timestamps_seconds), len(self.keyframes))
+
+    @cached_property
     def is_constant_rate(self) -> bool:
         """Whether every frame lies on one clock but for rounding; a single one is on none."""
         return _is_on_one_clock(self.timestamps_seconds)
 
-    @property
+    @cached_property
     def frame_seconds(self) -> float:
         """Median time from one frame to the next; 0.04 for a single frame."""
         gaps = [b - a for a, b in pairwise(self.timestamps_seconds)]
@@ -84,6 +96,11 @@ class FrameIndex:
         return promised is None or len(self.timestamps_seconds) >= MIN_COMPLETE_SHARE * promised
 
 
+def seek_worth_frames(num_frames: int, num_keyframes: int) -> int:
+    """Return how many frames a jump decodes on average: nearer targets are cheaper to step to."""
+    return SEEK_MARGIN_FRAMES + SEEK_SETUP_FRAMES + round(num_frames / max(1, num_keyframes) / 2)
+
+
 @lru_cache(maxsize=64)
 def index_frames(source: Source, limits: Limits) -> FrameIndex:
     """Return the index of a video or GIF file; kept until the file changes.
@@ -96,14 +113,16 @@ def index_frames(source: Source, limits: Limits) -> FrameIndex:
     with Capture(source.path) as capture:
         width, height = capture.check_size(source.path, limits)
         index = FrameIndex((), True, "packets", None, width, height, capture.codec())
-        scanned, other = _scan_packets(source, index, limits)
+        scanned, keys, other = _scan_packets(source, index, limits)
         if next(capture.steps(), None) is None:
             raise VideoDecodeError(_undecodable(source.path, capture.codec()))
         promised = _nearest(_announced_frames(capture), len(scanned))
         times = _from_zero(sorted(scanned))
         is_trusted = source.kind == "video" and other is None and _is_trustworthy(times, promised)
         if is_trusted and _ends_there(capture, times):
-            return replace(index, timestamps_seconds=times, promised_frames=promised)
+            numbers = _numbers(keys, sorted(scanned))
+            index = replace(index, timestamps_seconds=times, promised_frames=promised, keyframes=numbers)
+            return replace(index, is_seekable=index.is_constant_rate)
     return replace(walk_frames(source, limits), other_streams=() if other is None else (other,))
 
 
@@ -153,8 +172,10 @@ def _undecodable(path: str, codec: str | None) -> str:
     )
 
 
-def _scan_packets(source: Source, index: FrameIndex, limits: Limits) -> tuple[tuple[float, ...], VideoStream | None]:
-    """Return the packets' times, and the stream they are of where it is another than the frames'.
+def _scan_packets(
+    source: Source, index: FrameIndex, limits: Limits
+) -> tuple[tuple[float, ...], list[float], VideoStream | None]:
+    """Return the packets' times, those of keyframes, and the stream they are of where it is another than the frames'.
 
     A packet capture takes the file's best video stream, a frame capture its first. Nothing is decoded.
 
@@ -166,7 +187,20 @@ def _scan_packets(source: Source, index: FrameIndex, limits: Limits) -> tuple[tu
         is_same_size = sorted((width, height)) == sorted((index.width_px, index.height_px))  # packets are not rotated
         is_same = is_same_size and capture.codec() == index.codec
         other = None if is_same else VideoStream(width, height, capture.codec(), is_read=False)
-        return collect_times(source.path, capture.steps(), limits), other
+        keys: list[float] = []
+        return collect_times(source.path, _noting_keys(capture, keys), limits), keys, other
+
+
+def _noting_keys(capture: Capture, keys: list[float]) -> Iterator[float]:
+    """Step through packets and note the times of keyframes."""
+    for time in capture.steps():
+        if capture.is_keyframe():
+            keys.append(time)
+        yield time
+
+
+def _numbers(keys: Sequence[float], times: Sequence[float]) -> tuple[int, ...]:
+    return tuple(sorted(bisect.bisect_left(times, key) for key in keys))
 
 
 def collect_times(path: str, steps: Iterable[float], limits: Limits) -> tuple[float, ...]:
@@ -186,9 +220,9 @@ def collect_times(path: str, steps: Iterable[float], limits: Limits) -> tuple[fl
 
 
 def _is_trustworthy(times: tuple[float, ...], promised: int | None) -> bool:
-    """Whether the times are those of one clock, and as many as announced."""
+    """Whether the times can be told apart, and are as many as announced."""
     is_as_announced = promised is None or abs(len(times) - promised) <= COUNT_TOLERANCE * promised
-    return is_as_announced and _is_on_one_clock(times)
+    return is_as_announced and len(times) > 1 and min(b - a for a, b in pairwise(times)) > 2 * TIME_TOLERANCE_SECONDS
 
 
 def _is_on_one_clock(times: tuple[float, ...]) -> bool:
@@ -204,9 +238,11 @@ def _is_on_one_clock(times: tuple[float, ...]) -> bool:
 def _ends_there(capture: Capture, times: tuple[float, ...]) -> bool:
     """Whether the last scanned frame can be decoded: edit lists and damage leave packets that are never shown."""
     first = capture.position_seconds()
-    if not (capture.seek(len(times) - 1) and capture.grab()):
-        return False
-    return abs(capture.position_seconds() - first - times[-1]) <= TIME_TOLERANCE_SECONDS
+    is_there = capture.seek(max(0, len(times) - 1 - SEEK_SLACK_FRAMES))
+    while is_there and capture.grab():
+        if abs(capture.position_seconds() - first - times[-1]) <= TIME_TOLERANCE_SECONDS:
+            return True
+    return False
 
 
 def _ascending(times: tuple[float, ...]) -> list[float]:

@@ -49,6 +49,7 @@ class VideoInfo:
         readable_seconds: End of the last frame that can be read; below `duration_seconds` in a cut or damaged file.
         is_seekable: Whether frames are reached by seeks, each of which is checked; otherwise the file is walked to be
             exact.
+        num_keyframes: Frames that are decoded without others, where packets tell; the fewer, the dearer a seek.
         streams: The video streams that show, the one that is read first: to OpenCV one more where its size or codec
             differs, to `av` all. Empty where there are none, as in a picture.
         backend: What decodes it: `opencv`, or `av` where that was asked for.
@@ -67,6 +68,7 @@ class VideoInfo:
     promised_frames: int | None = None
     readable_seconds: float | None = None
     is_seekable: bool | None = None
+    num_keyframes: int | None = None
     streams: tuple[VideoStream, ...] = ()
     backend: str = "opencv"
     note: str = ""

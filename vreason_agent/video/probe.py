@@ -68,6 +68,7 @@ def describe(source: Source, limits: Limits, backend: Backend = "opencv") -> Vid
         promised_frames=index.promised_frames,
         readable_seconds=index.readable_seconds,
         is_seekable=index.is_seekable,
+        num_keyframes=len(index.keyframes) or None,
         streams=(VideoStream(index.width_px, index.height_px, index.codec, is_read=True), *index.other_streams),
         backend=backend,
         note="; ".join(_notes(index)),

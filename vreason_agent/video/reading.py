@@ -1,4 +1,4 @@
-"""How files are read, as one value that a chat model or a graph hands on: from where, in which process, by what."""
+"""How files are read, as one value that is handed on: from which folders, in which process, by what."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vreason_agent.video.backend import Backend
+from vreason_agent.video.frames import Frames
 from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo
 from vreason_agent.video.opened import MAX_KEPT_BYTES, OpenVideo, open_video
 from vreason_agent.video.probe import probe
-from vreason_agent.video.reader import read_images
+from vreason_agent.video.reader import read_frames, read_images
+from vreason_agent.video.scenes import Scenes, find_scenes
 from vreason_agent.video.source import Roots
 
 
@@ -38,6 +40,33 @@ class Reading:
         """Open a video for several reads; see `open_video`."""
         return open_video(
             video, max_kept_bytes=max_kept_bytes, roots=self.roots, isolate=self.isolate, backend=self.backend
+        )
+
+    def frames(
+        self, video: str | os.PathLike[str], timestamps: Sequence[float], *, max_side_px: int | None = None
+    ) -> Frames:
+        """Return the frames at these times; see `read_frames`."""
+        return read_frames(
+            video,
+            timestamps,
+            max_side_px=max_side_px,
+            roots=self.roots,
+            isolate=self.isolate,
+            backend=self.backend,
+        )
+
+    def scenes(
+        self, video: str | os.PathLike[str], *, start_seconds: float, stop_seconds: float, max_frames: int
+    ) -> Scenes:
+        """Find cuts and motion; see `find_scenes`."""
+        return find_scenes(
+            video,
+            start_seconds=start_seconds,
+            stop_seconds=stop_seconds,
+            max_frames=max_frames,
+            roots=self.roots,
+            isolate=self.isolate,
+            backend=self.backend,
         )
 
     def images(self, sources: Sequence[str | os.PathLike[str] | bytes]) -> list[Picture]:

@@ -15,14 +15,15 @@ from statistics import fmean, median
 from typing import Any
 
 from vreason_agent.errors import ConfigError, DependencyError
+from vreason_agent.video.backend import Backend
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.info import VideoInfo
-from vreason_agent.video.isolated import IsolatedVideo
+from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation, as_isolation
 from vreason_agent.video.limits import DEFAULT_LIMITS
-from vreason_agent.video.opened import OpenVideo
-from vreason_agent.video.probe import describe
+from vreason_agent.video.opened import OpenVideo, open_video
+from vreason_agent.video.probe import probe
 from vreason_agent.video.sampling import uniform_plan
-from vreason_agent.video.source import Source, open_source
+from vreason_agent.video.source import Roots, Source, open_source
 from vreason_agent.video.span import Span, resolve_span
 
 SCAN_SIDE_PX = 128  # cuts and motion are seen in small pictures
@@ -72,6 +73,9 @@ def find_scenes(
     start_seconds: float | None = None,
     stop_seconds: float | None = None,
     max_frames: int = 600,
+    roots: Roots | None = None,
+    isolate: Isolate = False,
+    backend: Backend = "opencv",
 ) -> Scenes:
     """Find cuts and motion peaks in a part of a video. For a path the result is kept until the file changes.
 
@@ -80,6 +84,9 @@ def find_scenes(
         start_seconds: Start of the part; `None` is the beginning.
         stop_seconds: Its end, exclusive; `None` is the end of the video.
         max_frames: Most frames to compare, at least 2, evenly spread. More find shorter shots and cost more.
+        roots: Folders that the file must lie in, links resolved; `None` allows any file.
+        isolate: Read in a process of its own; see `Isolation`. Of an opened video it is as it was opened.
+        backend: What decodes; see `read_frames`. Of an opened video it is as it was opened.
 
     Raises:
         ConfigError: A still image, `max_frames` below 2, or as `resolve_span` raises.
@@ -92,9 +99,9 @@ def find_scenes(
         raise ConfigError(msg)
     if isinstance(video, OpenVideo | IsolatedVideo):
         return _scan(video, _span(video.info, start_seconds, stop_seconds), max_frames)
-    source = open_source(video, limits=DEFAULT_LIMITS)
-    info = describe(source, DEFAULT_LIMITS)
-    return _scan_once(source, info, _span(info, start_seconds, stop_seconds), max_frames)
+    source = open_source(video, limits=DEFAULT_LIMITS, roots=roots)
+    info = probe(source.path, isolate=isolate, backend=backend)
+    return _scan_once(source, _span(info, start_seconds, stop_seconds), max_frames, as_isolation(isolate), backend)
 
 
 def check_scenes_library() -> None:
@@ -118,8 +125,8 @@ def _span(info: VideoInfo, start_seconds: float | None, stop_seconds: float | No
 
 
 @lru_cache(maxsize=64)
-def _scan_once(source: Source, info: VideoInfo, span: Span, max_frames: int) -> Scenes:
-    with OpenVideo(source, info, max_kept_bytes=0) as video:
+def _scan_once(source: Source, span: Span, max_frames: int, isolation: Isolation | None, backend: Backend) -> Scenes:
+    with open_video(source.path, max_kept_bytes=0, isolate=isolation or False, backend=backend) as video:
         return _scan(video, span, max_frames)
 
 

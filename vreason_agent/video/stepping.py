@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import bisect
 from typing import Any
 
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
-from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex
+from vreason_agent.video.index import SEEK_SLACK_FRAMES, TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.source import Source
-
-SEEK_MARGIN_FRAMES = 16  # a seek decodes from a keyframe at least so many frames before
-SEEK_WORTH_FRAMES = 24  # nearer targets are cheaper to step to
 
 
 class LandedElsewhere(Exception):
-    """A seek did not lead where the packets said."""
+    """A seek or a step did not lead where the packets said."""
 
 
 class Stepper:
@@ -35,6 +33,8 @@ class Stepper:
         image = self._capture.retrieve_rgb()
         if image is None:
             raise VideoDecodeError(lost(self._source, target))
+        if self._index.source == "packets" and not self._index.is_seekable:
+            self._check_next()
         return image
 
     def close(self) -> None:
@@ -52,28 +52,44 @@ class Stepper:
             if target < self._at:
                 self.close()
                 self._open()
-        elif not 0 <= target - self._at <= SEEK_WORTH_FRAMES:
-            if not (self._capture.seek(target) and self._capture.grab()):
-                raise LandedElsewhere
-            self._at = target
+        elif not 0 <= target - self._at <= self._index.seek_worth_frames:
+            self._at = self._jump(max(0, target - SEEK_SLACK_FRAMES))
         while self._at < target:
             self._advance()
-        if self._index.is_seekable:
-            self._check(target)
+        if self._at != target or not self._is_as_scanned():
+            raise LandedElsewhere
+
+    def _jump(self, aim: int) -> int:
+        """Seek, and return the number of the frame that it led to, told by its time."""
+        if not (self._capture.seek(aim) and self._capture.grab()):
+            raise LandedElsewhere
+        return bisect.bisect_left(self._index.timestamps_seconds, self._seconds() - TIME_TOLERANCE_SECONDS)
 
     def _advance(self) -> None:
         for _ in range(MAX_FAILED_GRABS):
             if self._capture.grab():
                 self._at += 1
                 return
-        if self._index.is_seekable:
+        if self._index.source == "packets":
             raise LandedElsewhere
         raise VideoDecodeError(lost(self._source, self._at + 1))
 
-    def _check(self, target: int) -> None:
-        there = self._capture.position_seconds() - self._first_seconds
-        if abs(there - self._index.timestamps_seconds[target]) > TIME_TOLERANCE_SECONDS:
-            raise LandedElsewhere
+    def _check_next(self) -> None:
+        """Check that no frame that no packet tells of is shown between this one and the next; a clock has no room."""
+        if self._at + 1 < len(self._index.timestamps_seconds):
+            self._advance()
+            if not self._is_as_scanned():
+                raise LandedElsewhere
+
+    def _seconds(self) -> float:
+        return self._capture.position_seconds() - self._first_seconds
+
+    def _is_as_scanned(self) -> bool:
+        """Whether the packets gave this frame the time that it has; of a file whose frames were walked it is known."""
+        return (
+            self._index.source == "walk"
+            or abs(self._seconds() - self._index.timestamps_seconds[self._at]) <= TIME_TOLERANCE_SECONDS
+        )
 
 
 def lost(source: Source, target: int) -> str:
