@@ -25,14 +25,14 @@ class Clip(NamedTuple):
 
     name: str
     seconds: float
-    size: tuple[int, int] = (320, 180)
+    size: tuple[int, int] = (160, 90)
     gop: int = 50
     num_encoded: int = 250
     durations: Sequence[int] = (FRAME_TICKS,)
 
 
 def lengths(seconds: Sequence[float]) -> list[Clip]:
-    """Return regular clips that differ in length alone: a keyframe every 2 s, in 320x180."""
+    """Return regular clips that differ in length alone: a keyframe every 2 s, in 160x90."""
     return [Clip(f"regular, {told(length)}", length) for length in seconds]
 
 

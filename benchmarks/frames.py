@@ -125,6 +125,8 @@ def main() -> None:
     if arguments.peak_of:
         print(peak_bytes(*arguments.peak_of))
         return
+    import transformers.video_utils  # noqa: F401  # loading it is no part of reading
+
     with tempfile.TemporaryDirectory() as temporary:
         run(arguments, arguments.folder or Path(temporary))
 
@@ -139,7 +141,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
         print_rows(clip, costs[clip.name])
     print_beside_scan(clips, costs, max(arguments.frames))
     if not arguments.no_memory:
-        print_memory([write(clip, folder) for clip in clips if clip.size[0] > 640 or clip.seconds >= max(LENGTHS)])
+        print_memory([write(clip, folder) for clip in clips if clip.size[0] > 640])
 
 
 def timed(path: Path, counts: Sequence[int], repeats: int) -> dict[int, dict[str, list[float]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -18,7 +19,7 @@ from tests.cli.conftest import Command, Script
 from vreason_agent.cli import ask, build_parser
 from vreason_agent.cli.loading import check_context, make_chat_model
 from vreason_agent.errors import GenerationError
-from vreason_agent.video import probe
+from vreason_agent.video import DownloadPolicy, probe
 from vreason_agent.video.capture import Capture
 
 JSON_KEYS = [
@@ -264,6 +265,27 @@ def test_isolate_reaches_the_chat_model_and_nothing_is_decoded_here(
     script(("red", 0.8, None), ("red", 0.9, None))
     monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
     assert command("ask", clip, "What color?", "--isolate") == 0
+
+
+def test_a_url_is_fetched_only_where_that_is_allowed_read_isolated_and_removed(
+    command: Command, clip: str, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def download(url: str, folder: str, *, policy: DownloadPolicy) -> Path:
+        assert (url, policy) == ("https://example.com/clip.avi?token=secret", DownloadPolicy())
+        opened.append(Path(shutil.copy(clip, folder)))
+        return opened[0]
+
+    assert command("ask", "https://example.com/clip.avi", "What color?") == 1
+    assert "only local files are read" in command.err
+    monkeypatch.setattr(sys.modules["vreason_agent.video.download"], "download", download)
+    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
+    script(("red", 0.8, None), ("red", 0.9, None))
+    assert command("ask", "https://example.com/clip.avi?token=secret", "What color?", "--allow-download") == 0
+    assert "fetching https://example.com/clip.avi\n" in command.err
+    assert "secret" not in command.err
+    assert not opened[0].parent.exists()
 
 
 def test_backend_reaches_the_chat_model_and_opencv_opens_nothing(

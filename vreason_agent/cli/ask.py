@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +100,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="read the video in a process of its own with limits on memory and time: for files that you do not trust",
     )
     add(
+        "--allow-download",
+        action="store_true",
+        help="VIDEO may be an https URL: fetch it from a public address, read it as with --isolate, and remove it",
+    )
+    add(
         "--backend",
         choices=BACKENDS,
         default="opencv",
@@ -112,6 +119,31 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(arguments: argparse.Namespace) -> int:
     """Answer the question; return 0, or 3 if the model abstained."""
     check_together(arguments)
+    with fetched(arguments):
+        return answer(arguments)
+
+
+@contextmanager
+def fetched(arguments: argparse.Namespace) -> Iterator[None]:
+    """Put a fetched file in the place of a URL, for the length of a block, and have it read in isolation.
+
+    Raises:
+        VideoError: as `download` raises.
+    """
+    from vreason_agent.video.download import downloaded, is_remote, shown
+
+    if not (arguments.allow_download and is_remote(arguments.video)):
+        yield
+        return
+    url, progress = arguments.video, Progress(quiet=arguments.quiet)
+    progress.line(f"fetching {shown(url)}")
+    with downloaded(url) as path:
+        arguments.video, arguments.isolate = str(path), True
+        yield
+
+
+def answer(arguments: argparse.Namespace) -> int:
+    """Answer the question about a local file; return 0, or 3 if the model abstained."""
     num_frames, max_frames = ladder(arguments.frames, arguments.max_frames)
     progress = Progress(quiet=arguments.quiet)
     began = time.perf_counter()

@@ -6,6 +6,7 @@ that a player shows at those times, or a typed error.
 
 from vreason_agent.video.backend import Backend
 from vreason_agent.video.cost import PlanCost, plan_cost
+from vreason_agent.video.download import DownloadPolicy, download, downloaded
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.images import read_image
 from vreason_agent.video.info import VideoInfo, VideoStream
@@ -35,6 +36,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "PLANS",
     "Backend",
+    "DownloadPolicy",
     "FramePlan",
     "Frames",
     "Isolate",
@@ -52,6 +54,8 @@ __all__ = [
     "VideoInfo",
     "VideoStream",
     "check_scenes_library",
+    "download",
+    "downloaded",
     "find_scenes",
     "fps_plan",
     "local_path",

@@ -93,7 +93,7 @@ def open_source(
     if status.st_size > limits.max_bytes:
         msg = f"{given!r} has {status.st_size:,} bytes, more than max_bytes={limits.max_bytes:,}; cut the part you need"
         raise VideoTooLargeError(msg)
-    return Source(path, _kind_of(path, given), (), stamp)
+    return Source(path, kind_of(path, given), (), stamp)
 
 
 def stamp_of(path: str) -> tuple[int, int] | None:
@@ -167,7 +167,8 @@ def check_inside(path: str, given: str, roots: Roots) -> None:
     raise VideoError(msg)
 
 
-def _kind_of(path: str, given: str) -> Kind:
+def kind_of(path: str, given: str) -> Kind:
+    """Return what a file is by its first bytes; raises as `open_source` does, naming it as `given`."""
     try:
         with open(path, "rb") as file:
             head = file.read(_HEAD_BYTES)
