@@ -17,7 +17,7 @@ import pytest
 from tests.video.conftest import number_of
 from tests.video.test_hazards import HAZARDS, Writer, write
 from vreason_agent.errors import ConfigError, DependencyError, VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import Limits, open_video, probe, read_frames
+from vreason_agent.video import Limits, keyframes_plan, open_video, probe, read_frames
 from vreason_agent.video.av_capture import AvCapture, picture_of
 from vreason_agent.video.av_reading import AvStepper, walk_frames
 from vreason_agent.video.capture import Capture
@@ -270,3 +270,31 @@ def zero_packets(path: Path, numbers: range) -> None:
         assert data.count(middle) == 1
         data = data.replace(middle, bytes(len(middle)))
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+def test_an_overview_by_keyframes_decodes_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    write_busy(tmp_path / name, "mpeg4" if name == "a.avi" else "libx264")
+    times, pictures = sequential(tmp_path / name)
+    with av.open(str(tmp_path / name)) as container:
+        true = [frame.time for frame in container.decode(video=0) if frame.key_frame]
+    num_decoded, frames = [], AvCapture.frames
+
+    def counted(self: AvCapture) -> Any:
+        for item in frames(self):
+            num_decoded.append(item[0])
+            yield item
+
+    with open_video(tmp_path / name, backend="av") as video:
+        keys = video.keyframes_seconds
+        np.testing.assert_allclose(keys, [time - true[0] for time in true], atol=1e-6)
+        read_frames(video, [times[-1]])
+        monkeypatch.setattr(AvCapture, "frames", counted)
+        plan = keyframes_plan(0.0, 2.4, keyframes_seconds=keys, num_frames=3)
+        result = read_frames(video, plan.timestamps_seconds)
+    assert [
+        np.array_equal(image, pictures[index]) for image, index in zip(result.images, result.frame_indices, strict=True)
+    ]
+    if name != "a.avi":  # of noise, MPEG-4 makes nearly every frame a keyframe
+        assert result.frame_indices == (0, 20, 40)
+    assert len(num_decoded) == len(plan.timestamps_seconds)

@@ -57,6 +57,12 @@ def test_an_isolated_read_gives_what_a_read_here_gives(write_opencv):
     assert vars(alone) | {"images": None} == vars(here) | {"images": None}
 
 
+def test_an_isolated_video_tells_the_same_keyframes(write_opencv):
+    path = write_opencv("a.mp4")
+    with open_video(path) as here, open_video(path, isolate=True) as alone:
+        assert alone.keyframes_seconds == here.keyframes_seconds != ()
+
+
 def test_no_decoder_of_this_process_touches_an_isolated_file(write_opencv, tmp_path: Path, nothing_here):
     path = write_opencv("a.mp4")
     cv2.imwrite(str(tmp_path / "a.png"), numbered(3))

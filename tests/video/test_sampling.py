@@ -16,6 +16,7 @@ from vreason_agent.video import (
     FramePlan,
     PlanSegment,
     fps_plan,
+    keyframes_plan,
     make_plan,
     pairs_plan,
     ranges_plan,
@@ -97,6 +98,7 @@ PLANNED: dict[str, dict[str, Any]] = {
     "fps": {"sample_fps": 2.5},
     "times": {"timestamps_seconds": [1.0, 1.5, 4.0, 8.5]},
     "ranges": {"ranges": [[1.0, 2.0], [4.0, 8.0]], "num_frames": 8},
+    "keyframes": {"keyframes_seconds": [0.5, 3.0, 4.0, 9.5], "num_frames": 4},
     "scenes": {"cuts_seconds": [0.5, 3.0, 4.0, 20.0], "num_frames": 8, "max_frames": 32},
 }
 
@@ -177,7 +179,7 @@ def test_with_more_shots_than_pairs_the_longest_shots_are_looked_at():
 @pytest.mark.parametrize(
     ("name", "options", "match"),
     [
-        ("random", {}, "use one of: pairs, uniform, fps, times, ranges, scenes"),
+        ("random", {}, "use one of: pairs, uniform, fps, times, keyframes, ranges, scenes"),
         ("fps", {"rate": 1.0}, "its options are: max_frames, sample_fps"),
         ("pairs", {}, "its options are: max_frames, num_frames"),
         ("pairs", {"num_frames": "4"}, "its options are: max_frames, num_frames"),
@@ -229,3 +231,16 @@ def test_uniform_wants_a_frame():
 def _pairs(plan: FramePlan) -> list[tuple[float, float]]:
     times = plan.timestamps_seconds
     return list(zip(times[::2], times[1::2], strict=True))
+
+
+def test_an_overview_takes_the_keyframes_nearest_to_the_middles_and_is_made_again_from_data():
+    plan = keyframes_plan(0.0, 100.0, keyframes_seconds=[0.0, 9.0, 31.0, 48.0, 52.0, 70.0, 99.0, 120.0], num_frames=4)
+    assert plan.timestamps_seconds == (9.0, 31.0, 70.0, 99.0)
+    assert FramePlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+    assert keyframes_plan(0.0, 100.0, keyframes_seconds=[50.0], num_frames=4).timestamps_seconds == (50.0,)
+
+
+@pytest.mark.parametrize(("keyframes", "num_frames"), [([], 4), ([120.0], 4), ([1.0], 0)])
+def test_an_overview_without_keyframes_names_the_plan_to_take_instead(keyframes: list[float], num_frames: int):
+    with pytest.raises(ConfigError, match=r"a part that has a keyframe; else use the plan 'uniform'"):
+        keyframes_plan(0.0, 100.0, keyframes_seconds=keyframes, num_frames=num_frames)

@@ -20,6 +20,7 @@ from vreason_agent.video.reading import Reading
 from vreason_agent.video.sampling import (
     PLANS,
     fps_plan,
+    keyframes_plan,
     make_plan,
     pairs_plan,
     ranges_plan,
@@ -58,6 +59,7 @@ __all__ = [
     "downloaded",
     "find_scenes",
     "fps_plan",
+    "keyframes_plan",
     "local_path",
     "make_plan",
     "open_video",

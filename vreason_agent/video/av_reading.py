@@ -11,12 +11,11 @@ from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.av_capture import AvCapture, picture_of
 from vreason_agent.video.images import Picture
-from vreason_agent.video.index import SEEK_MARGIN_FRAMES, FrameIndex, collect_times
+from vreason_agent.video.index import SEEK_MARGIN_FRAMES, SEEK_SETUP_FRAMES, FrameIndex, collect_times
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.source import Source
 from vreason_agent.video.stepping import LandedElsewhere, lost
@@ -91,27 +90,39 @@ class AvStepper:
         self._at, (self._first_seconds, self._frame) = 0, first
 
     def _go(self, target: int) -> None:
-        if self._index.is_seekable and not 0 < target - self._at <= self._index.seek_worth_frames:
-            times = self._index.timestamps_seconds
-            self._capture.seek(self._first_seconds + times[max(0, target - SEEK_MARGIN_FRAMES)])
-            self._frames = self._capture.frames()
-        elif target < self._at:
+        worth = SEEK_SETUP_FRAMES if target in self._index.keyframe_numbers else self._index.seek_worth_frames
+        if self._index.is_seekable and not 0 < target - self._at <= worth:
+            self._seek_to(target)
+            return
+        if target < self._at:
             self.close()
             self._open()
             if target == 0:
                 return
-        self._at, self._frame = target, self._found(self._index.timestamps_seconds[target], target)
+        if not self._step_to(target):
+            raise LandedElsewhere if self._index.is_seekable else VideoDecodeError(lost(self._source, target))
 
-    def _found(self, seconds: float, target: int) -> Any:
+    def _seek_to(self, target: int) -> None:
+        """Jump before a frame and step to it; of a keyframe nothing before it is decoded, where the jump hits it."""
+        before = max(0, target - SEEK_MARGIN_FRAMES)
+        for begin in (target, before) if target in self._index.keyframe_numbers else (before,):
+            self._capture.seek(self._first_seconds + self._index.timestamps_seconds[begin])
+            self._frames = self._capture.frames()
+            if self._step_to(target):
+                return
+        raise LandedElsewhere
+
+    def _step_to(self, target: int) -> bool:
+        """Step until a frame is there; false where one after it comes first."""
+        seconds = self._index.timestamps_seconds[target]
         for time, frame in self._frames:
             ahead = time - self._first_seconds - seconds
             if abs(ahead) <= SAME_SECONDS:
-                return frame
+                self._at, self._frame = target, frame
+                return True
             if ahead > 0:
-                break
-        if self._index.is_seekable:
-            raise LandedElsewhere
-        raise VideoDecodeError(lost(self._source, target))
+                return False
+        return False
 
 
 def _noted(packets: Iterator[tuple[float | None, bool]], known: dict[float, bool]) -> Iterator[float]:

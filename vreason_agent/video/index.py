@@ -67,6 +67,11 @@ class FrameIndex:
         return seek_worth_frames(len(self.timestamps_seconds), len(self.keyframes))
 
     @cached_property
+    def keyframe_numbers(self) -> frozenset[int]:
+        """The numbers in `keyframes`, to ask whether a frame is one."""
+        return frozenset(self.keyframes)
+
+    @cached_property
     def is_constant_rate(self) -> bool:
         """Whether every frame lies on one clock but for rounding; a single one is on none."""
         return _is_on_one_clock(self.timestamps_seconds)

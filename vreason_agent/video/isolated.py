@@ -248,6 +248,19 @@ class IsolatedVideo:
             self._process.close()
             self._is_closed = True
 
+    @property
+    def keyframes_seconds(self) -> tuple[float, ...]:
+        """Times of the frames that are decoded without others; none where packets do not tell."""
+        with self._lock:
+            self._check_open()
+            head, _ = self._process.ask(self._path, {"do": "keyframes"})
+        with self._process.agreed(self._path):
+            return tuple(float(time) for time in head["keyframes_seconds"])
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ConfigError(closed(self._path))
+
     def read(
         self,
         timestamps: Sequence[float],
@@ -265,8 +278,7 @@ class IsolatedVideo:
             "allow_missing": allow_missing,
         }
         with self._lock:
-            if self._is_closed:
-                raise ConfigError(closed(self._path))
+            self._check_open()
             head, pictures = self._process.ask(self._path, request, on_progress, resize)
         with self._process.agreed(self._path):
             if pictures is None:

@@ -54,6 +54,8 @@ class Server:
         if self._video is None:
             msg = "nothing is open"
             raise RuntimeError(msg)
+        if do == "keyframes":
+            return {"keyframes_seconds": self._video.keyframes_seconds}, None
         on_progress = self._progress if has_progress else None
         return _plain(self._video.read(on_progress=on_progress, **options))
 

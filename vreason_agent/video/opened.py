@@ -98,6 +98,16 @@ class OpenVideo:
             self._forget()
             self._is_closed = True
 
+    @property
+    def keyframes_seconds(self) -> tuple[float, ...]:
+        """Times of the frames that are decoded without others; none where packets do not tell."""
+        with self._lock:
+            self._check_usable()
+            if self._source.kind in ("image", "frames"):
+                return ()
+            index = self._known_index()
+        return tuple(index.timestamps_seconds[number] for number in index.keyframes)
+
     def read(
         self,
         timestamps: Sequence[float],

@@ -124,6 +124,36 @@ def times_plan(start_seconds: float, stop_seconds: float, *, timestamps_seconds:
     return FramePlan("times", start_seconds, stop_seconds, segments, {"timestamps_seconds": list(times)})
 
 
+def keyframes_plan(
+    start_seconds: float, stop_seconds: float, *, keyframes_seconds: Sequence[float], num_frames: int
+) -> FramePlan:
+    """Take the keyframes nearest to the middles of equal parts: an overview of which every frame is decoded alone.
+
+    Args:
+        start_seconds: Start of the part, at least 0.
+        stop_seconds: End of the part, after the start.
+        keyframes_seconds: Times of keyframes, as an opened video's `keyframes_seconds` gives them; those outside the
+            part are left out.
+        num_frames: Most frames, at least 1; fewer where one keyframe is the nearest of several middles.
+
+    Raises:
+        ConfigError: If the part is empty, has no keyframe, or `num_frames` is below 1.
+    """
+    _check_part(start_seconds, stop_seconds)
+    inside = [float(time) for time in keyframes_seconds if start_seconds <= time < stop_seconds]
+    if not inside or not 1 <= num_frames <= MAX_PLANNED_FRAMES:
+        msg = (
+            f"num_frames={num_frames!r} of {len(inside)} keyframes from {start_seconds:g} to {stop_seconds:g} s: use "
+            "at least 1 frame, and a part that has a keyframe; else use the plan 'uniform'"
+        )
+        raise ConfigError(msg)
+    step = (stop_seconds - start_seconds) / num_frames
+    middles = [start_seconds + (number + 0.5) * step for number in range(num_frames)]
+    times = tuple(sorted({min(inside, key=lambda time: abs(time - middle)) for middle in middles}))
+    options = {"keyframes_seconds": list(times), "num_frames": num_frames}
+    return FramePlan("keyframes", start_seconds, stop_seconds, _segments(start_seconds, stop_seconds, times), options)
+
+
 def ranges_plan(
     start_seconds: float, stop_seconds: float, *, ranges: Sequence[Sequence[float]], num_frames: int
 ) -> FramePlan:
@@ -200,6 +230,7 @@ PLANS: Mapping[str, Callable[..., FramePlan]] = MappingProxyType(
         "uniform": uniform_plan,
         "fps": fps_plan,
         "times": times_plan,
+        "keyframes": keyframes_plan,
         "ranges": ranges_plan,
         "scenes": scenes_plan,
     }
