@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -9,8 +10,9 @@ from pathlib import Path
 
 
 def run(*command: object, cwd: Path, env: dict[str, str] | None = None) -> str:
-    """Return what a command that has to succeed prints."""
-    result = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True)
+    """Return what a command that has to succeed prints; without `env` in this environment, but for `PYTHONPATH`."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run([str(part) for part in command], cwd=cwd, env=env or own, capture_output=True, text=True)
     assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
     return result.stdout
 
