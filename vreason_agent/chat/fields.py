@@ -143,6 +143,7 @@ class ChatFields(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in own_fields() if name not in _NOT_IN_OUTPUT}
         fields |= {"model": self.model or default_model(), "vreason": self.vreason_config.to_dict()}
+        fields["stop_texts"] = fields.pop("stop")  # LangChain puts a call's `stop` in the place of that name
         return {**fields, "output_version": self.output_version}
 
     def for_call(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Self:
