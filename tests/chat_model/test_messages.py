@@ -252,3 +252,9 @@ def test_frames_may_be_image_blocks_and_images_come_in_the_spellings_of_response
         read(HumanMessage([{"type": "video", "video": [{"type": "text", "text": "?"}]}]))
     with pytest.raises(ConfigError, match=r"an array is no source of a video: .* give paths or data: URLs"):
         read(HumanMessage([{"type": "video", "video": np.zeros((2, 8, 8, 3), np.uint8)}]))
+
+
+@pytest.mark.parametrize("content", ["a \ud800", [{"type": "text", "text": "a \ud800"}]], ids=["text", "block"])
+def test_a_text_that_is_not_utf8_is_refused(content: Any) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be written as UTF-8: .*; clean it, such as with"):
+        read(HumanMessage(content))
