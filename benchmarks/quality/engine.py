@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -54,7 +54,14 @@ class Setting:
     def to_dict(self) -> dict[str, Any]:
         """Return everything that the answers depend on, as JSON data."""
         rest = {key: value for key, value in vars(self).items() if key != "vreason"}
-        return {**rest, "vreason": self.vreason.to_dict()}
+        drawn = {"seed": "of the question"} if self.vreason.schedule == "random" else {}
+        return {**rest, "vreason": {**self.vreason.to_dict(), **drawn}}
+
+    def vreason_for(self, question: Question) -> VReasonConfig:
+        """Return the decoding of one question: a random schedule draws for each anew, not one sequence for all."""
+        if self.vreason.schedule != "random":
+            return self.vreason
+        return replace(self.vreason, seed=int(question.digest[:8], 16))
 
 
 def times_to_see(video: str, setting: Setting) -> tuple[float, ...]:
@@ -111,7 +118,10 @@ class Engine:
         sampling = SamplingParams(
             temperature=setting.temperature, seed=setting.seed, max_new_tokens=setting.max_new_tokens
         )
-        requests = [GenerationRequest(one.turns, sampling, setting.vreason) for one in conversations]
+        requests = [
+            GenerationRequest(one.turns, sampling, setting.vreason_for(question))
+            for question, one in zip(questions, conversations, strict=True)
+        ]
         generations = self.model.generate(requests)
         seconds = (time.monotonic() - started) / len(questions)
         rows = zip(conversations, generations, strict=True)

@@ -194,7 +194,15 @@ WRONG_ARGUMENTS = {
     ),
     "a revision of the default model": (["ask", "no.mp4", "What?", "--revision", "x"], "leave --revision out"),
     "a model to check with a revision it has not": (["doctor", "--revision", "x"], "leave --revision out"),
-    "an abbreviated option": (["ask", "no.mp4", "What?", "--max", "8"], "unrecognized arguments: --max 8"),
+    "an abbreviated option": (
+        ["ask", "no.mp4", "What?", "--max", "8"],
+        "unrecognized arguments: --max 8; run: vreason-agent ask --help",
+    ),
+    "a seed that no generator takes": (["ask", "no.mp4", "What?", "--seed", "9" * 20], "to 9223372036854775807"),
+    "a URL without leave": (
+        ["ask", "https://a.b/c.mp4?d", "What?"],
+        "c.mp4' is a URL; let it be fetched with --allow-download",
+    ),
 }
 
 
@@ -277,8 +285,7 @@ def test_a_url_is_fetched_only_where_that_is_allowed_read_isolated_and_removed(
         opened.append(Path(shutil.copy(clip, folder)))
         return opened[0]
 
-    assert command("ask", "https://example.com/clip.avi", "What color?") == 1
-    assert "only local files are read" in command.err
+    assert command("ask", "https://example.com/clip.avi", "What color?") == 2
     monkeypatch.setattr(sys.modules["vreason_agent.video.download"], "download", download)
     monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
     script(("red", 0.8, None), ("red", 0.9, None))

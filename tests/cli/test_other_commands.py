@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -18,8 +19,9 @@ import pytest
 import vreason_agent
 from tests.cli.conftest import Command
 from vreason_agent.cli import build_parser, doctor
+from vreason_agent.cli.demo_video import ENDINGS
 from vreason_agent.errors import ModelLoadError
-from vreason_agent.tiny.render import write_clip
+from vreason_agent.tiny.render import CODECS, write_clip
 from vreason_agent.tiny.world import make_clip
 
 
@@ -57,17 +59,9 @@ def test_the_same_seed_writes_the_same_question_and_another_seed_another(command
     assert printed[0] == printed[1] != printed[2]
 
 
-@pytest.mark.parametrize(
-    ("name", "remedy"),
-    [("no-such-folder/demo.mp4", r"mkdir -p .*no-such-folder"), ("demo.txt", r"\.mp4"), ("demo", r"\.mp4")],
-)
-def test_a_file_that_demo_video_cannot_write_says_what_to_do(
-    command: Command, tmp_path: Path, name: str, remedy: str
-) -> None:
-    import re
-
-    assert command("demo-video", tmp_path / name) == 1
-    assert re.search(remedy, command.err)
+def test_a_folder_that_is_not_there_says_what_to_do(command: Command, tmp_path: Path) -> None:
+    assert command("demo-video", tmp_path / "no-such-folder" / "demo.mp4") == 1
+    assert re.search(r"mkdir -p .*no-such-folder", command.err)
     assert command.err.count("\n") == 1
 
 
@@ -103,6 +97,7 @@ def test_demo_video_keeps_a_film_that_lies_beside_the_facts_of_another_clip(comm
     assert command("demo-video", tmp_path / "demo.avi") == 0
     (tmp_path / "demo.mp4").write_text("a film")
     assert command("demo-video", tmp_path / "demo.mp4") == 1
+    assert "demo.json' exists and is of the clip 'demo.avi'; choose another name" in command.err
     assert (tmp_path / "demo.mp4").read_text() == "a film"
 
 
@@ -117,9 +112,14 @@ def test_demo_video_does_not_write_where_a_folder_is_or_writing_is_denied(
     assert "may not be written; choose another folder" in command.err
 
 
-def test_demo_video_asks_for_the_name_of_a_file(command: Command) -> None:
-    assert command("demo-video", ".") == 1
-    assert "it names no file; name one, such as demo.mp4" in command.err
+@pytest.mark.parametrize("name", [".", "demo", "demo.xyz"])
+def test_demo_video_asks_for_the_name_of_a_video_file(command: Command, name: str) -> None:
+    assert command("demo-video", name) == 2
+    assert "choose an ending among .mp4, .avi, .mkv, .webm, such as demo.mp4" in command.err
+
+
+def test_demo_video_knows_the_endings_that_can_be_written() -> None:
+    assert set(ENDINGS) == set(CODECS)
 
 
 def test_writing_webm_leaves_nothing_of_opencv_on_stderr(tmp_path: Path) -> None:

@@ -78,3 +78,11 @@ def test_token_hash_is_that_of_the_generated_tokens(bench):
     (answer,) = bench.engine.answering(SHORT)(bench.questions[:1])
     assert answer.token_hash != hash_tokens([])
     assert answer.num_tokens <= 24
+
+
+def test_a_random_schedule_draws_for_every_question_anew(bench):
+    answers = bench.engine.answering(Setting(num_frames=4, vreason=VReasonConfig(schedule="random")))
+    settings = [Setting(vreason=VReasonConfig(schedule="random")).vreason_for(question) for question in bench.questions]
+    assert len({config.seed for config in settings}) == len(bench.questions)
+    assert Setting(vreason=VReasonConfig()).vreason_for(bench.questions[0]) == VReasonConfig()
+    assert all(answer.details["num_updates"] for answer in answers(bench.questions))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vreason_agent.errors import EvaluationError, GenerationError
+from vreason_agent.errors import ConfigError, EvaluationError, GenerationError
 from vreason_agent.evaluation import Answer, hash_tokens, run
 
 CONFIG = {"model": "fake", "num_frames": 4}
@@ -123,11 +123,30 @@ def test_wrong_number_of_answers_is_refused(tmp_path, questions, always_red):
         run(questions, lambda batch: always_red(batch)[1:], path=tmp_path / "run.jsonl", config=CONFIG)
 
 
-def test_broken_file_names_line_and_remedy(tmp_path, questions, always_red):
+@pytest.mark.parametrize("line", [b"not json", b"[1]", b"5", b"\xff\xfe", b""])
+def test_broken_file_names_line_and_remedy(tmp_path, questions, always_red, line):
     path = tmp_path / "run.jsonl"
-    path.write_text("not json\n")
-    with pytest.raises(EvaluationError, match=r"run\.jsonl:1 is not JSON .* or start the run anew: rm "):
+    path.write_bytes(line + b"\n")
+    with pytest.raises(EvaluationError, match=r"run\.jsonl:1 is (not|no) JSON.* or start the run anew: rm "):
         run(questions, always_red, path=path, config=CONFIG)
+
+
+@pytest.mark.parametrize("answer", [None, 5, {"text": "red"}])
+def test_row_without_a_whole_answer_names_line_and_remedy(tmp_path, questions, always_red, answer):
+    path = tmp_path / "run.jsonl"
+    run(questions, always_red, path=path, config=CONFIG)
+    header, row, *_ = path.read_text().splitlines()
+    broken = {**json.loads(row), "answer": answer}
+    path.write_text(f"{header}\n{json.dumps(broken)}\n")
+    with pytest.raises(EvaluationError, match=r"run\.jsonl:2 is a row without a whole answer; delete that line"):
+        run(questions, always_red, path=path, config=CONFIG)
+
+
+def test_folder_as_run_file_and_empty_batches_are_refused(tmp_path, questions, always_red):
+    with pytest.raises(EvaluationError, match=r"is no file; give the path of a run file, such as .*run\.jsonl"):
+        run(questions, always_red, path=tmp_path, config=CONFIG)
+    with pytest.raises(ConfigError, match="batch_size=0: a call answers at least one question; give a number from 1"):
+        run(questions, always_red, path=tmp_path / "run.jsonl", config=CONFIG, batch_size=0)
 
 
 def test_progress_counts_what_was_there_before(tmp_path, questions, always_red):

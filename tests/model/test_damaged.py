@@ -281,3 +281,34 @@ def test_a_config_of_the_wrong_kinds_is_refused(values: dict[str, Any], copy: Ca
         ModelLoadError, match=r"config\.json.*(ownload the (file|folder) again|Choose a video-language)"
     ):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"do_normalize": False}, "do_normalize=False: frames are always resized, rescaled and normalized"),
+        ({"do_resize": False}, "do_resize=False"),
+        ({"resample": 0}, "resample=0: frames are resized bicubically"),
+        ({"patch_size": 16}, r"patch_size=16: vision_config in config\.json says 14"),
+        ({"merge_size": 4}, "merge_size=4"),
+        ({"temporal_patch_size": 4}, "temporal_patch_size=4"),
+    ],
+    ids=str,
+)
+def test_a_preprocessing_that_is_not_done_is_refused(
+    values: dict[str, Any], told: str, copy: Callable[[str], Path]
+) -> None:
+    folder = copy("old")
+    change(folder / "preprocessor_config.json", **values)
+    with pytest.raises(ModelLoadError, match=rf"preprocessor_config\.json.*{told}"):
+        load(folder)
+
+
+def test_weights_of_another_shape_are_named(copy: Callable[[str], Path]) -> None:
+    folder = copy("old")
+    config = json.loads((folder / "config.json").read_text())
+    place = config.get("text_config", config)
+    place["intermediate_size"] *= 2
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelLoadError, match=r"lack \d+ tensors .*mlp.*, \(\d+, \d+\) in place of \(.*hf download"):
+        load(folder)

@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from tests.model.conftest import ask, make_video
 from tests.model.published import IDS
+from vreason_agent.decoding import VReasonConfig, vreason_generate
 from vreason_agent.errors import ConfigError, GenerationError
 from vreason_agent.model import (
     Generation,
@@ -63,6 +65,22 @@ def test_greedy_tokens_equal_those_of_generate_with_the_librarys_own_positions(m
     [answer] = model.generate([request])
     assert list(answer.token_ids) == expected.tolist()
     assert len(set(answer.token_ids)) > 1
+
+
+def test_several_sequences_are_drawn_from_features_as_from_pixels(model: VideoLanguageModel) -> None:
+    """Transformers' `generate` repeats the features of every prompt."""
+    prompt = model.encoder.encode(ask(video=make_video(8)).turns)
+    pixels = preprocess_prompt(prompt, model.encoder)
+    common = {"input_ids": prompt.input_ids[None], "position_ids": prompt.position_ids.unsqueeze(1)}
+    raw = {"pixel_values_videos": pixels.video, "video_grid_thw": pixels.video_grids}
+    drawn = []
+    for loop in ({}, {"custom_generate": vreason_generate, "vreason": VReasonConfig(schedule="off")}):
+        for inputs in (raw, vision_inputs(model.hf_model, [pixels], model.device)):
+            torch.manual_seed(0)
+            options: dict[str, Any] = {"do_sample": True, "num_return_sequences": 3, "max_new_tokens": 6, **loop}
+            drawn.append(model.hf_model.generate(**common, **inputs, **options).tolist())
+    assert len(drawn[0]) == 3
+    assert drawn.count(drawn[0]) == 4
 
 
 def test_features_computed_beforehand_change_nothing(

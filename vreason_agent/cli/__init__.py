@@ -7,6 +7,7 @@ only.
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every error becomes one line on stderr."""
     try:
-        arguments = build_parser().parse_args(argv)
+        arguments = _parse(argv)
         silence_libraries()
         with native_noise_silenced():
             code: int = arguments.run(arguments)
@@ -63,6 +64,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         fault = f"unexpected {type(error).__name__}: {error}"
         return _fail(f"{fault}; a fault of the program: set VREASON_TRACEBACK=1 to see where", EXIT_FAILED)
     return code
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments; those that a command does not know lead to that command's help."""
+    arguments, unknown = build_parser().parse_known_args(argv)
+    if unknown:
+        msg = f"unrecognized arguments: {' '.join(unknown)}; run: vreason-agent {arguments.command} --help"
+        raise UsageError(msg)
+    return arguments
 
 
 def _fail(message: str, code: int) -> int:

@@ -167,10 +167,15 @@ def check_together(arguments: argparse.Namespace) -> None:
     """Check what single arguments do not show.
 
     Raises:
-        UsageError: for a single or repeated option, a range without length, or a revision of the bundled model.
+        UsageError: for a URL without leave to fetch it, a single or repeated option, a range without length, or a
+            revision of the bundled model.
     """
     from vreason_agent.confidence import repeated_option
+    from vreason_agent.video.download import is_remote, shown
 
+    if is_remote(arguments.video) and not arguments.allow_download:
+        msg = f"{shown(arguments.video)!r} is a URL; let it be fetched with --allow-download, or give a file's path"
+        raise UsageError(msg)
     options = arguments.option or []
     if len(options) == 1:
         msg = f"--option {options[0]!r} is the only option; give at least two, or none for an open question"

@@ -11,10 +11,11 @@ import os
 import shlex
 from pathlib import Path
 
-from vreason_agent.cli.parser import name, whole_number
+from vreason_agent.cli.parser import UsageError, name, whole_number
 from vreason_agent.errors import ConfigError
 
 DEFAULT_SEED = 1
+ENDINGS = (".mp4", ".avi", ".mkv", ".webm")  # of `vreason_agent.tiny.render`, which is heavy to import
 OWN_KEYS = {"seed", "split", "scene_set", "signature", "codec", "questions"}  # of the JSON beside a clip
 
 
@@ -64,12 +65,13 @@ def check_place(out: Path, *, force: bool) -> None:
     """Check that a clip and its facts can be written, and what that would overwrite.
 
     Raises:
+        UsageError: if the name is none of a video file.
         ConfigError: if there is no such folder, a file may not be written, or one is there that this command did not
-            write and `force` is not set.
+            write, or wrote for another clip, and `force` is not set.
     """
-    if not out.name:
-        msg = f"cannot write {str(out)!r}: it names no file; name one, such as demo.mp4"
-        raise ConfigError(msg)
+    if out.suffix.lower() not in ENDINGS:
+        msg = f"cannot write {str(out)!r}: choose an ending among {', '.join(ENDINGS)}, such as demo.mp4"
+        raise UsageError(msg)
     folder, facts = out.parent, out.with_suffix(".json")
     if not folder.is_dir():
         msg = f"cannot write {str(out)!r}: there is no folder {str(folder)!r}; make it: mkdir -p {_quoted(folder)}"
@@ -81,8 +83,9 @@ def check_place(out: Path, *, force: bool) -> None:
     if denied := [path for path in (folder, *there) if not os.access(path, os.W_OK)]:
         msg = f"cannot write {str(out)!r}: {str(denied[0])!r} may not be written; choose another folder"
         raise ConfigError(msg)
-    if there and not force and not is_own(out, facts):
-        msg = f"{str(there[0])!r} exists and demo-video did not write it; choose another name, or overwrite it: --force"
+    if there and not force and (owner := described_by(facts)) != out.name:
+        whose = "demo-video did not write it" if owner is None else f"is of the clip {owner!r}"
+        msg = f"{str(there[-1])!r} exists and {whose}; choose another name, or overwrite it: --force"
         raise ConfigError(msg)
 
 
@@ -90,13 +93,15 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def is_own(out: Path, facts: Path) -> bool:
-    """Return whether the JSON beside a clip is this command's, of a clip of that name."""
+def described_by(facts: Path) -> str | None:
+    """Return the name of the clip that a JSON of this command's is about; `None` of any other file."""
     try:
         written = json.loads(facts.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    return isinstance(written, dict) and written.keys() >= OWN_KEYS and written.get("video", out.name) == out.name
+        return None
+    if not (isinstance(written, dict) and written.keys() >= OWN_KEYS):
+        return None
+    return str(written.get("video"))
 
 
 def describe(facts: dict[str, object]) -> str:

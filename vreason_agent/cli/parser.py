@@ -73,7 +73,7 @@ def whole_number(value: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number < 2**63:
-        msg = f"{value!r} is not a whole number from 0 on"
+        msg = f"{value!r} is not a whole number from 0 to {2**63 - 1}"
         raise argparse.ArgumentTypeError(msg)
     return number
 

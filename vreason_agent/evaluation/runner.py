@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vreason_agent.errors import EvaluationError, VReasonError
+from vreason_agent.errors import ConfigError, EvaluationError, VReasonError
 from vreason_agent.evaluation.answer import Answer
 from vreason_agent.evaluation.dataset import Question, digest_of, require_unique
 from vreason_agent.evaluation.scoring import Score, score
@@ -51,12 +51,16 @@ def run(
         answer: Takes a list of at most `batch_size` questions, returns as many answers in the same order.
         path: The run file; made, with its folder, if it is not there. Several configurations may share it.
         config: Everything the answers depend on, as JSON data: model, weights, frames, decoding, seed.
-        batch_size: Questions per call.
+        batch_size: Questions per call, from 1.
         on_progress: Called with (done, total) at the start and after each batch.
 
     Raises:
+        ConfigError: `batch_size` is under 1.
         EvaluationError: A broken run file, or `answer` returned another number of answers than it was given questions.
     """
+    if batch_size < 1:
+        msg = f"batch_size={batch_size}: a call answers at least one question; give a number from 1"
+        raise ConfigError(msg)
     require_unique(questions)
     file = Path(path)
     run_hash = digest_of(dict(config))
@@ -113,25 +117,45 @@ def _read(file: Path, run_hash: str) -> tuple[bool, dict[str, Answer]]:
     answers: dict[str, Answer] = {}
     is_known = False
     for number, line in enumerate(_whole_lines(file), start=1):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as exc:
-            msg = f"{file}:{number} is not JSON ({exc}); delete that line, or start the run anew: rm {file}"
-            raise EvaluationError(msg) from exc
-        is_mine = record.get("run") == run_hash
-        is_known = is_known or is_mine
-        if is_mine and "digest" in record:
-            answers[record["digest"]] = Answer.from_dict(record["answer"])
+        record = _record(file, number, line)
+        if record.get("run") == run_hash:
+            is_known = True
+            if "digest" in record:
+                answers[str(record["digest"])] = _answer(file, number, record)
     answers = {digest: answer for digest, answer in answers.items() if answer.error is None}
     return is_known, answers
 
 
-def _whole_lines(file: Path) -> list[str]:
+def _record(file: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as exc:  # also bytes that are no UTF-8
+        raise EvaluationError(_broken(file, number, f"not JSON ({exc})")) from exc
+    if not isinstance(record, dict):
+        raise EvaluationError(_broken(file, number, "no JSON object"))
+    return record
+
+
+def _answer(file: Path, number: int, record: Mapping[str, Any]) -> Answer:
+    try:
+        return Answer.from_dict(record["answer"])
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise EvaluationError(_broken(file, number, "a row without a whole answer")) from exc
+
+
+def _broken(file: Path, number: int, what: str) -> str:
+    return f"{file}:{number} is {what}; delete that line, or start the run anew: rm {file}"
+
+
+def _whole_lines(file: Path) -> list[bytes]:
     """Return the file's lines, cutting off a last one that a killed process left half written."""
     if not file.exists():
         return []
+    if not file.is_file():
+        msg = f"{file} is no file; give the path of a run file, such as {file / 'run.jsonl'}"
+        raise EvaluationError(msg)
     content = file.read_bytes()
     end = content.rfind(b"\n") + 1
     if end < len(content):
         os.truncate(file, end)
-    return content[:end].decode().split("\n")[:-1]  # not splitlines(): JSON strings may hold U+2028
+    return content[:end].split(b"\n")[:-1]  # not splitlines(): JSON strings may hold U+2028

@@ -167,6 +167,7 @@ def _load_weights(
                 trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below, by name; transformers would point to a report it logs
             )
             hf_model = hf_model.to(device)
     except _DAMAGE as exc:
@@ -188,13 +189,19 @@ def _memory_told(
 
 def _check_complete(report: dict[str, Any], name: str) -> None:
     """Refuse what transformers would fill with random numbers."""
-    wrong = sorted(report.get("missing_keys") or ()) + [str(key) for key in report.get("mismatched_keys") or ()]
-    if wrong:
+    missing = sorted(report.get("missing_keys") or ())
+    other = [f"{key}, {tuple(found)} in place of {tuple(asked)}" for key, found, asked in _mismatched(report)]
+    if wrong := missing + other:
         raise ModelLoadError(
             f"the weights of model {name!r} lack {len(wrong)} tensors that its config.json asks for, the first being "
-            f"{wrong[0]!r}. Check that config.json and the weights belong together, or download the folder again: "
+            f"{wrong[0]}. Check that config.json and the weights belong together, or download the folder again: "
             "hf download REPO --local-dir FOLDER"
         )
+
+
+def _mismatched(report: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return name, shape found and shape asked for of the tensors of another shape."""
+    return sorted(report.get("mismatched_keys") or (), key=lambda entry: str(entry[0]))
 
 
 def _end_tokens(folder: ModelFolder, config: Any, tokenizer: Any, name: str) -> tuple[tuple[int, ...], int]:

@@ -31,17 +31,19 @@ class Pixels:
     image_grids: torch.Tensor | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class VisionFeatures:
     """What a vision tower made of several prompts, in the form that transformers' Qwen-VL models take it.
 
+    Under `num_return_sequences` transformers' `generate` repeats the segments in place: these inputs serve one call.
+
     Attributes:
         pooler_output: one tensor `(num_tokens, hidden_size)` per segment.
-        deepstack_features: for each injected layer one such tensor per segment (Qwen3-VL); empty for others.
+        deepstack_features: for each injected layer one such tensor per segment (Qwen3-VL); `None` for others.
     """
 
-    pooler_output: tuple[torch.Tensor, ...]
-    deepstack_features: tuple[tuple[torch.Tensor, ...], ...]
+    pooler_output: Sequence[torch.Tensor]
+    deepstack_features: Sequence[Sequence[torch.Tensor]] | None
 
 
 def preprocess_prompt(prompt: EncodedPrompt, encoder: PromptEncoder) -> Pixels:
@@ -86,7 +88,7 @@ def _join(outputs: Sequence[Any]) -> VisionFeatures:
     pooled = tuple(segment for output in outputs for segment in output.pooler_output)
     layers = [getattr(output, "deepstack_features", None) or () for output in outputs]
     deepstack = tuple(tuple(s for layer in same for s in layer) for same in zip(*layers, strict=True))
-    return VisionFeatures(pooled, deepstack)
+    return VisionFeatures(pooled, deepstack or None)
 
 
 def _raw_inputs(pixels: Sequence[Pixels], device: torch.device) -> dict[str, Any]:

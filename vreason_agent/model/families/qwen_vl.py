@@ -19,6 +19,8 @@ MAX_FRAME_TOKENS = 768
 """Tokens of the largest video frame (qwen-vl-utils, VIDEO_MAX_TOKEN_NUM)."""
 MAX_VIDEO_TOKENS = 115_200
 """Tokens of a whole video: 90 % of a context of 128,000 (qwen-vl-utils, MODEL_SEQ_LEN)."""
+BICUBIC = 3
+"""Pillow's number of the resampling, as preprocessor files write it."""
 MIN_IMAGE_TOKENS, MAX_IMAGE_TOKENS = 4, 16_384
 """Tokens of the smallest and largest still image (qwen-vl-utils)."""
 
@@ -36,6 +38,8 @@ class QwenVLFamily:
         vision = config.vision_config
         default = VisionSettings()
         _check_window(vision)
+        _check_steps(processor)
+        _check_sizes(processor, vision)
         return VisionSettings(
             patch_size=int(vision.patch_size),
             merge_size=int(vision.spatial_merge_size),
@@ -101,6 +105,27 @@ def _check_window(vision: Any) -> None:
     window, token = getattr(vision, "window_size", None), vision.patch_size * vision.spatial_merge_size
     if window is not None and window < token:
         raise ValueError(f"window_size={window!r}: must be at least {token} px, the side of a token")
+
+
+def _check_steps(processor: Mapping[str, Any]) -> None:
+    """Refuse a file that leaves out or changes a step of the one preprocessing path that there is."""
+    for key in ("do_resize", "do_rescale", "do_normalize"):
+        if processor.get(key) is False:
+            raise ValueError(f"{key}=False: frames are always resized, rescaled and normalized here")
+    if (resample := processor.get("resample")) not in (None, BICUBIC):
+        raise ValueError(f"resample={resample!r}: frames are resized bicubically, which is {BICUBIC}")
+
+
+def _check_sizes(processor: Mapping[str, Any], vision: Any) -> None:
+    """Refuse a file whose patches are not those that the model's config is made for."""
+    sizes = {
+        "patch_size": vision.patch_size,
+        "merge_size": vision.spatial_merge_size,
+        "temporal_patch_size": vision.temporal_patch_size,
+    }
+    for key, own in sizes.items():
+        if (value := processor.get(key)) not in (None, own):
+            raise ValueError(f"{key}={value!r}: vision_config in config.json says {own}")
 
 
 def _number(processor: Mapping[str, Any], key: str, default: float) -> float:
