@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.exceptions import ModelInvalidRequestError, OutputParserException
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -148,6 +149,45 @@ class TestCalls:
         assert message.tool_calls == []
         assert message.invalid_tool_calls[0]["name"] == "zoom"
         assert message.response_metadata["finish_reason"] == "length"
+
+    @pytest.mark.parametrize("version", ["v0", "v1"])
+    async def test_a_call_cut_anywhere_is_invalid_on_every_way(self, scripted: Scripted, version: str) -> None:
+        """A streamed one once was a call with the part of its arguments that was there."""
+        asked: Any = ChatVReason(model="scripted", output_version=version).bind_tools([note])
+        scripted.says = '<tool_call>\n{"name": "note", "arguments": {"text": "/data/tmp/*.log"}}\n</tool_call>'
+        encode = scripted.engine.tokenizer.encode
+        lengths = [len(encode(scripted.says[:cut])) for cut in (12, 15, 30, 43, 51, 63, 66)]
+        for max_tokens in lengths:
+            whole: Any = asked.invoke("?", max_tokens=max_tokens)
+            ways = [
+                added_up(asked.stream("?", max_tokens=max_tokens)),
+                added_up([chunk async for chunk in asked.astream("?", max_tokens=max_tokens)]),
+                asked.invoke("?", max_tokens=max_tokens, stream=True),
+                asked.stream_events("?", version="v3", max_tokens=max_tokens).output,
+            ]
+            for message in [whole, *ways]:
+                assert calls_of(message) == []
+                assert outlined(message.invalid_tool_calls) == outlined(whole.invalid_tool_calls) != []
+
+    def test_an_agent_whose_messages_are_streamed_runs_no_call_that_was_cut(self, scripted: Scripted) -> None:
+        ran: list[str] = []
+
+        @tool
+        def remove(pattern: str) -> None:
+            """Remove files."""
+            ran.append(pattern)
+
+        scripted.says = '<tool_call>\n{"name": "remove", "arguments": {"pattern": "/data/tmp/*.log"}}\n</tool_call>'
+        num_tokens = len(scripted.engine.tokenizer.encode(scripted.says[: scripted.says.index("/tmp")]))
+        agent: Any = create_agent(ChatVReason(model="scripted", max_tokens=num_tokens), [remove])
+        *_, (_, last) = agent.stream({"messages": [("human", "?")]}, stream_mode=["messages", "values"])
+        assert ran == []
+        assert last["messages"][-1].tool_calls == []
+        assert last["messages"][-1].invalid_tool_calls[0]["name"] == "remove"
+
+
+def outlined(calls: Any) -> list[tuple[str, str]]:
+    return [(call["name"], call["args"]) for call in calls]
 
 
 class TestChoice:
