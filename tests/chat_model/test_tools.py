@@ -310,6 +310,46 @@ class TestStructure:
         assert isinstance(cut["parsing_error"], OutputParserException)
         assert cut["raw"].response_metadata["finish_reason"] == "length"
 
+    @pytest.mark.parametrize("limit", [{"max_tokens": 24}, {"stop": ["red"]}], ids=["length", "stop"])
+    @pytest.mark.parametrize("schema", [Seen, Seen.model_json_schema()], ids=["pydantic", "dict"])
+    @pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
+    async def test_an_answer_that_was_cut_is_an_error(
+        self, scripted: Scripted, chat_model: ChatVReason, method: Any, schema: Any, limit: dict[str, Any]
+    ) -> None:
+        """LangChain's parsers complete the JSON: half of a text once was an answer, and half of a call none."""
+        answer = '{"color": "dark red, nearly brown, with a tinge of blue", "number": 2}'
+        scripted.says = called("Seen", answer) if method == "function_calling" else answer
+        if method == "function_calling" and "max_tokens" in limit:
+            limit = {"max_tokens": 45}
+        asked = chat_model.with_structured_output(schema, method=method, **limit)
+        with pytest.raises(OutputParserException, match="raise max_tokens, or leave out a stop text"):
+            asked.invoke("?")
+        with pytest.raises(OutputParserException, match="ended before it was whole"):
+            _ = [*asked.stream("?")]
+        with pytest.raises(OutputParserException, match="ended before it was whole"):
+            _ = [state async for state in asked.astream("?")]
+        raw = chat_model.with_structured_output(schema, method=method, include_raw=True, **limit)
+        for found in (raw.invoke("?"), await raw.ainvoke("?"), [*raw.stream("?")][-1]):
+            assert found["parsed"] is None
+            assert isinstance(found["parsing_error"], OutputParserException)
+            assert isinstance(found["raw"], AIMessage)
+
+    @pytest.mark.parametrize("schema", [Seen, Seen.model_json_schema()], ids=["pydantic", "dict"])
+    @pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
+    async def test_a_whole_answer_is_the_last_state_of_every_stream(
+        self, scripted: Scripted, method: Any, schema: Any
+    ) -> None:
+        answer = '{"color": "red", "number": 2}'
+        scripted.says = called("Seen", answer) if method == "function_calling" else answer
+        expected: Any = Seen(color="red", number=2) if schema is Seen else json.loads(answer)
+        for options in ({}, {"streaming": False}, {"output_version": "v1"}):
+            chat_model: Any = ChatVReason(model="scripted", max_tokens=120, **options)
+            asked = chat_model.with_structured_output(schema, method=method)
+            assert [*asked.stream("?")][-1] == expected
+            assert [state async for state in asked.astream("?")][-1] == expected
+            raw = [*chat_model.with_structured_output(schema, method=method, include_raw=True).stream("?")][-1]
+            assert (raw["parsed"], raw["parsing_error"]) == (expected, None)
+
     def test_tokens_without_an_alternative_are_no_signal_and_entropies_stay_those_of_the_raw_logits(
         self, scripted: Scripted, chat_model: ChatVReason
     ) -> None:
@@ -360,3 +400,7 @@ class TestStructure:
 
 def json_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+
+
+def called(name: str, arguments: str) -> str:
+    return f'<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>'
