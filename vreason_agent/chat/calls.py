@@ -79,6 +79,12 @@ def read_call(text: str) -> ToolCall | InvalidToolCall:
         return invalid_tool_call(name=name, args=_broken(text[start:]), id=_new_id(), error=error)
 
 
+def text_as_written(name: str | None, args: str) -> str:
+    """Return the text of a call that was cut off, from what `read_call` or a `CallReader` made of it."""
+    written = args.removesuffix(_breakage(args))  # what is added opens no bracket
+    return written if name is None else f'{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": {written}'
+
+
 def _read_begin(text: str) -> tuple[str | None, int]:
     """Return the name and where the arguments begin; `None` and 0 before both are certain."""
     begin = _BEGIN.match(text)
@@ -94,8 +100,12 @@ def _broken(args: str) -> str:
 
     Closing braces or quotes could be what is missing; no completion makes JSON of this.
     """
+    return args + _breakage(args)
+
+
+def _breakage(args: str) -> str:
     closing = "]" * (args.count("[") + 1)
-    return f'{args}"{closing}"{closing}'
+    return f'"{closing}"{closing}'
 
 
 def _new_id() -> str:
