@@ -170,6 +170,23 @@ class TestCalls:
                 assert outlined(message.invalid_tool_calls) == outlined(whole.invalid_tool_calls) != []
 
     @pytest.mark.parametrize("version", ["v0", "v1"])
+    def test_a_mark_cut_anywhere_is_no_text_streamed_and_whole_alike(self, scripted: Scripted, version: str) -> None:
+        asked: Any = ChatVReason(model="scripted", output_version=version).bind_tools([zoom])
+        scripted.says = f"Look. {CALL}"
+        encode = scripted.engine.tokenizer.encode
+        num_cut_calls = set()
+        for max_tokens in range(len(encode("Look.")), len(encode(f"Look. {CALL}"[:20])) + 1):
+            whole: Any = asked.invoke("?", max_tokens=max_tokens)
+            streamed = added_up(asked.stream("?", max_tokens=max_tokens))
+            for message in (whole, streamed):
+                assert (message.text, calls_of(message)) == ("Look.", [])
+                assert message.response_metadata["finish_reason"] == "length"
+                assert "<" not in (message.response_metadata["confidence"]["answer"]["text"] or "")
+            assert outlined(streamed.invalid_tool_calls) == outlined(whole.invalid_tool_calls)
+            num_cut_calls.add(len(whole.invalid_tool_calls))
+        assert num_cut_calls == {0, 1}
+
+    @pytest.mark.parametrize("version", ["v0", "v1"])
     def test_a_conversation_goes_on_after_a_call_that_was_cut(self, scripted: Scripted, version: str) -> None:
         """The block of such a call was refused as unknown under v1, and left out under v0."""
         asked: Any = ChatVReason(model="scripted", output_version=version).bind_tools([note])
