@@ -27,7 +27,7 @@ SEARCHED = [
 ]
 
 
-def chunk(args: str, name: str | None = "zoom") -> dict[str, Any]:
+def chunk(args: str, name: str | None = "zoom") -> Any:
     return {"type": "tool_call_chunk", "name": name, "args": args, "id": "1", "index": 0}
 
 
@@ -65,7 +65,7 @@ def test_what_an_assistant_said_is_text_and_the_rest_is_left_out(
     "message",
     [
         AIMessage([chunk('{"second": 3}')]),
-        AIMessageChunk([chunk('{"second": 3}')], tool_call_chunks=[chunk('{"second": 3}')]),
+        AIMessageChunk(content=[chunk('{"second": 3}')], tool_call_chunks=[chunk('{"second": 3}')]),
         AIMessage([{"type": "tool_call", "name": "zoom", "args": {"second": 3}, "id": "1"}]),
         AIMessage([chunk('{"sec')], tool_calls=[{"name": "zoom", "args": {"second": 3}, "id": "1"}]),
     ],
@@ -81,7 +81,7 @@ def test_a_whole_call_is_a_call_once(engine: FakeEngine, message: AIMessage) -> 
         AIMessage([TEXT, CUT], invalid_tool_calls=[CUT]),
         AIMessage("red", invalid_tool_calls=[CUT]),
         AIMessage([TEXT, {**CUT, "type": "tool_use", "input": {}}], invalid_tool_calls=[CUT]),
-        AIMessageChunk([TEXT, chunk("2]")], tool_call_chunks=[chunk('{"second": "]"]')]),
+        AIMessageChunk(content=[TEXT, chunk("2]")], tool_call_chunks=[chunk('{"second": "]"]')]),
     ],
 )
 def test_a_cut_call_that_the_messages_fields_hold_is_said_once(engine: FakeEngine, message: AIMessage) -> None:
@@ -91,7 +91,8 @@ def test_a_cut_call_that_the_messages_fields_hold_is_said_once(engine: FakeEngin
 
 def test_a_refusal_beside_the_content_is_said_once(engine: FakeEngine) -> None:
     refusal = {"refusal": "I would rather not."}
-    for content in ("", [{"type": "refusal", **refusal}]):
+    contents: list[Any] = ["", [{"type": "refusal", **refusal}]]
+    for content in contents:
         message = AIMessage(content, additional_kwargs=refusal)
         assert given(engine, message).parts == (TextPart(refusal["refusal"]),)
 

@@ -368,6 +368,19 @@ class TestStructure:
             assert isinstance(found["parsing_error"], OutputParserException)
             assert isinstance(found["raw"], AIMessage)
 
+    @pytest.mark.parametrize("length", [4, 20, 45])
+    def test_under_output_version_v1_a_function_call_that_was_cut_is_an_error_too(
+        self, scripted: Scripted, length: int
+    ) -> None:
+        """The first of the lengths ends within the mark before the call."""
+        scripted.says = called("Seen", '{"color": "dark red, nearly brown, with a tinge of blue", "number": 2}')
+        chat_model: Any = ChatVReason(model="scripted", output_version="v1", max_tokens=length)
+        asked = chat_model.with_structured_output(Seen, method="function_calling")
+        with pytest.raises(OutputParserException, match="raise max_tokens"):
+            asked.invoke("?")
+        with pytest.raises(OutputParserException, match="raise max_tokens"):
+            _ = [*asked.stream("?")]
+
     @pytest.mark.parametrize("schema", [Seen, Seen.model_json_schema()], ids=["pydantic", "dict"])
     @pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
     async def test_a_whole_answer_is_the_last_state_of_every_stream(
