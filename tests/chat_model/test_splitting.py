@@ -58,10 +58,9 @@ def test_half_a_mark_at_the_end_of_a_cut_output_is_no_text(text: str, expected: 
     assert len([piece for piece in pieces if piece.is_end]) == len(expected.calls)
 
 
-def test_half_a_mark_that_the_writer_ended_with_is_text_and_a_mark_without_its_line_break_is_none() -> None:
+def test_half_a_mark_that_the_writer_ended_with_is_text() -> None:
     assert split_output("red <tool_c", output_format=WITH_CALLS) == Output("", "red <tool_c")
-    assert split_output("red <tool_call>", output_format=WITH_CALLS).calls == ("",)
-    assert split_output("red <tool_call>") == Output("", "red <tool_call>")
+    assert split_output("red <tool_call>", is_cut=True) == Output("", "red <tool_call>"), "there are no tools"
 
 
 @given(PIECES, st.booleans())

@@ -185,6 +185,8 @@ class TestCalls:
             assert outlined(streamed.invalid_tool_calls) == outlined(whole.invalid_tool_calls)
             num_cut_calls.add(len(whole.invalid_tool_calls))
         assert num_cut_calls == {0, 1}
+        for message in (asked.invoke("?", stop=["_call"]), added_up(asked.stream("?", stop=["_call"]))):
+            assert (message.text, len(message.invalid_tool_calls)) == ("Look.", 1)
 
     @pytest.mark.parametrize("version", ["v0", "v1"])
     def test_a_conversation_goes_on_after_a_call_that_was_cut(self, scripted: Scripted, version: str) -> None:
@@ -367,6 +369,27 @@ class TestStructure:
             assert found["parsed"] is None
             assert isinstance(found["parsing_error"], OutputParserException)
             assert isinstance(found["raw"], AIMessage)
+
+    @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+    def test_an_answer_that_is_whole_at_its_last_token_is_none_that_was_cut(
+        self, scripted: Scripted, chat_model: ChatVReason, method: Any
+    ) -> None:
+        answer = '{"color": "red", "number": 2}'
+        scripted.says = called("Seen", answer) if method == "function_calling" else answer
+        num_tokens = len(scripted.engine.tokenizer.encode(scripted.says))
+        asked = chat_model.with_structured_output(Seen, method=method, include_raw=True, max_tokens=num_tokens)
+        found = asked.invoke("?")
+        assert found["raw"].response_metadata["finish_reason"] == "length"
+        assert found["parsed"] == Seen(color="red", number=2)
+
+    def test_a_number_that_more_digits_might_have_followed_is_refused(
+        self, scripted: Scripted, chat_model: ChatVReason
+    ) -> None:
+        scripted.says = "123456"
+        schema = {"title": "n", "type": "integer"}
+        assert chat_model.with_structured_output(schema).invoke("?") == 123456
+        with pytest.raises(OutputParserException, match="raise max_tokens"):
+            chat_model.with_structured_output(schema, max_tokens=3).invoke("?")
 
     @pytest.mark.parametrize("length", [4, 20, 45])
     def test_under_output_version_v1_a_function_call_that_was_cut_is_an_error_too(

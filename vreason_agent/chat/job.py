@@ -115,7 +115,7 @@ class Job:
 
     def _last_chunks(self, generation: Generation) -> Iterator[ChatGenerationChunk]:
         self._check_time(generation)
-        yield from chain.from_iterable(map(self._chunks, self._splitter.finish(is_cut=_is_cut(generation))))
+        yield from chain.from_iterable(map(self._chunks, self._splitter.finish(is_cut=generation.is_cut)))
         metadata = self._metadata(generation, self._split(generation))
         yield ChatGenerationChunk(message=AIMessageChunk(content="", chunk_position="last", **metadata))
 
@@ -141,7 +141,7 @@ class Job:
             generation.text,
             starts_in_reasoning=self.starts_in_reasoning,
             output_format=self.output_format,
-            is_cut=_is_cut(generation),
+            is_cut=generation.is_cut,
         )
 
     def _metadata(self, generation: Generation, output: Output) -> dict[str, Any]:
@@ -156,10 +156,6 @@ class Job:
             num_tokens, limit = len(generation.token_ids), self.stopper.timeout_seconds
             msg = f"timeout={limit:g} s passed after {num_tokens} tokens; raise timeout or lower max_tokens, num_frames"
             raise GenerationTimeoutError(msg)
-
-
-def _is_cut(generation: Generation) -> bool:
-    return generation.finish_reason != "stop"
 
 
 def starts_in_reasoning(engine: VideoLanguageModel) -> bool:

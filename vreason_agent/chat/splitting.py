@@ -85,7 +85,7 @@ class OutputSplitter:
                 a call's mark is a call of which nothing is there, another one is dropped (`half_mark`).
         """
         pieces: list[Piece] = []
-        if self._channel != "call" and self._held and (is_cut or self._held == CALL_BEGIN.rstrip()):
+        if is_cut and self._held and self._channel != "call":
             begun = [mark for mark in self._marks[self._channel] if mark.startswith(self._held)]
             self.half_mark, self._held = self._held, ""
             self._channel = "call" if begun == [CALL_BEGIN] else self._channel

@@ -142,11 +142,12 @@ def _check_json(generation: Generation) -> None:
     if (reason := _finish_reason(generation)) is None:
         return
     try:
-        json.loads(generation.text)
-        is_json = True
+        answer = json.loads(generation.text)
+        is_number = isinstance(answer, int | float) and not isinstance(answer, bool)
+        is_whole = reason == "stop" or not is_number  # more digits might follow
     except json.JSONDecodeError:
-        is_json = False
-    _check_whole(reason, generation.text, is_whole=is_json)
+        is_whole = False
+    _check_whole(reason, generation.text, is_whole=is_whole)
 
 
 def _check_call(generation: Generation) -> None:
@@ -161,7 +162,7 @@ def _check_call(generation: Generation) -> None:
 
 
 def _check_whole(reason: str, text: str, *, is_whole: bool) -> None:
-    if reason in ("length", "cancelled") or not is_whole:
+    if not is_whole:
         msg = (
             f"the answer ended before it was whole, with finish_reason={reason!r}: {text[-200:]!r}; raise max_tokens, "
             "or leave out a stop text that the answer holds"
