@@ -5,9 +5,13 @@ The agent's own model need not see pictures: it reads the answer and how settled
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.exceptions import ContextOverflowError, ModelTimeoutError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -15,12 +19,14 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import ToolException
 
 from ..confidence import confidence_of, describe_confidence
-from ..errors import ConfigError
+from ..errors import ConfigError, GenerationError
 from ..question import check_question, read_answer, video_question
 from ..video import VideoInfo, pairs_plan
 from .arguments import QuestionArguments, VideoArguments
 from .base import VideoTool
 from .times import TimeRequest
+
+_logger = logging.getLogger(__name__)
 
 
 class AskSegmentTool(VideoTool):
@@ -52,7 +58,7 @@ class AskSegmentTool(VideoTool):
     ) -> tuple[str, dict[str, Any]]:
         asked, artifact = self._ask(video, question, **looking)
         config: RunnableConfig = {"callbacks": run_manager.get_child()} if run_manager else {}
-        with self.files.reading(video):
+        with self.files.reading(video), _asking(video):
             message = self.chat_model.invoke([asked], config)
         return _told(message, artifact)
 
@@ -61,7 +67,7 @@ class AskSegmentTool(VideoTool):
     ) -> tuple[str, dict[str, Any]]:
         asked, artifact = await run_in_executor(None, self._ask, video, question, **looking)
         config: RunnableConfig = {"callbacks": run_manager.get_child()} if run_manager else {}
-        with self.files.reading(video):
+        with self.files.reading(video), _asking(video):
             message = await self.chat_model.ainvoke([asked], config)
         return _told(message, artifact)
 
@@ -85,6 +91,31 @@ class AskSegmentTool(VideoTool):
         message = video_question(path, question, options=options or [], timestamps_seconds=moments)
         known = {"video": video, "path": path, "question": question, "options": options or []}
         return message, {**known, "timestamps_seconds": list(moments)}
+
+
+@contextmanager
+def _asking(video: str) -> Iterator[None]:
+    """Say what became of a question that the chat model did not answer; the full message is logged.
+
+    Raises:
+        ToolException: Time ran out, the prompt does not fit, or decoding failed.
+    """
+    try:
+        yield
+    except (ModelTimeoutError, ContextOverflowError, GenerationError) as exc:
+        _logger.warning("a question about %r was not answered: %s", video, exc)
+        raise ToolException(f"the video model did not answer about {video!r}: {_remedy(exc)}") from exc
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, ModelTimeoutError):
+        return "its time ran out; ask with fewer frames, and if that fails too, tell the user to raise its timeout"
+    if isinstance(error, ContextOverflowError):
+        return "the frames do not fit into its context; ask with fewer frames"
+    return (
+        f"it failed ({type(error).__name__}); try fewer frames, and if that fails too, tell the user that the model "
+        "failed, not the video"
+    )
 
 
 def _moments(request: TimeRequest, info: VideoInfo, name: str) -> tuple[float, ...]:

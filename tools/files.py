@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from langchain_core.tools import ToolException
 
-from ..errors import ConfigError, GenerationError, VideoError
+from ..errors import ConfigError, VideoError
 from ..video import Reading, VideoInfo
 
 _logger = logging.getLogger(__name__)
@@ -76,12 +76,12 @@ class VideoFiles:
         The full message is logged, and is the `__cause__` of the exception.
 
         Raises:
-            ToolException: The block raised a `VideoError`, a `ConfigError` or a `GenerationError`.
+            ToolException: The block raised a `VideoError` or a `ConfigError`.
         """
         path = self.paths[name]
         try:
             yield path
-        except (VideoError, ConfigError, GenerationError) as exc:
+        except (VideoError, ConfigError) as exc:
             _logger.warning("%r could not be read for a model: %s", name, exc)
             msg = (
                 f"{name!r} could not be read as asked ({type(exc).__name__}): try other times or fewer frames; "

@@ -258,12 +258,13 @@ class ChatVReason(ChatFields):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        # Only the event protocol, which does not add chunks up, passes a run manager: elsewhere LangChain tells it.
         with as_langchain_errors():
             job = self.for_call(stop, kwargs)._job(messages)
             with closing(iterate(job.run, job.stopper)) as items:
-                for chunk in chain.from_iterable(map(job.chunks, items)):
+                for chunk in chain.from_iterable(job.chunks(item, is_added_up=not run_manager) for item in items):
                     if run_manager:
-                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk, **(chunk.generation_info or {}))
                     yield chunk
 
     async def _astream(
@@ -277,9 +278,10 @@ class ChatVReason(ChatFields):
             job = await asyncio.to_thread(self.for_call(stop, kwargs)._job, messages)
             async with aclosing(aiterate(job.run, job.stopper)) as items:
                 async for item in items:
-                    for chunk in job.chunks(item):
+                    for chunk in job.chunks(item, is_added_up=not run_manager):
                         if run_manager:
-                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                            info = chunk.generation_info or {}
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk, **info)
                         yield chunk
 
     def prepared(self, messages: Sequence[BaseMessage]) -> Job:

@@ -15,10 +15,11 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from vreason_agent.chat.history import blocks_of, called, said
 from vreason_agent.chat.looking import Look, Looker
 from vreason_agent.chat.media import read_block
 from vreason_agent.errors import ConfigError, is_utf8
-from vreason_agent.model import Part, Role, TextPart, ToolCall, Turn
+from vreason_agent.model import Part, Role, TextPart, Turn
 from vreason_agent.question import video_question
 
 __all__ = ["Conversation", "Wording", "read_messages", "video_question"]
@@ -78,12 +79,12 @@ class _Reader:
 
     def turns(self, message: BaseMessage) -> Iterator[Turn]:
         """Convert one message; the results of tools that Anthropic's form puts into it are turns of their own."""
-        content = [message.content] if isinstance(message.content, str) else message.content
+        content = said(message) if isinstance(message, AIMessage) else blocks_of(message)
         results: list[Any] = [block for block in content if _type(block) == "tool_result"]
         for block in results:
             yield Turn("tool", tuple(self._parts(block.get("content") or "")))
         parts = self._parts([block for block in content if block not in results])
-        calls = _calls(message, content) if isinstance(message, AIMessage) else ()
+        calls = called(message) if isinstance(message, AIMessage) else ()
         if parts or calls or not results:
             yield Turn(_role(message), tuple(parts), calls)
 
@@ -130,15 +131,6 @@ def _role(message: BaseMessage) -> Role:
             return role
     msg = f"a message of type {message.type!r} cannot be read; use system, human, ai and tool messages"
     raise ConfigError(msg)
-
-
-def _calls(message: AIMessage, content: Sequence[Any]) -> tuple[ToolCall, ...]:
-    """Return the calls of a message, also of one that has them in Anthropic's or the standard blocks only."""
-    found = [(call["name"], call["args"]) for call in message.tool_calls]
-    if not found:
-        blocks = [block for block in content if _type(block) in ("tool_use", "tool_call")]
-        found = [(block["name"], block.get("input", block.get("args")) or {}) for block in blocks]
-    return tuple(ToolCall(name, args) for name, args in found)
 
 
 def _type(block: Any) -> Any:

@@ -271,11 +271,29 @@ class TestSettings:
             ({"vreason": "sideways"}, "use one of: off, switching"),
             ({"vreason": {"learning_rat": 1}}, "unknown V-Reason config field 'learning_rat'; use one of"),
             ({"vreason": 3}, "give a VReasonConfig, a schedule"),
+            ({"dtype": "float99"}, "'float99' is not supported; pass one of: auto, float32, bfloat16, float16"),
+            ({"logprobs": False, "top_logprobs": 3}, "leave logprobs out, or give top_logprobs=None"),
         ],
     )
-    def test_an_argument_out_of_range_says_what_is_allowed(self, arguments: dict[str, Any], match: str) -> None:
+    def test_an_argument_out_of_range_says_what_is_allowed(
+        self, engine: FakeEngine, arguments: dict[str, Any], match: str
+    ) -> None:
         with pytest.raises(ConfigError, match=match):
             ChatVReason(**arguments)
+        with pytest.raises(ModelInvalidRequestError, match=match):
+            ChatVReason().invoke("?", **arguments)
+        assert engine.requests == []
+
+    def test_no_alternatives_are_no_contradiction_to_no_logprobs(self, engine: FakeEngine) -> None:
+        for num_alternatives in (0, None):
+            asked = ChatVReason(logprobs=False, top_logprobs=num_alternatives)
+            assert "logprobs" not in asked.invoke("?").response_metadata
+        with pytest.raises(ConfigError, match="leave logprobs out, or give top_logprobs=None"):
+            ChatVReason(top_logprobs=3).invoke("?", logprobs=False)
+
+    @pytest.mark.parametrize("dtype", ["auto", "float32", "torch.bfloat16", "float16", None])
+    def test_the_names_of_precisions_are_taken_as_they_are(self, dtype: str | None) -> None:
+        assert ChatVReason(dtype=dtype).dtype == dtype
 
     @pytest.mark.parametrize("value", [VReasonConfig(schedule="off"), "off", {"schedule": "off"}])
     def test_vreason_can_be_written_three_ways(self, value: Any) -> None:

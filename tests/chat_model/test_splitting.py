@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vreason_agent.chat.splitting import OutputSplitter, split_output
+from vreason_agent.chat.output_format import OutputFormat
+from vreason_agent.chat.splitting import Output, OutputSplitter, split_output
+from vreason_agent.chat.tools import tool_use
+
+WITH_CALLS = OutputFormat(tool_use([{"type": "function", "function": {"name": "zoom"}}]))
 
 PIECES = st.lists(
     st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "<", ">", "a", " ", "\n", "</", "é"])
@@ -30,6 +34,33 @@ def test_markers_are_cut_out_and_nothing_else(text: str, reasoning: str, content
 
 def test_a_prompt_that_opens_the_thinking_is_followed() -> None:
     assert split_output("I see</think>red", starts_in_reasoning=True)[:2] == ("I see", "red")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("red <tool_c", Output("", "red", ("",), "<tool_c")),
+        ("red <tool_call>", Output("", "red", ("",), "<tool_call>")),
+        ("red <to", Output("", "red", ("",), "<to")),
+        ("red <t", Output("", "red", (), "<t")),
+        ("<answer>red</answ", Output("", "red", (), "</answ")),
+        ("<think>red</thin", Output("red", "", (), "</thin")),
+        ("red <b", Output("", "red <b")),
+        ("red", Output("", "red")),
+    ],
+)
+def test_half_a_mark_at_the_end_of_a_cut_output_is_no_text(text: str, expected: Output) -> None:
+    """It once was content, in streams and in whole answers."""
+    assert split_output(text, output_format=WITH_CALLS, is_cut=True) == expected
+    splitter = OutputSplitter(output_format=WITH_CALLS)
+    pieces = [piece for character in text for piece in splitter.feed(character)] + splitter.finish(is_cut=True)
+    assert "".join(piece.text for piece in pieces if piece.channel == "content") == expected.content
+    assert len([piece for piece in pieces if piece.is_end]) == len(expected.calls)
+
+
+def test_half_a_mark_that_the_writer_ended_with_is_text() -> None:
+    assert split_output("red <tool_c", output_format=WITH_CALLS) == Output("", "red <tool_c")
+    assert split_output("red <tool_call>", is_cut=True) == Output("", "red <tool_call>"), "there are no tools"
 
 
 @given(PIECES, st.booleans())

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import ModelTimeoutError
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.tools import ToolException
 
 from tests.tools.frames import message, tool_named
-from vreason_agent.errors import GenerationError
+from vreason_agent.chat.langchain_errors import GenerationTimeoutError, PromptTooLongError
+from vreason_agent.errors import GenerationError, VideoDecodeError
 from vreason_agent.graphs import ScriptedChatModel, ScriptedReply
 from vreason_agent.tools import video_tools
 
@@ -83,13 +85,40 @@ def test_an_image_is_asked_about_without_times(still: Path) -> None:
     assert blocks(model)[0]["extras"]["timestamps"] == [0.0]
 
 
-def test_a_prompt_that_does_not_fit_is_a_message_to_use_fewer_frames(clip: Path) -> None:
-    class Full(ScriptedChatModel):
-        def _generate(self, *args: Any, **kwargs: Any) -> Any:
-            raise GenerationError("needs 9000 tokens of 4096")
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (GenerationTimeoutError("timeout=5 s passed"), "its time ran out; ask with fewer frames, .* raise its timeout"),
+        (ModelTimeoutError("another provider's"), "its time ran out; ask with fewer frames, .* raise its timeout"),
+        (PromptTooLongError("needs 9000 tokens"), "the frames do not fit into its context; ask with fewer frames"),
+        (GenerationError("out of memory"), r"it failed \(GenerationError\); try fewer frames, .* the model failed"),
+    ],
+)
+async def test_a_question_that_was_not_answered_is_no_video_that_cannot_be_read(
+    clip: Path, caplog: pytest.LogCaptureFixture, error: Exception, told: str
+) -> None:
+    """A timeout once was told as a video that cannot be read."""
 
-    tool = tool_named("ask_segment", clip, chat_model=Full(replies=[]))
-    with pytest.raises(ToolException, match="try other times or fewer frames"):
+    class Failing(ScriptedChatModel):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            raise error
+
+    tool = tool_named("ask_segment", {"door": clip}, chat_model=Failing(replies=[]))
+    with pytest.raises(ToolException, match=f"^the video model did not answer about 'door': {told}") as caught:
+        message(tool, question="Color?")
+    assert caught.value.__cause__ is error
+    assert str(error) in caplog.text
+    with pytest.raises(ToolException, match=told):
+        await tool.ainvoke({"question": "Color?"})
+
+
+def test_a_video_that_the_model_cannot_read_is_said_to_be_none(clip: Path) -> None:
+    class Unreadable(ScriptedChatModel):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            raise VideoDecodeError("no frame")
+
+    tool = tool_named("ask_segment", clip, chat_model=Unreadable(replies=[]))
+    with pytest.raises(ToolException, match=r"try other times or fewer frames; .* this video cannot be read"):
         message(tool, question="Color?")
 
 

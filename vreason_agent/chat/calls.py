@@ -1,7 +1,8 @@
 """Tool calls in a model's output, read while they are written.
 
 A call is `{"name": ..., "arguments": {...}}`; its arguments are passed on as they come, in LangChain's tool-call
-chunks.
+chunks. LangChain completes JSON that was cut off, and so would run a tool with half of an argument: what a call that
+is not whole leaves behind is broken beyond that.
 This module knows no marks around a call and no grammar.
 """
 
@@ -36,10 +37,11 @@ class CallReader:
         self._text += text
         chunks = []
         if not self._has_begun:
-            if (begin := _BEGIN.match(self._text)) is None:
+            name, start = _read_begin(self._text)
+            if name is None or start == len(self._text):
                 return []
-            self._has_begun, self._num_passed = True, begin.end()
-            chunks.append(self._chunk(args="", name=json.loads(begin[1]), id=_new_id()))
+            self._has_begun, self._num_passed = True, start
+            chunks.append(self._chunk(args="", name=name, id=_new_id()))
         # The brace that closes the call is no part of its arguments: the last one is held back.
         certain = len(self._text.rstrip())
         certain -= self._text[:certain].endswith("}")
@@ -50,24 +52,60 @@ class CallReader:
 
     def end(self) -> list[ToolCallChunk]:
         """Return the rest of the current call, and go on to the next one."""
-        rest = [] if self._has_begun or not self._text.strip() else [self._chunk(args=self._text)]
+        rest = [] if _is_whole(self._text) else [self._broken_rest()]
         self.index += 1
         self._text, self._num_passed, self._has_begun = "", 0, False
         return rest
+
+    def _broken_rest(self) -> ToolCallChunk:
+        name, start = _read_begin(self._text)
+        args = _broken(self._text[start:])
+        if self._has_begun:
+            return self._chunk(args[self._num_passed - start :])
+        return self._chunk(args, name=name, id=_new_id())
 
     def _chunk(self, args: str, name: str | None = None, id: str | None = None) -> ToolCallChunk:
         return tool_call_chunk(name=name, args=args, id=id, index=self.index)
 
 
 def read_call(text: str) -> ToolCall | InvalidToolCall:
-    """Return a complete call; one that was cut off is invalid, with its text as arguments."""
-    begin = _BEGIN.match(text)
+    """Return a complete call; one that was cut off is invalid, with its text, made unreadable, as arguments."""
     try:
         found = json.loads(text)
         return tool_call(name=found["name"], args=dict(found["arguments"]), id=_new_id())
     except (ValueError, TypeError, KeyError) as exc:
-        name, args = (json.loads(begin[1]), text[begin.end() :]) if begin else (None, text)
-        return invalid_tool_call(name=name, args=args, id=_new_id(), error=f"the call is not complete JSON: {exc}")
+        name, start = _read_begin(text)
+        error = f"the call is not complete JSON: {exc}"
+        return invalid_tool_call(name=name, args=_broken(text[start:]), id=_new_id(), error=error)
+
+
+def text_as_written(name: str | None, args: str) -> str:
+    """Return the text of a call that was cut off, from what `read_call` or a `CallReader` made of it."""
+    written = args.removesuffix(_breakage(args))  # what is added opens no bracket
+    return written if name is None else f'{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": {written}'
+
+
+def _read_begin(text: str) -> tuple[str | None, int]:
+    """Return the name and where the arguments begin; `None` and 0 before both are certain."""
+    begin = _BEGIN.match(text)
+    return (json.loads(begin[1]), begin.end()) if begin else (None, 0)
+
+
+def _is_whole(text: str) -> bool:
+    return read_call(text)["type"] == "tool_call"
+
+
+def _broken(args: str) -> str:
+    """Return arguments that were cut off, followed by more closing brackets than open ones, in and out of a string.
+
+    Closing braces or quotes could be what is missing; no completion makes JSON of this.
+    """
+    return args + _breakage(args)
+
+
+def _breakage(args: str) -> str:
+    closing = "]" * (args.count("[") + 1)
+    return f'"{closing}"{closing}'
 
 
 def _new_id() -> str:

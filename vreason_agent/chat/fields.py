@@ -19,6 +19,7 @@ from vreason_agent.chat.tools import read_tools, tool_use
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import SamplingParams
+from vreason_agent.model.placement import named_dtype
 from vreason_agent.model.source import default_model
 from vreason_agent.video import Backend, Isolation
 
@@ -36,6 +37,12 @@ def _as_config(value: Any) -> VReasonConfig:
         return VReasonConfig.from_dict(value)
     msg = f"vreason={value!r}: give a VReasonConfig, a schedule such as 'switching' or 'off', or a dict of fields"
     raise ConfigError(msg)
+
+
+def _as_dtype(value: Any) -> Any:
+    if isinstance(value, str) and value != "auto":
+        named_dtype(value)
+    return value
 
 
 def _as_tools(value: Sequence[Any] | None) -> list[dict[str, Any]] | None:
@@ -57,7 +64,7 @@ class ChatFields(BaseChatModel):
     model: str | None = None
     revision: str | None = None
     device: str | None = None
-    dtype: str | None = None
+    dtype: Annotated[str | None, BeforeValidator(_as_dtype)] = None
     temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=1)
@@ -107,6 +114,16 @@ class ChatFields(BaseChatModel):
         start, stop = self.start_seconds, self.stop_seconds
         if start is not None and stop is not None and stop <= start:
             msg = f"stop_seconds={stop:g} is not after start_seconds={start:g}; give a later one"
+            raise ConfigError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _check_logprobs(self) -> Self:
+        if self.logprobs is False and self.top_logprobs:
+            msg = (
+                f"logprobs=False contradicts top_logprobs={self.top_logprobs}, which reports them; leave logprobs out, "
+                "or give top_logprobs=None"
+            )
             raise ConfigError(msg)
         return self
 

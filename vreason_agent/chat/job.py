@@ -85,10 +85,16 @@ class Job:
         message = AIMessage(content=output.content, **extra, **self._metadata(generation, output))
         return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def chunks(self, item: Item) -> Iterator[ChatGenerationChunk]:
+    def chunks(self, item: Item, *, is_added_up: bool = True) -> Iterator[ChatGenerationChunk]:
         """Return what becomes certain with one more event; for the finished generation the rest and all metadata.
 
-        Log-probabilities stand on the first chunk that follows their tokens, where callbacks find them.
+        Log-probabilities are the `generation_info` of the first chunk that follows their tokens, where LangChain puts
+        them into its metadata and callbacks find them.
+
+        Args:
+            item: The event, or the generation.
+            is_added_up: Whether the reader adds the chunks' metadata up. LangChain's event protocol does not, the last
+                value of a key counts there: `False` puts all log-probabilities on the last chunk.
 
         Raises:
             GenerationTimeoutError: If time ran out.
@@ -96,7 +102,9 @@ class Job:
         for chunk in self._event_chunks(item) if isinstance(item, StreamEvent) else self._last_chunks(item):
             if self.has_logprobs:
                 content, self._new_logprobs = self._new_logprobs, []
-                chunk.message.response_metadata["logprobs"] = {"content": content, "refusal": None}
+                chunk.generation_info = {"logprobs": {"content": content, "refusal": None}}
+            if is_added_up:
+                chunk.message.response_metadata.pop("logprobs", None)
             yield chunk
 
     def _event_chunks(self, event: StreamEvent) -> Iterator[ChatGenerationChunk]:
@@ -107,7 +115,7 @@ class Job:
 
     def _last_chunks(self, generation: Generation) -> Iterator[ChatGenerationChunk]:
         self._check_time(generation)
-        yield from chain.from_iterable(map(self._chunks, self._splitter.finish()))
+        yield from chain.from_iterable(map(self._chunks, self._splitter.finish(is_cut=generation.is_cut)))
         metadata = self._metadata(generation, self._split(generation))
         yield ChatGenerationChunk(message=AIMessageChunk(content="", chunk_position="last", **metadata))
 
@@ -130,7 +138,10 @@ class Job:
 
     def _split(self, generation: Generation) -> Output:
         return split_output(
-            generation.text, starts_in_reasoning=self.starts_in_reasoning, output_format=self.output_format
+            generation.text,
+            starts_in_reasoning=self.starts_in_reasoning,
+            output_format=self.output_format,
+            is_cut=generation.is_cut,
         )
 
     def _metadata(self, generation: Generation, output: Output) -> dict[str, Any]:

@@ -64,6 +64,11 @@ def read_block(block: Mapping[str, Any]) -> Media | None:
     return _from_text(source, kind, hints)
 
 
+def is_media(block: Mapping[str, Any]) -> bool:
+    """Tell whether a block is an image or a video."""
+    return _kind(block) is not None
+
+
 @dataclass(frozen=True)
 class _Inline:
     text: str

@@ -85,7 +85,7 @@ class Reply:
         if self.output_format.schema is not None and output.content:
             start = text.rfind(output.content)
             return ParsedAnswer(output.reasoning, output.content, None, (start, start + len(output.content)))
-        return self.engine.answer_parser(text, self.options)
+        return self.engine.answer_parser(text.removesuffix(output.half_mark), self.options)
 
     @cached_property
     def answer_span(self) -> tuple[int, int] | None:

@@ -1,8 +1,8 @@
 """Telling reasoning, answer and tool calls apart while text arrives piece by piece.
 
 The marks are `<think>…</think>`, `<answer>…</answer>` and, where tools may be called, `<tool_call>…</tool_call>`. None
-is ever passed on, also when one is cut by a piece's border. Text outside of all is answer. An answer in JSON is passed
-on as it is, whatever its strings spell. This module knows no LangChain class.
+is ever passed on, also when one is cut by a piece's border or by the end of an output that was cut. Text outside of all
+is answer. An answer in JSON is passed on as it is, whatever its strings spell. This module knows no LangChain class.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ class Piece(NamedTuple):
 
 
 class Output(NamedTuple):
-    """The parts of a complete output; `calls` holds the text of each."""
+    """The parts of an output; `calls` holds the text of each, `half_mark` what was dropped from the end of one cut."""
 
     reasoning: str
     content: str
     calls: tuple[str, ...] = ()
+    half_mark: str = ""
 
 
 class OutputSplitter:
@@ -42,6 +43,9 @@ class OutputSplitter:
     Args:
         starts_in_reasoning: Whether the prompt itself ended in `<think>`.
         output_format: Whether there can be calls, and whether the answer is JSON.
+
+    Attributes:
+        half_mark: The beginning of a mark that an output ended in when it was cut; part of no channel.
     """
 
     def __init__(self, *, starts_in_reasoning: bool = False, output_format: OutputFormat | None = None) -> None:
@@ -56,6 +60,7 @@ class OutputSplitter:
         }
         self._channel: Channel = "reasoning" if starts_in_reasoning else "content"
         self._held = ""
+        self.half_mark = ""
         self._space: dict[Channel, str] = dict.fromkeys(self._marks, "")
         self._has_text: dict[Channel, bool] = dict.fromkeys(self._marks, False)
 
@@ -72,9 +77,18 @@ class OutputSplitter:
         self._release(len(self._held) - self._num_open(), pieces)
         return pieces
 
-    def finish(self) -> list[Piece]:
-        """Return what was held back when no more text comes."""
+    def finish(self, *, is_cut: bool = False) -> list[Piece]:
+        """Return what was held back when no more text comes.
+
+        Args:
+            is_cut: Whether the output ended before its writer ended it. Then a half mark is none of the text: half of
+                a call's mark is a call of which nothing is there, another one is dropped (`half_mark`).
+        """
         pieces: list[Piece] = []
+        if is_cut and self._held and self._channel != "call":
+            begun = [mark for mark in self._marks[self._channel] if mark.startswith(self._held)]
+            self.half_mark, self._held = self._held, ""
+            self._channel = "call" if begun == [CALL_BEGIN] else self._channel
         self._release(len(self._held), pieces)
         self._end_call(pieces)
         return pieces
@@ -116,14 +130,20 @@ class OutputSplitter:
         return 0
 
 
-def split_output(text: str, *, starts_in_reasoning: bool = False, output_format: OutputFormat | None = None) -> Output:
-    """Return the parts of a complete output."""
+def split_output(
+    text: str,
+    *,
+    starts_in_reasoning: bool = False,
+    output_format: OutputFormat | None = None,
+    is_cut: bool = False,
+) -> Output:
+    """Return the parts of an output, complete or cut."""
     splitter = OutputSplitter(starts_in_reasoning=starts_in_reasoning, output_format=output_format)
     texts: dict[Channel, str] = {"reasoning": "", "content": "", "call": ""}
     calls = []
-    for piece in [*splitter.feed(text), *splitter.finish()]:
+    for piece in [*splitter.feed(text), *splitter.finish(is_cut=is_cut)]:
         texts[piece.channel] += piece.text
         if piece.is_end:
             calls.append(texts["call"])
             texts["call"] = ""
-    return Output(texts["reasoning"], texts["content"], tuple(calls))
+    return Output(texts["reasoning"], texts["content"], tuple(calls), splitter.half_mark)

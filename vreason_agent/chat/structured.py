@@ -1,18 +1,22 @@
 """`with_structured_output`: a schema as a tool or as a response format, and the parser that reads the answer.
 
+LangChain's parsers complete JSON that was cut off; here that is an error, in a stream once its last chunk is there.
 This module knows no model: it works on what `bind_tools` and `bind` of a chat model return.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from operator import itemgetter
 from typing import Any, Literal, get_args
 
+from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableMap
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
@@ -20,6 +24,32 @@ from vreason_agent.errors import ConfigError
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 METHODS: tuple[str, ...] = get_args(Method)
+
+
+class _WholeJson(JsonOutputParser):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        _check_json(result[0])
+        return super().parse_result(result, partial=partial)
+
+
+class _WholeInstance(PydanticOutputParser[Any]):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        _check_json(result[0])
+        return super().parse_result(result, partial=partial)
+
+
+class _WholeCall(JsonOutputKeyToolsParser):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        generation = _with_calls(result[0])
+        _check_call(generation)
+        return super().parse_result([generation], partial=partial)
+
+
+class _WholeCallInstance(PydanticToolsParser):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        generation = _with_calls(result[0])
+        _check_call(generation)
+        return super().parse_result([generation], partial=partial)
 
 
 def structured_output(
@@ -76,15 +106,71 @@ def _as_function(
     traced = {"kwargs": {"method": "function_calling", "strict": strict}, "schema": tool}
     llm = chat_model.bind_tools([schema], tool_choice=name, strict=strict, ls_structured_output_format=traced, **kwargs)
     if is_basemodel_subclass(schema):
-        return llm, PydanticToolsParser(tools=[schema], first_tool_only=True)
-    return llm, JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+        return llm, _WholeCallInstance(tools=[schema], first_tool_only=True)
+    return llm, _WholeCall(key_name=name, first_tool_only=True)
 
 
 def _json_parser(schema: Any) -> BaseOutputParser[Any]:
-    return PydanticOutputParser(pydantic_object=schema) if is_basemodel_subclass(schema) else JsonOutputParser()
+    return _WholeInstance(pydantic_object=schema) if is_basemodel_subclass(schema) else _WholeJson()
 
 
 def _with_raw(llm: Runnable[Any, Any], parser: BaseOutputParser[Any]) -> Runnable[Any, Any]:
-    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
-    failed = RunnablePassthrough.assign(parsed=lambda _: None)
-    return RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+    def parsed(found: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        return {**found, "parsed": parser.invoke(found["raw"], config), "parsing_error": None}
+
+    def failed(found: dict[str, Any]) -> dict[str, Any]:
+        return {**found, "parsed": None}
+
+    # Functions, not assignments: a stream of those yields `raw` first, and falls back no more.
+    fallbacks = [RunnableLambda(failed)]
+    return RunnableMap(raw=llm) | RunnableLambda(parsed).with_fallbacks(fallbacks, exception_key="parsing_error")
+
+
+def _with_calls(generation: Generation) -> Generation:
+    """Return the generation of an AI message: LangChain streams one that came whole as a chunk without calls."""
+    if not isinstance(generation, ChatGeneration) or isinstance(generation.message, AIMessage):
+        return generation
+    return ChatGeneration(message=AIMessage(**generation.message.model_dump(exclude={"type"})))
+
+
+def _check_json(generation: Generation) -> None:
+    """Refuse an answer that has ended but is not whole.
+
+    Raises:
+        OutputParserException: If it was cut off.
+    """
+    if (reason := _finish_reason(generation)) is None:
+        return
+    try:
+        answer = json.loads(generation.text)
+        is_number = isinstance(answer, int | float) and not isinstance(answer, bool)
+        is_whole = reason == "stop" or not is_number  # more digits might follow
+    except json.JSONDecodeError:
+        is_whole = False
+    _check_whole(reason, generation.text, is_whole=is_whole)
+
+
+def _check_call(generation: Generation) -> None:
+    """Do the same for an answer that is a call: `None` would not tell that there is none."""
+    if (reason := _finish_reason(generation)) is not None and isinstance(generation, ChatGeneration):
+        message = generation.message
+        calls, invalid = (
+            (message.tool_calls, message.invalid_tool_calls) if isinstance(message, AIMessage) else ([], [])
+        )
+        text = "".join(str(call["args"]) for call in invalid) or generation.text
+        _check_whole(reason, text, is_whole=bool(calls) and not invalid)
+
+
+def _check_whole(reason: str, text: str, *, is_whole: bool) -> None:
+    if not is_whole:
+        msg = (
+            f"the answer ended before it was whole, with finish_reason={reason!r}: {text[-200:]!r}; raise max_tokens, "
+            "or leave out a stop text that the answer holds"
+        )
+        raise OutputParserException(msg, llm_output=text)
+
+
+def _finish_reason(generation: Generation) -> str | None:
+    """Return why the answer ended; `None` for one that is still being written."""
+    message = generation.message if isinstance(generation, ChatGeneration) else None
+    return None if message is None else message.response_metadata.get("finish_reason")

@@ -225,6 +225,11 @@ class Generation:
     vision: tuple[VisionUse, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the text ended before the model ended it: at a limit, by the callback or at a stop text."""
+        return self.finish_reason != "stop" or self.text != "".join(self.token_texts)
+
 
 @dataclass(frozen=True)
 class StreamEvent:

@@ -13,7 +13,7 @@ import torch
 from vreason_agent.errors import ConfigError, ModelLoadError
 from vreason_agent.model.folder import TensorSizes
 
-__all__ = ["available_bytes", "check_memory", "choose_device", "choose_dtype", "memory_remedy"]
+__all__ = ["available_bytes", "check_memory", "choose_device", "choose_dtype", "memory_remedy", "named_dtype"]
 
 SMALL_MODEL_PARAMETERS = 1_000_000_000
 """On CPU and MPS, models up to this size run in float32; larger ones in bfloat16, which halves their memory."""
@@ -54,6 +54,15 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device, sizes: T
         if device.type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         return torch.float32 if sizes.num_parameters <= SMALL_MODEL_PARAMETERS else torch.bfloat16
+    return named_dtype(dtype)
+
+
+def named_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """Return the precision of a name, such as `"bfloat16"` or `"torch.bfloat16"`.
+
+    Raises:
+        ConfigError: the name is no supported precision.
+    """
     chosen = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
     if chosen is None or chosen not in _DTYPES.values():
         raise ConfigError(f"dtype {dtype!r} is not supported; pass one of: auto, {', '.join(_DTYPES)}")
