@@ -10,6 +10,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from .asking import FramesAs, check_frames_as
 from .budget import Budget
 from .frame_policy import FramePolicy
 from .policy import AcceptPolicy, Ladder
@@ -24,6 +25,7 @@ class VideoQAContext(TypedDict, total=False):
     policy: AcceptPolicy | dict[str, Any] | None
     budget: Budget | dict[str, Any] | None
     frame_policy: FramePolicy | dict[str, Any] | None
+    frames_as: FramesAs | None
 
 
 def rules_of(context: VideoQAContext | None) -> dict[str, Any]:
@@ -33,8 +35,10 @@ def rules_of(context: VideoQAContext | None) -> dict[str, Any]:
         ConfigError: If one is out of its range.
     """
     given: Mapping[str, Any] = context or {}
-    return {
+    rules = {
         name: kind(**rule) if isinstance(rule, Mapping) else rule
         for name, kind in _KINDS.items()
         if (rule := given.get(name)) is not None
     }
+    frames_as = check_frames_as(given.get("frames_as"))
+    return rules if frames_as is None else {**rules, "frames_as": frames_as}

@@ -1,27 +1,31 @@
 """The steps of the video question graph: open, sample, answer, judge, and the two endings.
 
 A node takes state and returns what changes; it holds no state of its own. The chat model is any LangChain chat model
-whose messages carry `response_metadata["confidence"]`; without it every rung counts as unsettled. No torch here.
+that reads pictures and whose messages carry `response_metadata["confidence"]` or `logprobs`; without either every rung
+counts as unsettled. No torch here.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import run_in_executor
 from langgraph.config import get_config, get_stream_writer
 from langgraph.constants import CONFIG_KEY_CHECKPOINTER
-from langgraph.runtime import Runtime
+from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Overwrite, interrupt
 
 from ..confidence import Confidence, confidence_of
-from ..question import check_question, read_answer, video_question
+from ..question import check_question, read_answer
+from ..tools.limits import ToolLimits
 from ..video import Reading, local_path
+from .asking import Asked, FramesAs, ask_with_images, ask_with_video, frames_for
 from .budget import NOTHING, Budget, add_spent
 from .context import VideoQAContext, rules_of
 from .frame_policy import FramePolicy
@@ -32,7 +36,7 @@ from .state import Attempt, Decision, HumanReply, Sampling, Task, VideoQAState
 
 @dataclass(frozen=True)
 class VideoQANodes:
-    """The nodes, with what they share: the chat model and the rules."""
+    """The nodes, with what they share: the chat model and the rules; `frames_as=None` goes by the chat model."""
 
     chat_model: BaseChatModel
     ladder: Ladder
@@ -40,6 +44,8 @@ class VideoQANodes:
     budget: Budget
     frame_policy: FramePolicy
     reading: Reading
+    frames_as: FramesAs | None = None
+    image_limits: ToolLimits = field(default_factory=ToolLimits)
 
     def open(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Check the question, probe the video, and forget what an earlier question on this thread left."""
@@ -73,14 +79,16 @@ class VideoQANodes:
     def answer(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
         """Ask the chat model."""
         began = time.monotonic()
-        message = self.chat_model.invoke([self._question(state)], config, **state["variation"])
-        return self._answered(state, message, time.monotonic() - began)
+        asked = self._under_run()._asked(state)
+        message = self.chat_model.invoke([asked.message], config, **state["variation"])
+        return self._answered(state, asked, message, time.monotonic() - began)
 
     async def aanswer(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
         """Ask the chat model without blocking the event loop."""
         began = time.monotonic()
-        message = await self.chat_model.ainvoke([self._question(state)], config, **state["variation"])
-        return self._answered(state, message, time.monotonic() - began)
+        asked = await run_in_executor(None, self._under_run()._asked, state)
+        message = await self.chat_model.ainvoke([asked.message], config, **state["variation"])
+        return self._answered(state, asked, message, time.monotonic() - began)
 
     def judge(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Decide what follows and prepare it."""
@@ -148,17 +156,20 @@ class VideoQANodes:
         plan, sampling = self.frame_policy.plan(clip, num_frames, self.ladder, attempts)
         return plan.to_dict(), sampling
 
-    def _question(self, state: VideoQAState) -> HumanMessage:
-        task = state["task"]
-        return video_question(
-            state["clip"]["path"],
-            task["question"],
-            options=task["options"],
-            timestamps_seconds=state["timestamps_seconds"],
-        )
+    def _under_run(self) -> VideoQANodes:
+        """Return the nodes with the rules of the run under way, where a node is not handed its runtime."""
+        return self.under(get_runtime(VideoQAContext).context)
 
-    def _answered(self, state: VideoQAState, message: AIMessage, seconds: float) -> dict[str, Any]:
-        attempt = _read_attempt(state, message, seconds)
+    def _asked(self, state: VideoQAState) -> Asked:
+        """Return the message to send; as images, the frames are read here."""
+        task, path, times = state["task"], state["clip"]["path"], state["timestamps_seconds"]
+        asked = (path, task["question"], task["options"], times)
+        if (self.frames_as or frames_for(self.chat_model)) == "video":
+            return ask_with_video(*asked)
+        return ask_with_images(*asked, reading=self.reading, limits=self.image_limits)
+
+    def _answered(self, state: VideoQAState, asked: Asked, message: AIMessage, seconds: float) -> dict[str, Any]:
+        attempt = _read_attempt(state, asked, message, seconds)
         tokens = sum(attempt["tokens"].values())
         spent = add_spent(state["spent"], frames=attempt["num_frames"], tokens=tokens, seconds=seconds)
         signals = attempt["confidence"]["signals"]
@@ -185,8 +196,9 @@ def _is_kept() -> bool:
     return get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER) is not None
 
 
-def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> Attempt:
+def _read_attempt(state: VideoQAState, asked: Asked, message: AIMessage, seconds: float) -> Attempt:
     confidence = confidence_of(message)
+    seen = asked.seen_seconds or confidence.evidence.get("timestamps_seconds") or state["timestamps_seconds"]
     answer = read_answer(message, state["task"]["options"])
     usage = message.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
     reasoning = [
@@ -196,7 +208,8 @@ def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> At
         attempt=len(state["attempts"]),
         rung=state["rung"],
         num_frames=len(state["timestamps_seconds"]),
-        timestamps_seconds=list(confidence.evidence.get("timestamps_seconds") or state["timestamps_seconds"]),
+        timestamps_seconds=list(seen),
+        frames_as="video" if asked.seen_seconds is None else "images",
         plan=state["plan"],
         sampling=state["sampling"],
         variation=dict(state["variation"]),
