@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import isfinite
+from typing import NamedTuple
 
 from typing_extensions import TypedDict
 
 from ..errors import ConfigError
+
+
+class Cost(NamedTuple):
+    """What one more attempt is expected to take."""
+
+    frames: int
+    tokens: int
+    seconds: float
 
 
 class Spent(TypedDict):
@@ -29,11 +38,16 @@ NOTHING = Spent(attempts=0, frames=0, tokens=0, seconds=0.0)
 class Budget:
     """Limits of one question; `None` sets no limit. The first attempt is always made.
 
+    The limits are checked between attempts, against what the next one is expected to take (`expected_cost`): its frames
+    are known, its tokens and seconds are estimated from the attempts before it. An attempt under way is never cut, so
+    that one which takes more than was expected can exceed a limit; the chat model's own `max_tokens` and `timeout` cut.
+
     Attributes:
         max_attempts: Complete answers. More allow more frames and retries.
         max_total_frames: Frames looked at, all attempts together.
-        max_total_tokens: Tokens read and written, all attempts together; checked between attempts.
-        max_seconds: Time spent answering, all attempts together, pauses not counted; checked between attempts.
+        max_total_tokens: Tokens read and written, all attempts together. A chat model that reports no usage counts as
+            none.
+        max_seconds: Time spent answering, all attempts together, pauses not counted.
         ask: Whether a human is asked (LangGraph's `interrupt`) before a limit is exceeded. Without a checkpointer
             nobody can answer later, and the run ends with the reason.
 
@@ -59,17 +73,19 @@ class Budget:
                 msg = f"{item.name}={value!r}: this counts whole things; use a whole number, e.g. {int(value) or 1}"
                 raise ConfigError(msg)
 
-    def refusal(self, spent: Spent, *, next_frames: int) -> str | None:
-        """Return why another attempt with that many frames is not allowed, with its numbers; `None` if it is."""
+    def refusal(self, spent: Spent, cost: Cost) -> str | None:
+        """Return why another attempt of that cost is not allowed, with its numbers; `None` if it is."""
+        tokens, seconds = spent["tokens"] + max(1, cost.tokens), spent["seconds"] + cost.seconds
         checks = (
-            ("max_attempts", self.max_attempts, spent["attempts"] + 1, "attempts"),
-            ("max_total_frames", self.max_total_frames, spent["frames"] + next_frames, "frames in all"),
-            ("max_total_tokens", self.max_total_tokens, spent["tokens"] + 1, "tokens in all"),
-            ("max_seconds", self.max_seconds, round(spent["seconds"], 3), "seconds"),
+            ("max_attempts", self.max_attempts, spent["attempts"] + 1, "{} attempts"),
+            ("max_total_frames", self.max_total_frames, spent["frames"] + cost.frames, "{} frames in all"),
+            ("max_total_tokens", self.max_total_tokens, tokens, "about {} tokens in all"),
+            ("max_seconds", self.max_seconds, seconds, "about {} seconds in all"),
         )
-        for name, limit, needed, unit in checks:
+        for name, limit, needed, wording in checks:
             if limit is not None and needed > limit:
-                return f"the next attempt would take {needed:g} {unit}, over {name}={limit:g}"
+                amount = wording.format(f"{round(needed, 3):.10g}")
+                return f"the next attempt would take {amount}, over {name}={limit:.10g}"
         return None
 
 

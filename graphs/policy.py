@@ -14,6 +14,7 @@ from typing import Any
 from ..confidence import largest_group, num_agreeing
 from ..errors import ConfigError
 from .budget import Budget, Spent
+from .expected import expected_cost
 from .state import Attempt, Decision
 
 VARIATIONS: tuple[Mapping[str, Any], ...] = ({"temperature": 0.7, "seed": 1}, {"temperature": 0.7, "seed": 2})
@@ -122,7 +123,8 @@ class AcceptPolicy:
         if not concerns:
             return _decision(last, "accept", self._praise(numbers), numbers, quotes=last, settled=True)
         action, num_frames = self._next_step(attempts, rungs)
-        refusal = budget.refusal(spent, next_frames=num_frames) if num_frames else self._used_up(attempts, rungs)
+        cost = expected_cost(attempts, num_frames)
+        refusal = budget.refusal(spent, cost) if num_frames else self._used_up(attempts, rungs)
         if refusal is None:
             return _decision(last, action, "; ".join(concerns), numbers, quotes=best_attempt(attempts))
         ending = self._give_up(last, attempts, "; ".join([*concerns, refusal]), numbers)

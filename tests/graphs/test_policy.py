@@ -7,7 +7,8 @@ import pytest
 
 from vreason_agent.errors import ConfigError
 from vreason_agent.graphs import AcceptPolicy, Attempt, Budget, Decision, Ladder
-from vreason_agent.graphs.budget import NOTHING, Spent, add_spent
+from vreason_agent.graphs.budget import NOTHING, Cost, Spent, add_spent
+from vreason_agent.graphs.expected import expected_cost
 
 RUNGS = (4, 8, 16)
 
@@ -162,14 +163,40 @@ def test_without_any_answer_there_is_nothing_to_accept_even_without_abstention()
     [
         (Budget(max_attempts=1), "would take 2 attempts, over max_attempts=1"),
         (Budget(max_total_frames=11), "would take 12 frames in all, over max_total_frames=11"),
-        (Budget(max_total_tokens=120), "would take 121 tokens in all, over max_total_tokens=120"),
-        (Budget(max_seconds=0.5), "would take 1 seconds, over max_seconds=0.5"),
+        (Budget(max_total_tokens=339), "would take about 340 tokens in all, over max_total_tokens=339"),
+        (Budget(max_seconds=2.9), "would take about 3 seconds in all, over max_seconds=2.9"),
     ],
 )
 def test_each_limit_of_the_budget_ends_the_ladder_with_its_numbers(budget: Budget, reason: str) -> None:
     decision = judge(climb(("red", 0.1)), budget=budget)
     assert decision["action"] == "abstain"
     assert reason in decision["reason"]
+
+
+@pytest.mark.parametrize("budget", [Budget(max_total_tokens=340), Budget(max_seconds=3.0)])
+def test_an_attempt_that_is_expected_to_fit_is_made(budget: Budget) -> None:
+    assert judge(climb(("red", 0.1)), budget=budget)["action"] == "more_frames"
+
+
+def test_what_was_read_grows_with_the_frames_and_what_was_written_does_not() -> None:
+    attempts = climb(("red", 0.1), ("red", 0.1))
+    attempts[0]["tokens"] = {"input": 50, "output": 70}
+    attempts[1]["seconds"] = 3.0
+    assert expected_cost(attempts, 16) == (16, 200 + 70, 6.0)
+    assert expected_cost(attempts, 8) == (8, 100 + 70, 3.0)
+
+
+def test_a_model_that_reports_no_usage_is_not_held_back_by_tokens() -> None:
+    attempts = climb(("red", 0.1))
+    attempts[0]["tokens"] = {"input": 0, "output": 0}
+    policy, budget = AcceptPolicy(), Budget(max_total_tokens=1)
+    assert policy.judge(attempts, rungs=RUNGS, budget=budget, spent=NOTHING)["action"] == "more_frames"
+
+
+def test_large_numbers_are_written_out() -> None:
+    spent = Spent(attempts=1, frames=4, tokens=12_345_678, seconds=0.0)
+    refusal = Budget(max_total_tokens=12_345_678).refusal(spent, Cost(8, 10, 0.0))
+    assert refusal == "the next attempt would take about 12345688 tokens in all, over max_total_tokens=12345678"
 
 
 def test_a_good_answer_is_accepted_though_the_budget_is_spent() -> None:
