@@ -80,14 +80,14 @@ class VideoQANodes:
         """Ask the chat model."""
         began = time.monotonic()
         asked = self._under_run()._asked(state)
-        message = self.chat_model.invoke([asked.message], config, **state["variation"])
+        message = self.chat_model.invoke([asked.message], config, **_arguments(state))
         return self._answered(state, asked, message, time.monotonic() - began)
 
     async def aanswer(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
         """Ask the chat model without blocking the event loop."""
         began = time.monotonic()
         asked = await run_in_executor(None, self._under_run()._asked, state)
-        message = await self.chat_model.ainvoke([asked.message], config, **state["variation"])
+        message = await self.chat_model.ainvoke([asked.message], config, **_arguments(state))
         return self._answered(state, asked, message, time.monotonic() - began)
 
     def judge(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
@@ -163,7 +163,8 @@ class VideoQANodes:
     def _asked(self, state: VideoQAState) -> Asked:
         """Return the message to send; as images, the frames are read here."""
         task, path, times = state["task"], state["clip"]["path"], state["timestamps_seconds"]
-        asked = (path, task["question"], task["options"], times)
+        question = "\n".join(text for text in (state["variation"].get("prompt"), task["question"]) if text)
+        asked = (path, question, task["options"], times)
         if (self.frames_as or frames_for(self.chat_model)) == "video":
             return ask_with_video(*asked)
         return ask_with_images(*asked, reading=self.reading, limits=self.image_limits)
@@ -184,6 +185,11 @@ def route(state: VideoQAState) -> Literal["sample", "accept", "abstain"]:
     """Return the node that carries out the decision."""
     action = state["decision"]["action"]
     return "sample" if action == "more_frames" or action == "retry" else action
+
+
+def _arguments(state: VideoQAState) -> dict[str, Any]:
+    """Return the chat model's keyword arguments: the variation but for its text."""
+    return {name: value for name, value in state["variation"].items() if name != "prompt"}
 
 
 def _is_kept() -> bool:

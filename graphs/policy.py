@@ -18,7 +18,7 @@ from .expected import expected_cost
 from .state import Attempt, Decision
 
 VARIATIONS: tuple[Mapping[str, Any], ...] = ({"temperature": 0.7, "seed": 1}, {"temperature": 0.7, "seed": 2})
-"""Keyword arguments of the chat model for further tries, in turn."""
+"""Keyword arguments of the chat model for further tries, in turn; `prompt` is no argument but a text for it to read."""
 
 # Signals that have a least value in the policy, with what is said where they are not measured, and where they fail it.
 _JUDGED = (
@@ -72,7 +72,8 @@ class AcceptPolicy:
             accepts on one look. Where the ladder has one rung and no retry, or the budget one attempt, one look is
             all there is and 1 is used.
         max_retries: Further attempts at the last rung, each with the next of `variations`.
-        variations: Keyword arguments of the chat model for the retries, in turn; a retry without one changes nothing.
+        variations: What differs in the retries, in turn: keyword arguments of the chat model, and `prompt`, a text that
+            is put before the question, e.g. `{"prompt": "Look again at the very beginning and end.", "seed": 1}`.
         abstain: Whether an answer that is never good enough is withheld; it is kept as the best guess either way.
         check: Your own condition: takes all attempts so far, returns what is wrong in a sentence, or `None`.
 
@@ -131,7 +132,7 @@ class AcceptPolicy:
         return {**ending, "wanted": action} if num_frames else ending
 
     def variation(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
-        """Return the chat model's keyword arguments for the next retry."""
+        """Return what differs in the next retry: the chat model's keyword arguments, and `prompt`."""
         return dict(self.variations[_num_retries(attempts)])
 
     def _used_up(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> str:

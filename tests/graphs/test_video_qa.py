@@ -100,6 +100,18 @@ def test_a_retry_at_the_last_rung_varies_the_call_and_can_be_accepted(clip: Path
     assert result["attempts"][1]["variation"] == {"temperature": 0.7, "seed": 1}
 
 
+def test_a_retry_can_put_another_prompt_before_the_question(clip: Path) -> None:
+    again = "Look again at the very beginning and end."
+    policy = AcceptPolicy(min_agreeing=1, variations=({"prompt": again, "seed": 1},))
+    for frames_as in ("video", "images"):
+        model = script(("red", UNSURE), ("red", SURE))
+        result = ask(clip, model, ladder=Ladder(4, 4), policy=policy, frames_as=frames_as)
+        assert [kwargs for _, kwargs in model.requests] == [{}, {"seed": 1}]
+        texts = [blocks(model, index)[-1]["text"] for index in range(2)]
+        assert texts == ["Which color?\nOptions: red / blue", f"{again}\nWhich color?\nOptions: red / blue"]
+        assert result["attempts"][1]["variation"] == {"prompt": again, "seed": 1}
+
+
 def test_abstention_gives_no_answer_and_keeps_the_best_guess_apart(clip: Path) -> None:
     result = ask(clip, script(("red", UNSURE), ("red", UNSURE), ("blue", UNSURE)), ladder=Ladder(4, 8))
     assert actions(result) == ["more_frames", "retry", "abstain"]
