@@ -12,6 +12,7 @@ from typing import NamedTuple
 from typing_extensions import TypedDict
 
 from ..errors import ConfigError
+from .checked import is_flag, is_number
 
 
 class Cost(NamedTuple):
@@ -52,7 +53,7 @@ class Budget:
             nobody can answer later, and the run ends with the reason.
 
     Raises:
-        ConfigError: If a limit is not positive and finite, or is a fraction of what is counted.
+        ConfigError: If a limit is no positive and finite number, or is a fraction of what is counted.
     """
 
     max_attempts: int | None = 8
@@ -66,12 +67,15 @@ class Budget:
             value = getattr(self, item.name)
             if value is None or item.name == "ask":
                 continue
-            if not (isfinite(value) and value > 0):
+            if not (is_number(value) and isfinite(value) and value > 0):
                 msg = f"{item.name}={value!r}: a limit must be above 0; use None for no limit"
                 raise ConfigError(msg)
             if item.name != "max_seconds" and value != int(value):
                 msg = f"{item.name}={value!r}: this counts whole things; use a whole number, e.g. {int(value) or 1}"
                 raise ConfigError(msg)
+        if not is_flag(self.ask):
+            msg = f"ask={self.ask!r}: use True or False"
+            raise ConfigError(msg)
 
     def refusal(self, spent: Spent, cost: Cost) -> str | None:
         """Return why another attempt of that cost is not allowed, with its numbers; `None` if it is."""

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from ..errors import ConfigError
 from ..video import FramePlan, pairs_plan, ranges_plan, scenes_plan, times_plan
+from .checked import is_whole
 from .named_times import NamedPart, named_part
 from .policy import Ladder
 from .state import Attempt, Clip, Sampling
@@ -44,7 +45,7 @@ class FramePolicy:
         if self.rule not in get_args(FrameRule):
             msg = f"rule={self.rule!r} is not known; use one of: {', '.join(get_args(FrameRule))}"
             raise ConfigError(msg)
-        if self.max_scanned_frames < 2:
+        if not is_whole(self.max_scanned_frames) or self.max_scanned_frames < 2:
             msg = f"max_scanned_frames={self.max_scanned_frames!r}: a cut needs two frames; use a number such as 600"
             raise ConfigError(msg)
 

@@ -22,7 +22,7 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Overwrite, interrupt
 
 from ..confidence import Confidence, confidence_of
-from ..question import check_question, read_answer
+from ..question import read_answer
 from ..tools.limits import ToolLimits
 from ..video import Reading, local_path
 from .asking import Asked, FramesAs, ask_with_images, ask_with_video, frames_for
@@ -31,7 +31,8 @@ from .context import VideoQAContext, rules_of
 from .frame_policy import FramePolicy
 from .policy import AcceptPolicy, Ladder
 from .sampling import clip_of, clip_rungs, with_cuts
-from .state import Attempt, Decision, HumanReply, Sampling, Task, VideoQAState
+from .state import Attempt, Decision, HumanReply, Sampling, VideoQAState
+from .task import span_of, task_of, video_of
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,9 @@ class VideoQANodes:
 
     def open(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Check the question, probe the video, and forget what an earlier question on this thread left."""
-        task = Task(question=state["question"], options=list(state.get("options") or []))
-        check_question(task["question"], task["options"])
-        start, stop = state.get("start_seconds"), state.get("stop_seconds")
-        info = self.reading.probe(local_path(state["video"]))
-        clip = clip_of(state["video"], info, start_seconds=start, stop_seconds=stop)
+        task, video, (start, stop) = task_of(state), video_of(state), span_of(state)
         frames = self.under(runtime.context).frame_policy
+        clip = clip_of(video, self.reading.probe(local_path(video)), start_seconds=start, stop_seconds=stop)
         if frames.rule == "scenes":
             clip = with_cuts(clip, self.reading, max_frames=frames.max_scanned_frames)
         empty = {"attempts": Overwrite([]), "decisions": Overwrite([])}
@@ -64,9 +62,9 @@ class VideoQANodes:
         """Return the nodes with the rules that one run brings along.
 
         Raises:
-            ConfigError: If a rule is out of its range.
+            ConfigError: If a rule is not known, of another type or out of its range.
         """
-        return replace(self, **rules_of(context))
+        return replace(self, **rules_of(context, is_lent=is_nested()))
 
     def sample(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Choose the times that this rung looks at; a retry looks at those of the attempt before."""
@@ -190,6 +188,11 @@ def route(state: VideoQAState) -> Literal["sample", "accept", "abstain"]:
 def _arguments(state: VideoQAState) -> dict[str, Any]:
     """Return the chat model's keyword arguments: the variation but for its text."""
     return {name: value for name, value in state["variation"].items() if name != "prompt"}
+
+
+def is_nested() -> bool:
+    """Tell whether the node that is running belongs to a graph within another one, whose context it is lent."""
+    return "|" in get_config()["configurable"].get("checkpoint_ns", "")  # `node:id`, after `|` a graph's within it
 
 
 def _is_kept() -> bool:

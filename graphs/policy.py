@@ -14,6 +14,7 @@ from typing import Any
 from ..confidence import largest_group, num_agreeing
 from ..errors import ConfigError
 from .budget import Budget, Spent
+from .checked import is_flag, is_number, is_variation, is_whole
 from .expected import expected_cost
 from .state import Attempt, Decision
 
@@ -43,10 +44,10 @@ class Ladder:
     max_frames: int = 32
 
     def __post_init__(self) -> None:
-        if self.num_frames < 2 or self.num_frames % 2:
+        if not is_whole(self.num_frames) or self.num_frames < 2 or self.num_frames % 2:
             msg = f"num_frames={self.num_frames!r}: frames come in pairs; use an even number from 2, e.g. num_frames=4"
             raise ConfigError(msg)
-        if self.max_frames not in self.rungs():
+        if not is_whole(self.max_frames) or self.max_frames not in self.rungs():
             allowed = ", ".join(str(self.num_frames << step) for step in range(5))
             msg = f"max_frames={self.max_frames!r}: num_frames={self.num_frames} is doubled; use one of {allowed}"
             raise ConfigError(msg)
@@ -78,7 +79,7 @@ class AcceptPolicy:
         check: Your own condition: takes all attempts so far, returns what is wrong in a sentence, or `None`.
 
     Raises:
-        ConfigError: If a field is out of its range.
+        ConfigError: If a field is out of its range or of another type; from `judge`, if `check` returns no text.
     """
 
     min_entropy_drop: float | None = 0.7
@@ -90,17 +91,30 @@ class AcceptPolicy:
     check: Callable[[Sequence[Attempt]], str | None] | None = None
 
     def __post_init__(self) -> None:
-        if self.min_entropy_drop is not None and not self.min_entropy_drop <= 1:
+        if self.min_entropy_drop is not None and not (is_number(self.min_entropy_drop) and self.min_entropy_drop <= 1):
             msg = f"min_entropy_drop={self.min_entropy_drop!r}: a drop is at most 1; use a value such as 0.7"
             raise ConfigError(msg)
-        if self.min_answer_probability is not None and not 0 <= self.min_answer_probability <= 1:
-            msg = f"min_answer_probability={self.min_answer_probability!r}: use a value from 0 to 1, such as 0.9"
+        least = self.min_answer_probability
+        if least is not None and not (is_number(least) and 0 <= least <= 1):
+            msg = f"min_answer_probability={least!r}: use a value from 0 to 1, such as 0.9"
             raise ConfigError(msg)
-        if self.min_agreeing < 1 or self.max_retries < 0:
-            msg = f"min_agreeing={self.min_agreeing!r}, max_retries={self.max_retries!r}: use at least 1 and 0"
+        counts = (self.min_agreeing, self.max_retries)
+        if not all(map(is_whole, counts)) or self.min_agreeing < 1 or self.max_retries < 0:
+            msg = f"min_agreeing={counts[0]!r}, max_retries={counts[1]!r}: use whole numbers of at least 1 and 0"
             raise ConfigError(msg)
-        if not all(self.variations):
-            msg = f"variations={self.variations!r}: a retry that varies nothing repeats itself; e.g. ({{'seed': 1}},)"
+        self._check_variations()
+        if not is_flag(self.abstain):
+            msg = f"abstain={self.abstain!r}: use True or False"
+            raise ConfigError(msg)
+        check: Any = self.check
+        if check is not None and not callable(check):
+            msg = f"check={check!r}: give a function of the attempts that returns a concern in words, or None"
+            raise ConfigError(msg)
+
+    def _check_variations(self) -> None:
+        if not isinstance(self.variations, (tuple, list)) or not all(map(is_variation, self.variations)):
+            given = f"variations={self.variations!r}: each holds what a retry differs in, one that varies nothing"
+            msg = f"{given} repeats itself; e.g. ({{'seed': 1}}, {{'prompt': 'Look again.'}})"
             raise ConfigError(msg)
         if self.max_retries > len(self.variations):
             msg = f"max_retries={self.max_retries!r}: only {len(self.variations)} variations; add some to `variations`"
@@ -159,9 +173,16 @@ class AcceptPolicy:
             None if last["answer"] is not None else "no answer could be read from the output",
             *(_about_signal(name, numbers, *words) for name, *words in _JUDGED),
             _about_agreement(last["answer"], numbers["num_agreeing"], numbers["min_agreeing"]),
-            self.check(attempts) if self.check else None,
+            self._own_concern(attempts),
         )
         return [concern for concern in found if concern]
+
+    def _own_concern(self, attempts: Sequence[Attempt]) -> str | None:
+        concern: Any = self.check(attempts) if self.check else None
+        if concern is None or isinstance(concern, str):
+            return concern
+        msg = f"check returned {concern!r}: return what is wrong in a sentence, or None where nothing is"
+        raise ConfigError(msg)
 
     def _praise(self, numbers: Mapping[str, Any]) -> str:
         held = numbers["num_agreeing"]

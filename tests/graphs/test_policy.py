@@ -210,7 +210,7 @@ def test_a_limit_of_zero_is_refused(name: str) -> None:
         Budget(**limits)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, "3", True])
 def test_a_limit_that_is_no_number_above_zero_is_refused(value: float) -> None:
     with pytest.raises(ConfigError, match="a limit must be above 0; use None"):
         Budget(max_seconds=value)
@@ -221,6 +221,18 @@ def test_a_fraction_of_what_is_counted_is_refused(name: str) -> None:
     limits: Any = {name: 2.5}
     with pytest.raises(ConfigError, match=f"{name}=2.5: this counts whole things; use a whole number, e.g. 2"):
         Budget(**limits)
+
+
+def test_asking_is_a_yes_or_a_no() -> None:
+    said: Any = "no"
+    with pytest.raises(ConfigError, match="use True or False"):
+        Budget(ask=said)
+
+
+def test_a_check_that_returns_no_words_is_told_what_to_return() -> None:
+    says_true: Any = lambda attempts: True  # noqa: E731
+    with pytest.raises(ConfigError, match="check returned True: return what is wrong in a sentence, or None"):
+        judge(climb(("red", 0.9)), AcceptPolicy(check=says_true))
 
 
 def test_spending_adds_up() -> None:
@@ -238,6 +250,9 @@ def test_rungs_double() -> None:
     [
         ({"num_frames": 3}, "use an even number"),
         ({"num_frames": 0}, "use an even number"),
+        ({"num_frames": "4", "max_frames": "8"}, "use an even number"),
+        ({"num_frames": 4.0, "max_frames": 8}, "use an even number"),
+        ({"num_frames": 4, "max_frames": "8"}, "use one of 4, 8"),
         ({"num_frames": 4, "max_frames": 24}, "use one of 4, 8, 16, 32, 64"),
         ({"num_frames": 8, "max_frames": 4}, "use one of 8, 16"),
     ],
@@ -253,6 +268,15 @@ def test_a_ladder_that_cannot_nest_is_refused(arguments, match: str) -> None:
         ({"min_entropy_drop": 1.5}, "at most 1"),
         ({"min_entropy_drop": float("nan")}, "at most 1"),
         ({"min_answer_probability": 1.1}, "from 0 to 1"),
+        ({"min_entropy_drop": "0.7"}, "use a value such as 0.7"),
+        ({"min_answer_probability": "0.9"}, "such as 0.9"),
+        ({"min_agreeing": 1.5}, "use whole numbers of at least 1 and 0"),
+        ({"max_retries": "1"}, "use whole numbers of at least 1 and 0"),
+        ({"abstain": "no"}, "use True or False"),
+        ({"check": "x"}, "returns a concern in words, or None"),
+        ({"variations": ("x",)}, r"e\.g\. \(\{'seed': 1\}, \{'prompt'"),
+        ({"variations": "seed"}, r"e\.g\. \(\{'seed': 1\}, \{'prompt'"),
+        ({"variations": ({"prompt": 5},)}, r"e\.g\. \(\{'seed': 1\}, \{'prompt'"),
         ({"min_agreeing": 0}, "at least 1"),
         ({"max_retries": -1}, "at least 1 and 0"),
         ({"max_retries": 3}, "add some to `variations`"),
@@ -264,5 +288,5 @@ def test_a_policy_out_of_range_is_refused(arguments, match: str) -> None:
 
 
 def test_a_variation_that_varies_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"repeats itself; e\.g\. \(\{'seed': 1\},\)"):
+    with pytest.raises(ConfigError, match=r"repeats itself; e\.g\. \(\{'seed': 1\}"):
         AcceptPolicy(variations=({"seed": 1}, {}))

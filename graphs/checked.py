@@ -1,0 +1,35 @@
+"""Whether a value given by a user is of a kind that can be worked with. This module knows no field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isnan
+from numbers import Integral, Real
+from typing import Any
+
+
+def is_whole(value: Any) -> bool:
+    """Tell whether a value is an integer; True and False are none."""
+    return not is_flag(value) and isinstance(value, Integral)
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a real number; NaN, True and False are none."""
+    return not is_flag(value) and isinstance(value, Real) and not isnan(value)
+
+
+def is_flag(value: Any) -> bool:
+    """Tell whether a value is True or False."""
+    return isinstance(value, bool)
+
+
+def is_variation(value: Any) -> bool:
+    """Tell whether a value is what a further try differs in: something by names, and `prompt` a text."""
+    if not isinstance(value, Mapping) or not value or not all(isinstance(name, str) for name in value):
+        return False
+    return isinstance(prompt := value.get("prompt", "?"), str) and bool(prompt.strip())
+
+
+def are_texts(value: Any) -> bool:
+    """Tell whether a value is a list of texts."""
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(each, str) for each in value)
