@@ -1,0 +1,30 @@
+"""Which raw signals can rank answers, and which way round. This module knows no graph and no message."""
+
+from __future__ import annotations
+
+from ..errors import ConfigError
+
+HIGHER_IS_SURER = ("answer_probability", "entropy_drop")
+LOWER_IS_SURER = (
+    "answer_entropy",
+    "final_entropy",
+    "mean_entropy",
+    "num_increases",
+    "peak_entropy",
+    "slope",
+    "unsteered_final_entropy",
+    "weakest_window_entropy",
+)
+
+
+def check_least_signal(name: str) -> str:
+    """Return the name of a signal that can have a least value.
+
+    Raises:
+        ConfigError: If there is none of that name, or lower means surer.
+    """
+    if name not in HIGHER_IS_SURER:
+        found = "is lower where an answer is surer" if name in LOWER_IS_SURER else "is not known as a measure of it"
+        msg = f"signal={name!r} {found}: a least value needs one of {', '.join(HIGHER_IS_SURER)}"
+        raise ConfigError(msg)
+    return name
