@@ -157,7 +157,7 @@ class ChatVReason(ChatFields):
 
         Everything else is as if they were invoked one by one: callbacks, cache, errors.
         """
-        calls = SharedCalls(self, max_rows=kwargs.get("batch_size", self.batch_size))
+        calls = SharedCalls(self, max_rows=self.for_call(None, kwargs).batch_size)
         return calls.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
 
     async def abatch(
@@ -169,7 +169,7 @@ class ChatVReason(ChatFields):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """Do the same without blocking the event loop."""
-        calls = SharedCalls(self, max_rows=kwargs.get("batch_size", self.batch_size))
+        calls = SharedCalls(self, max_rows=self.for_call(None, kwargs).batch_size)
         return await calls.abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
 
     def bind_tools(

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from vreason_agent.chat.looking import Look, Looker
 from vreason_agent.chat.media import read_block
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, is_utf8
 from vreason_agent.model import Part, Role, TextPart, ToolCall, Turn
 from vreason_agent.question import video_question
 
@@ -93,9 +93,9 @@ class _Reader:
 
     def _part(self, block: str | Mapping[str, Any]) -> list[Part]:
         if isinstance(block, str):
-            return [TextPart(block)] if block else []
+            return [_text_part(block)] if block else []
         if block.get("type") in ("text", "text-plain"):
-            return [TextPart(self._text(block))]
+            return [_text_part(self._text(block))]
         if block.get("type") == "json":
             return [TextPart(json.dumps(block.get("json"), ensure_ascii=False))]
         if block.get("type") in _NOT_FOR_THE_MODEL:
@@ -114,6 +114,14 @@ class _Reader:
             return str(block.get("text", ""))
         self.options = tuple(extras.get("options") or ())
         return self.wording(extras["question"], self.options)
+
+
+def _text_part(text: str) -> TextPart:
+    if not is_utf8(text):
+        clean = "text.encode('utf-8', 'replace').decode()"
+        msg = f"a text holds what cannot be written as UTF-8: {text[:40]!r}; clean it, such as with {clean}"
+        raise ConfigError(msg)
+    return TextPart(text)
 
 
 def _role(message: BaseMessage) -> Role:

@@ -14,9 +14,10 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 
+from tests.chat_model.fakes import FakeEngine
 from tests.chat_model.test_chat_model import without_ids
 from vreason_agent.chat_model import ChatVReason
-from vreason_agent.errors import VideoNotFoundError
+from vreason_agent.errors import ConfigError, VideoNotFoundError
 from vreason_agent.messages import video_question
 from vreason_agent.model import VideoLanguageModel
 from vreason_agent.model.source import bundled_folder
@@ -187,3 +188,14 @@ def test_streaming_inside_a_batch_gives_the_same(
     streamed = chat_model.model_copy(update={"streaming": True}).batch(inputs)
     assert [answer.content for answer in streamed] == [answer.content for answer in whole]
     assert rounds == [2, 2]
+
+
+def test_a_batch_of_nothing_gives_nothing(engine: FakeEngine) -> None:
+    assert ChatVReason().batch([]) == asyncio.run(ChatVReason().abatch([])) == []
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, "x"])
+def test_a_wrong_batch_size_per_call_is_told_as_in_the_constructor(engine: FakeEngine, batch_size: Any) -> None:
+    with pytest.raises(ConfigError, match="ChatVReason batch_size="):
+        ChatVReason().batch(["?", "?"], batch_size=batch_size)

@@ -43,6 +43,10 @@ def anthropic(path: Path) -> dict[str, Any]:
     return {"type": "video", "source": {"type": "url", "url": str(path)}}
 
 
+def tool_result(path: Path) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "seen:"}, standard(path)]}
+
+
 def folder_of_frames(path: Path) -> dict[str, Any]:
     return {"type": "video", "path": str(path)}
 
@@ -64,7 +68,7 @@ def asked(block: dict[str, Any]) -> Any:
     return [HumanMessage([block, {"type": "text", "text": "What is it?"}])]
 
 
-@pytest.mark.parametrize("block", [standard, openai, qwen, anthropic])
+@pytest.mark.parametrize("block", [standard, openai, qwen, anthropic, tool_result])
 def test_an_overwritten_file_is_asked_about_again(
     engine: FakeEngine, cache: InMemoryCache, video: Path, block: Any
 ) -> None:

@@ -262,6 +262,10 @@ class TestSettings:
         ("arguments", "match"),
         [
             ({"temperature": -1}, "temperature=-1: Input should be greater than or equal to 0"),
+            ({"temperature": float("inf")}, "temperature=inf: Input should be a finite number"),
+            ({"seed": 2**70}, "seed=1180591620717411303424: Input should be less than 9223372036854775808"),
+            ({"num_frames": 5}, "num_frames=5: Input should be a multiple of 2"),
+            ({"start_seconds": 3, "stop_seconds": 1}, "stop_seconds=1 is not after start_seconds=3; give a later one"),
             ({"max_tokens": 0}, "max_tokens=0: Input should be greater than or equal to 1"),
             ({"num_frames": 0}, "num_frames=0: Input should be greater than or equal to 2"),
             ({"vreason": "sideways"}, "use one of: off, switching"),

@@ -160,9 +160,9 @@ def test_an_argument_changes_what_it_names_per_call_as_in_the_constructor(observ
 @pytest.mark.parametrize("field", own_fields())
 def test_what_changes_the_output_identifies_the_model_and_nothing_else_does(field: str) -> None:
     value, _, beside = CHANGES[field]
-    is_told_apart = ChatVReason(**beside, **{field: value})._identifying_params != (
-        ChatVReason(**beside)._identifying_params
-    )
+    changed, plain = ChatVReason(**beside, **{field: value}), ChatVReason(**beside)
+    is_told_apart = changed._get_llm_string() != plain._get_llm_string()  # what LangChain's caches look up
+    assert is_told_apart == (changed._identifying_params != plain._identifying_params)
     assert is_told_apart is (field not in SAYS_NOTHING_ABOUT_THE_OUTPUT)
 
 

@@ -189,3 +189,72 @@ def test_the_question_is_worded_for_the_model_and_its_options_remembered(clip: P
 def test_what_cannot_be_read_is_refused(messages: list[BaseMessage], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         read(*messages)
+
+
+@pytest.mark.parametrize(
+    ("hints", "times"),
+    [
+        ({"nframes": 2}, (0.0, 0.25)),
+        ({"fps": 0.5, "video_start": 2.0, "video_end": 6.0}, (2.0, 4.0)),
+        ({"extras": {"sample_fps": 0.25}}, (0.0, 4.0)),
+        ({"timestamps": (1, 2.0)}, (1.0, 2.0)),
+    ],
+    ids=str,
+)
+def test_qwens_hints_are_read_as_ours(clip: Path, hints: dict[str, Any], times: tuple[float, ...]) -> None:
+    block = {"type": "video", "video": str(clip), **hints}
+    assert video_of(read(HumanMessage([block]), max_frames=32)).timestamps_seconds == times
+
+
+@pytest.mark.parametrize(
+    ("hints", "match"),
+    [
+        ({"num_frames": "eight"}, "num_frames='eight' of a video block: .* valid integer; give such a value"),
+        ({"num_frames": 6.0}, "num_frames=6.0 of a video block: .* valid integer; give such a value"),
+        ({"start_seconds": "1"}, "start_seconds='1' of a video block: .* valid number; give such a value"),
+        ({"stop_seconds": float("nan")}, "stop_seconds=nan of a video block: .* finite number; give such a value"),
+        ({"timestamps": 1.0}, "timestamps=1.0 of a video block: .* valid list; give such a value"),
+        ({"timestamps": ["a"]}, "timestamps.0='a' of a video block: .* valid number; give such a value"),
+        (
+            {"timestamps": []},
+            r"timestamps=\[\] of a video block: .* at least 1 item.*; give such a value",
+        ),
+        ({"fps": 0}, "sample_fps=0 of a video block: .* greater than 0; give such a value"),
+        ({"num_frame": 8}, "'num_frame' of a video block is not known; did you mean 'num_frames'"),
+        ({"max_pixels": 1000}, r"'max_pixels' of a video block: .* load_model\(..., pixel_budget=PixelBudget"),
+        ({"extras": "x"}, "extras='x' of a video block: give a mapping such as"),
+        ({"extras": {"frames": 8}}, "extras 'frames' of a video block is not known; use one of: start_seconds"),
+    ],
+    ids=str,
+)
+def test_a_hint_that_cannot_be_obeyed_is_refused(clip: Path, hints: dict[str, Any], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        read(HumanMessage([{"type": "video", "url": str(clip), **hints}]))
+
+
+def test_hints_that_say_nothing_about_what_they_stand_by_are_refused(picture: Path) -> None:
+    with pytest.raises(ConfigError, match="'num_frames' says nothing about an image; leave it out"):
+        read(HumanMessage([{"type": "image", "url": str(picture), "num_frames": 2}]))
+    frames = {"type": "video", "video": [str(picture)] * 2, "start_seconds": 1.0}
+    with pytest.raises(ConfigError, match="about a video given as a list of frames; use sample_fps or timestamps"):
+        read(HumanMessage([frames]))
+
+
+def test_frames_may_be_image_blocks_and_images_come_in_the_spellings_of_responses_and_qwen(picture: Path) -> None:
+    data = f"data:image;base64,{base64.b64encode(picture.read_bytes()).decode()}"
+    blocks: list[Any] = [
+        {"type": "video", "video": [{"type": "image", "url": str(picture)}, data]},
+        {"type": "input_image", "image_url": data},
+        {"type": "image", "image": data},
+    ]
+    assert [look.kind for look in read(HumanMessage(blocks)).looks] == ["frames", "image", "image"]
+    with pytest.raises(ConfigError, match="holds something that is no image; give paths"):
+        read(HumanMessage([{"type": "video", "video": [{"type": "text", "text": "?"}]}]))
+    with pytest.raises(ConfigError, match=r"an array is no source of a video: .* give paths or data: URLs"):
+        read(HumanMessage([{"type": "video", "video": np.zeros((2, 8, 8, 3), np.uint8)}]))
+
+
+@pytest.mark.parametrize("content", ["a \ud800", [{"type": "text", "text": "a \ud800"}]], ids=["text", "block"])
+def test_a_text_that_is_not_utf8_is_refused(content: Any) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be written as UTF-8: .*; clean it, such as with"):
+        read(HumanMessage(content))

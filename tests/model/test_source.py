@@ -42,7 +42,7 @@ def test_a_package_without_its_weights_says_how_to_get_them(monkeypatch: pytest.
         locate_model("tiny")
 
 
-@pytest.mark.parametrize("path", ["./nowhere", "/no/such/folder", "nowhere", "a/b/c", "~/nowhere", "../x"])
+@pytest.mark.parametrize("path", ["./nowhere", "/no/such/folder", "nowhere", "a/b/c", "~/nowhere", "../nowhere"])
 def test_a_folder_that_is_not_there_is_not_looked_up_on_the_hub(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, AssertionError("asked the hub"))
     with pytest.raises(ModelLoadError, match="Pass an existing folder, a hub id such as --model Qwen"):

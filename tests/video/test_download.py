@@ -173,6 +173,7 @@ def test_a_url_that_parsers_read_differently_is_refused(folder: Path, url: str) 
             "10.0.0.1",
             "172.16.0.1",
             "192.168.1.1",
+            "168.63.129.16",
             "169.254.169.254",
             "100.64.0.1",
             "0.0.0.0",
@@ -250,6 +251,14 @@ def resolves(monkeypatch: pytest.MonkeyPatch, server: Server, hosts: dict[str, s
 def test_a_redirect_to_another_scheme_is_refused(server: Server, folder: Path) -> None:
     for where in ("ftp://127.0.0.1/a.mp4", "file:///etc/passwd", "https://127.0.0.1/a.mp4"):
         refused(server.url("/", redirects(where)), folder, "only http may be fetched; download the file yourself")
+
+
+@pytest.mark.parametrize("where", ["http://[::1", "//[", "http://[127.0.0.1]/a.mp4"])
+@pytest.mark.network
+def test_a_redirect_to_what_is_no_url_is_refused(server: Server, folder: Path, where: str) -> None:
+    refused(
+        server.url("/", redirects(where)), folder, "no URL; download the file yourself|no plain URL; give one such as"
+    )
 
 
 @pytest.mark.network

@@ -17,10 +17,11 @@ from av.stream import Disposition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.video.conftest import numbered, oracle_pictures, oracle_times
+from tests.video.conftest import number_of, numbered, oracle_pictures, oracle_times
 from tests.video.test_reader import assert_equals_oracle
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
 from vreason_agent.video import Limits, VideoStream, probe, read_frames
+from vreason_agent.video.conversion import FILLINGS
 
 Writer = Callable[..., Path]
 
@@ -216,3 +217,42 @@ def test_a_mutant_gives_frames_or_a_typed_error(write_opencv, tmp_path: Path, se
         pictures = oracle_pictures(path)
         assert all(np.array_equal(a, pictures[i]) for a, i in zip(frames.images, frames.frame_indices, strict=True))
     assert time.monotonic() - start < 30
+
+
+INTERLACED = {
+    "mpeg2": ("a.mpg", {"codec": "mpeg2video", "options": {"flags": "+ildct+ilme"}}),
+    "h264": ("a.mp4", {"codec": "libx264", "options": {"flags": "+ildct+ilme", "x264-params": "log-level=none"}}),
+    "10 bit": (
+        "a.mkv",
+        {"codec": "libx264", "pix_fmt": "yuv420p10le", "options": {"x264-params": "interlaced=1:log-level=none"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INTERLACED)
+def test_interlaced_frames_are_refused_and_the_other_backend_reads_them(write: Writer, name: str):
+    """OpenCV's wheels hand over memory that nobody wrote."""
+    file_name, options = INTERLACED[name]
+    path = write(file_name, num_frames=40, size=(64, 64), **options)
+    with pytest.raises(VideoDecodeError, match=r"interlaced, or OpenCV cannot convert.*use backend='av'.*-vf yadif"):
+        read_frames(path, [0.8])
+    frames = read_frames(path, [0.8], backend="av")
+    assert [number_of(image) for image in frames.images] == [20]
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuv420p10le", "gray"])
+def test_frames_that_are_not_interlaced_are_not_refused(write: Writer, pix_fmt: str):
+    path = write("a.mkv", codec="ffv1" if pix_fmt == "gray" else "libx264", pix_fmt=pix_fmt, num_frames=30)
+    assert [number_of(image) for image in read_frames(path, [0.0, 0.8]).images] == [0, 20]
+
+
+def test_a_picture_that_has_the_color_of_what_fills_memory_is_not_refused(tmp_path: Path):
+    for filling in FILLINGS:
+        picture = np.full((48, 64, 3), filling, np.uint8)
+        path = tmp_path / f"{filling}.mkv"
+        with av.open(str(path), "w") as container:
+            stream: Any = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+            container.mux(stream.encode())
+        assert np.array_equal(read_frames(path, [0.0]).images[0], picture)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from vreason_agent.errors import VideoDecodeError, VideoError, VideoTooLargeError
@@ -82,6 +84,19 @@ def test_the_decoder_gets_the_absolute_real_path(write_opencv, tmp_path: Path, o
         with pytest.raises(VideoDecodeError, match="opened"):
             probe(given)
     assert opened == [os.path.realpath(clip)] * 2
+
+
+@pytest.mark.parametrize("name", ["clip%d.jpg", "clip*.png", "clip?.bmp", "clip[0].jpg", "clip{0}.tif", "%d"])
+@pytest.mark.parametrize("how", [{}, {"backend": "av"}, {"isolate": True}], ids=str)
+def test_a_name_that_is_a_pattern_of_pictures_opens_none_of_them(write_opencv, tmp_path: Path, name: str, how):
+    """FFmpeg goes by such a name before it looks at the content, and the pictures may be links out of the roots."""
+    clip, root = write_opencv("a.mp4"), tmp_path / "root"
+    root.mkdir()
+    clip.rename(root / name)
+    cv2.imwrite(str(tmp_path / "secret.jpg"), np.zeros((64, 64, 3), np.uint8))
+    (root / "clip0.jpg").symlink_to(tmp_path / "secret.jpg")
+    with pytest.raises(VideoError, match=r"FFmpeg would take it for a pattern of file names; rename it"):
+        read_frames(root / name, [0.0], roots=[root], **how)
 
 
 @pytest.mark.parametrize("call", [probe, open_video, lambda path, **roots: read_frames(path, [0.0], **roots)])

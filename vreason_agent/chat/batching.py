@@ -136,6 +136,8 @@ class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """Call the chat model with each input, as many at a time as may be rows of one forward pass."""
+        if not inputs:
+            return []
         with self._meeting(config, len(inputs)) as configs:
             return super().batch(list(inputs), configs, **kwargs)
 
@@ -146,6 +148,8 @@ class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """Do the same for an event loop."""
+        if not inputs:
+            return []
         with self._meeting(config, len(inputs)) as configs:
             return await super().abatch(list(inputs), configs, **kwargs)
 

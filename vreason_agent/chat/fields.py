@@ -58,16 +58,16 @@ class ChatFields(BaseChatModel):
     revision: str | None = None
     device: str | None = None
     dtype: str | None = None
-    temperature: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=1)
     min_p: float | None = Field(default=None, gt=0, le=1)
     repetition_penalty: float = Field(default=1.0, gt=0)
     max_tokens: int = Field(default=1024, ge=1)
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
     stop: list[str] | str | None = None
-    num_frames: int = Field(default=4, ge=2)
-    max_frames: int = Field(default=32, ge=2)
+    num_frames: int = Field(default=4, ge=2, multiple_of=2)
+    max_frames: int = Field(default=32, ge=2, multiple_of=2)
     start_seconds: float | None = Field(default=None, ge=0)
     stop_seconds: float | None = Field(default=None, gt=0)
     allowed_roots: Annotated[SkipValidation[Sequence[str | os.PathLike[str]] | None], BeforeValidator(_as_paths)] = None
@@ -100,6 +100,14 @@ class ChatFields(BaseChatModel):
     @model_validator(mode="after")
     def _set_vreason_version(self) -> Self:
         self._add_version("vreason-agent", __version__)
+        return self
+
+    @model_validator(mode="after")
+    def _check_part(self) -> Self:
+        start, stop = self.start_seconds, self.stop_seconds
+        if start is not None and stop is not None and stop <= start:
+            msg = f"stop_seconds={stop:g} is not after start_seconds={start:g}; give a later one"
+            raise ConfigError(msg)
         return self
 
     @model_validator(mode="after")
@@ -143,6 +151,7 @@ class ChatFields(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in own_fields() if name not in _NOT_IN_OUTPUT}
         fields |= {"model": self.model or default_model(), "vreason": self.vreason_config.to_dict()}
+        fields["stop_texts"] = fields.pop("stop")  # LangChain puts a call's `stop` in the place of that name
         return {**fields, "output_version": self.output_version}
 
     def for_call(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Self:

@@ -13,7 +13,8 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from vreason_agent.chat.media import FINGERPRINT, Media, read_block
+from vreason_agent.chat.hints import FINGERPRINT
+from vreason_agent.chat.media import Media, read_block
 from vreason_agent.errors import ConfigError
 
 
@@ -24,16 +25,21 @@ def with_fingerprints(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     are looked at.
     """
     return [
-        message if isinstance(message.content, str) else message.model_copy(update={"content": _marked(message)})
+        message
+        if isinstance(message.content, str)
+        else message.model_copy(update={"content": _marked(message.content)})
         for message in messages
     ]
 
 
-def _marked(message: BaseMessage) -> list[Any]:
-    return [_with_fingerprint(block) if isinstance(block, Mapping) else block for block in message.content]
+def _marked(blocks: Sequence[Any]) -> list[Any]:
+    return [_with_fingerprint(block) if isinstance(block, Mapping) else block for block in blocks]
 
 
 def _with_fingerprint(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    nested = block.get("content")
+    if block.get("type") == "tool_result" and isinstance(nested, list):
+        return {**block, "content": _marked(nested)}
     try:
         media = read_block(block)
     except ConfigError:

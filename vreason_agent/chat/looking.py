@@ -26,6 +26,7 @@ from vreason_agent.video import (
     Resize,
     Span,
     VideoInfo,
+    fps_plan,
     make_plan,
     pairs_plan,
     read_frames,
@@ -141,15 +142,17 @@ def plan_times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefault
         ConfigError: If the hints are not a part of the video, or no plan of it.
         VideoError: If the file is cut before the part's end, or the end is needed and not known.
     """
-    if hints.get("timestamps") is not None:
-        return tuple(float(second) for second in hints["timestamps"])
-    start = _hint(hints, "start_seconds", defaults.start_seconds)
-    stop = _hint(hints, "stop_seconds", defaults.stop_seconds)
+    if "timestamps" in hints:
+        return tuple(hints["timestamps"])
+    start = hints.get("start_seconds", defaults.start_seconds)
+    stop = hints.get("stop_seconds", defaults.stop_seconds)
     span = resolve_span(info, start, stop)
-    if hints.get("plan") is not None:
+    if "plan" in hints:
         return _planned(hints["plan"], span).timestamps_seconds
-    num_frames = _hint(hints, "num_frames", defaults.num_frames)
-    max_frames = _hint(hints, "max_frames", max(defaults.max_frames, num_frames))
+    if "sample_fps" in hints:
+        return fps_plan(*span, sample_fps=hints["sample_fps"]).timestamps_seconds
+    num_frames = hints.get("num_frames", defaults.num_frames)
+    max_frames = hints.get("max_frames", max(defaults.max_frames, num_frames))
     return tuple(pairs_plan(*span, num_frames=num_frames, max_frames=max_frames).timestamps_seconds)
 
 
@@ -159,7 +162,3 @@ def _planned(plan: Any, span: Span) -> FramePlan:
         raise ConfigError(msg)
     options = {str(name): value for name, value in plan.items() if name != "name"}
     return make_plan(str(plan.get("name")), *span, **options)
-
-
-def _hint(hints: Mapping[str, Any], name: str, default: Any) -> Any:
-    return default if hints.get(name) is None else hints[name]

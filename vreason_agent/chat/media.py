@@ -15,14 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vreason_agent.chat.hints import check_hints, read_hints
 from vreason_agent.errors import ConfigError
 from vreason_agent.video import local_path
 
 Kind = Literal["image", "video"]
-HINTS = ("start_seconds", "stop_seconds", "num_frames", "max_frames", "timestamps", "plan", "sample_fps")
-FINGERPRINT = "fingerprint"
-"""Extra of a block that says which state of its file is meant; read by caches only."""
-_IGNORED_EXTRAS = {"cache_control", "detail", FINGERPRINT}
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Media:
         data: Content of the file.
         frames: Frames one by one, each a `Media` of kind `image`.
         suffix: File name extension of `data`.
-        hints: Which part to look at; names from `HINTS`.
+        hints: Which part to look at; see `Hints`.
     """
 
     kind: Kind
@@ -56,11 +53,12 @@ def read_block(block: Mapping[str, Any]) -> Media | None:
     kind = _kind(block)
     if kind is None:
         return None
-    hints = _hints(block)
     source = _source(block, kind)
-    if isinstance(source, list | tuple):
-        frames = tuple(_from_text(frame, "image", {}) for frame in source)
-        return Media(kind=kind, frames=frames, hints=hints)
+    is_list = isinstance(source, list | tuple)
+    hints = read_hints(block)
+    check_hints(hints, kind=kind, is_list=is_list)
+    if is_list:
+        return Media(kind=kind, frames=tuple(_frame(frame) for frame in source), hints=hints)
     if isinstance(source, _Inline):
         return Media(kind=kind, data=_decode(source.text), suffix=_suffix(source.mime_type), hints=hints)
     return _from_text(source, kind, hints)
@@ -84,16 +82,20 @@ def _kind(block: Mapping[str, Any]) -> Kind | None:
     return None
 
 
-def _hints(block: Mapping[str, Any]) -> dict[str, Any]:
-    extras = dict(block.get("extras") or {})
-    if unknown := sorted(set(extras) - set(HINTS) - _IGNORED_EXTRAS):
-        msg = f"extras {unknown[0]!r} of a {block['type']} block is not known; use one of: {', '.join(HINTS)}"
+def _frame(source: Any) -> Media:
+    """Read one frame of a list: a path, a URL, or an image block."""
+    media = read_block(source) if isinstance(source, Mapping) else _from_text(source, "image", {})
+    if media is None or media.kind != "image" or media.frames:
+        msg = "a list of frames holds something that is no image; give paths, data: URLs or image blocks"
         raise ConfigError(msg)
-    return {**{name: block[name] for name in HINTS if name in block}, **extras}
+    return media
 
 
 def _source(block: Mapping[str, Any], kind: Kind) -> Any:
-    nested = block.get(str(block["type"])) or block.get("source")
+    nested = next((block[name] for name in (str(block["type"]), kind, f"{kind}_url", "source") if name in block), None)
+    if hasattr(nested, "__array__"):
+        msg = f"an array is no source of a {kind}: messages hold plain data; give paths or data: URLs of its frames"
+        raise ConfigError(msg)
     if isinstance(nested, Mapping):
         block = {"mime_type": nested.get("media_type"), "base64": nested.get("data"), **nested}
         nested = None
@@ -129,6 +131,8 @@ def _decode(text: str) -> bytes:
 
 def _suffix(mime_type: str | None) -> str:
     suffix = mimetypes.guess_extension(mime_type or "")
+    if suffix is None and (mime_type or "").partition("/")[0] in ("image", "video"):
+        return ""  # what it is, its first bytes tell
     if suffix is None:
         msg = f"mime_type={mime_type!r} of base64 data is not known; give one such as 'video/mp4' or 'image/png'"
         raise ConfigError(msg)

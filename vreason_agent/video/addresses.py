@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_HOSTS_OWN = ipaddress.IPv4Address("168.63.129.16")  # a cloud's internal services, at an address of the public range
 _CARRIERS = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
 
 
@@ -20,4 +21,5 @@ def is_public(address: Address) -> bool:
             return is_public(address.ipv4_mapped)
         if address.is_site_local or any(address in network for network in _CARRIERS):
             return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    is_hosts_own = address == _HOSTS_OWN
+    return not is_hosts_own and address.is_global and not address.is_multicast and not address.is_reserved

@@ -124,9 +124,18 @@ def _fetch(url: str, file: IO[bytes], policy: DownloadPolicy, deadline: float) -
             if where is None:
                 _copy(response, file, url, policy)
                 return
-        url = urljoin(url, where)
+        url = _joined(url, where)
     msg = f"{shown(url)!r}: over max_redirects={policy.max_redirects} redirects; {_INSTEAD}"
     raise VideoError(msg)
+
+
+def _joined(url: str, where: str) -> str:
+    """Return where a redirect leads; one that is no URL is as good as none."""
+    try:
+        return urljoin(url, where)
+    except ValueError as exc:
+        msg = f"{shown(url)!r} redirects to what is no URL; {_INSTEAD}"
+        raise VideoError(msg) from exc
 
 
 def _checked(url: str, policy: DownloadPolicy) -> SplitResult:

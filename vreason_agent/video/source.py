@@ -28,6 +28,30 @@ from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 Roots = Sequence[str | os.PathLike[str]]
 Kind = Literal["video", "image", "gif", "frames"]
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_PATTERN_MARKS = set("%*?{}[]")
+_VIDEO_SUFFIXES = set(
+    [
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".m2ts",
+        ".m2v",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogg",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+    ]
+)
 _HEAD_BYTES = 400
 _TS_PACKET_BYTES = 188
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
@@ -93,7 +117,20 @@ def open_source(
     if status.st_size > limits.max_bytes:
         msg = f"{given!r} has {status.st_size:,} bytes, more than max_bytes={limits.max_bytes:,}; cut the part you need"
         raise VideoTooLargeError(msg)
-    return Source(path, kind_of(path, given), (), stamp)
+    kind = kind_of(path, given)
+    if kind != "image":
+        _check_pattern(path, given)
+    return Source(path, kind, (), stamp)
+
+
+def _check_pattern(path: str, given: str) -> None:
+    """Refuse a name that FFmpeg would take for a pattern of picture files and open others by, whatever the file is."""
+    if set(path) & _PATTERN_MARKS and os.path.splitext(path)[1].lower() not in _VIDEO_SUFFIXES:
+        msg = (
+            f"{given!r} has one of {' '.join(sorted(_PATTERN_MARKS))} in its path and no video's extension, so that "
+            "FFmpeg would take it for a pattern of file names; rename it, such as to clip.mp4"
+        )
+        raise VideoError(msg)
 
 
 def stamp_of(path: str) -> tuple[int, int] | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bisect
+from contextlib import closing
 from typing import Any
 
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
+from vreason_agent.video.conversion import FILLINGS, retrieve_first, unconverted
 from vreason_agent.video.index import SEEK_SLACK_FRAMES, TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.source import Source
 
@@ -27,10 +29,10 @@ class Stepper:
 
         Raises:
             LandedElsewhere: If the file is not what its packets say: walk it.
-            VideoDecodeError: If the frame cannot be decoded.
+            VideoDecodeError: If the frame cannot be decoded, or OpenCV does not convert it.
         """
         self._go(target)
-        image = self._capture.retrieve_rgb()
+        image = self._capture.retrieve_rgb() if self._is_converted else self._first_picture(target)
         if image is None:
             raise VideoDecodeError(lost(self._source, target))
         if self._index.source == "packets" and not self._index.is_seekable:
@@ -42,10 +44,21 @@ class Stepper:
         self._capture.close()
 
     def _open(self) -> None:
-        self._capture = Capture(self._source.path)
+        self._capture, self._is_converted = Capture(self._source.path), False
         self._at = -1
         self._advance()
         self._first_seconds = self._capture.position_seconds()
+
+    def _first_picture(self, target: int) -> Any:
+        """Retrieve from a capture that nothing was retrieved from, and see whether that is a picture."""
+        image, is_filling = retrieve_first(self._capture, FILLINGS[0])
+        if is_filling:
+            with closing(Stepper(self._source, self._index)) as again:
+                again._go(target)
+                if retrieve_first(again._capture, FILLINGS[1])[1]:
+                    raise VideoDecodeError(unconverted(self._source.path))
+        self._is_converted = True
+        return image
 
     def _go(self, target: int) -> None:
         if not self._index.is_seekable:

@@ -1,0 +1,61 @@
+"""Whether OpenCV converts a file's frames at all: of interlaced ones its wheels hand over memory that nobody wrote.
+
+FFmpeg 8's scaler refuses frames that are marked as interlaced, and OpenCV (4.14 and 5.0) takes no note of it. glibc
+can be told to fill what it allocates: a first frame that is nothing but the filling was not written. Other C libraries
+cannot, and there nothing is checked.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import Any
+
+from vreason_agent.video.capture import Capture
+
+FILLINGS = (0x5A, 0xC3)  # a picture may have the color of one, but not of both
+_M_PERTURB = -6  # mallopt(3): allocated bytes get the complement of this value
+_lock = Lock()  # the filling is one for the whole process
+
+
+def retrieve_first(capture: Capture, filling: int) -> tuple[Any, bool]:
+    """Return the first picture that an opened file gives, and whether nothing but the filling is there.
+
+    Args:
+        capture: The file, stepped to a frame; nothing was retrieved from it yet.
+        filling: One of `FILLINGS`; only what shows first one and then the other was not written.
+    """
+    with _filled_memory(filling):
+        picture = capture.retrieve_rgb()
+    return picture, picture is not None and bool((picture == filling).all())
+
+
+def unconverted(path: str) -> str:
+    """Word that OpenCV does not convert the frames of a file."""
+    return (
+        f"the frames of {path!r} are interlaced, or OpenCV cannot convert them for another reason; use backend='av' "
+        "(pip install 'vreason-agent[av]'), or de-interlace the file: ffmpeg -i INPUT -vf yadif OUTPUT.mp4"
+    )
+
+
+@contextmanager
+def _filled_memory(filling: int) -> Iterator[None]:
+    """Let memory that is allocated hold `filling`, where the C library can."""
+    mallopt = _mallopt()
+    with _lock:
+        mallopt(_M_PERTURB, filling ^ 0xFF)
+        try:
+            yield
+        finally:
+            mallopt(_M_PERTURB, 0)
+
+
+@cache
+def _mallopt() -> Any:
+    try:
+        return ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return lambda parameter, value: 0
