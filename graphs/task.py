@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..question import check_question
+from ..video import local_path
 from .checked import are_texts, is_number
 from .state import Task
 
@@ -40,6 +41,22 @@ def video_of(given: Mapping[str, Any]) -> str:
         msg = f"video={video!r}: give a path or file:// URL, e.g. {{'video': 'clip.mp4', ...}}"
         raise ConfigError(msg)
     return path
+
+
+def videos_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the paths or URLs of several videos by name.
+
+    Raises:
+        ConfigError: If there is none, a name is no text, or one of them is no path to a local file.
+    """
+    videos = given.get("videos")
+    if not isinstance(videos, Mapping) or not videos or not all(isinstance(name, str) for name in videos):
+        msg = f"videos={videos!r}: there is nothing to compare; give paths by name, e.g. {{'front door': 'door.mp4'}}"
+        raise ConfigError(msg)
+    paths = {name: video_of({"video": video}) for name, video in videos.items()}
+    for path in paths.values():
+        local_path(path)
+    return paths
 
 
 def span_of(given: Mapping[str, Any]) -> tuple[float | None, float | None]:
