@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from langchain_core.messages import HumanMessage
+from langchain_core.runnables import Runnable
 
 from ..errors import ConfigError
 from ..question import check_question, question_text, video_question
@@ -18,6 +19,7 @@ from ..tools.images import image_block, text_block
 from ..tools.limits import ToolLimits
 from ..tools.reading import distinct, label
 from ..video import Reading, local_path
+from .checked import is_one_of
 
 FramesAs = Literal["video", "images"]
 _TYPES_THAT_READ_VIDEO = ("vreason-chat",)
@@ -37,10 +39,34 @@ def check_frames_as(frames_as: FramesAs | None) -> FramesAs | None:
     Raises:
         ConfigError: If there is no such form.
     """
-    if frames_as is not None and frames_as not in get_args(FramesAs):
+    if frames_as is not None and not is_one_of(frames_as, get_args(FramesAs)):
         msg = f"frames_as={frames_as!r} is not known; use 'video', 'images', or None to go by the chat model"
         raise ConfigError(msg)
     return frames_as
+
+
+def check_chat_model(chat_model: Any) -> Any:
+    """Return what is to be asked.
+
+    Raises:
+        ConfigError: If it cannot be.
+    """
+    if not isinstance(chat_model, Runnable):
+        msg = f"chat_model={chat_model!r} is no LangChain chat model; give one, e.g. ChatVReason()"
+        raise ConfigError(msg)
+    return chat_model
+
+
+def check_image_limits(limits: Any) -> ToolLimits:
+    """Return the bounds of a picture that is sent, `None` for the default ones.
+
+    Raises:
+        ConfigError: If they are none.
+    """
+    if limits is not None and not isinstance(limits, ToolLimits):
+        msg = f"image_limits={limits!r}: give ToolLimits(max_side_px=640, max_image_bytes=100_000) or None"
+        raise ConfigError(msg)
+    return limits or ToolLimits()
 
 
 def frames_for(chat_model: Any) -> FramesAs:

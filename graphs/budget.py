@@ -6,13 +6,12 @@ This module knows no graph: it is limits, sums and sentences.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from math import isfinite
 from typing import NamedTuple
 
 from typing_extensions import TypedDict
 
 from ..errors import ConfigError
-from .checked import is_flag, is_number
+from .checked import is_flag, is_limit
 
 
 class Cost(NamedTuple):
@@ -67,8 +66,8 @@ class Budget:
             value = getattr(self, item.name)
             if value is None or item.name == "ask":
                 continue
-            if not (is_number(value) and isfinite(value) and value > 0):
-                msg = f"{item.name}={value!r}: a limit must be above 0; use None for no limit"
+            if not is_limit(value):
+                msg = f"{item.name}={value!r}: a limit must be a number above 0; use None for no limit"
                 raise ConfigError(msg)
             if item.name != "max_seconds" and value != int(value):
                 msg = f"{item.name}={value!r}: this counts whole things; use a whole number, e.g. {int(value) or 1}"
@@ -89,7 +88,7 @@ class Budget:
         for name, limit, needed, wording in checks:
             if limit is not None and needed > limit:
                 amount = wording.format(f"{round(needed, 3):.10g}")
-                return f"the next attempt would take {amount}, over {name}={limit:.10g}"
+                return f"the next attempt would take {amount}, over {name}={float(limit):.10g}"
         return None
 
 

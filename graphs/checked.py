@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isnan
+from math import isfinite, isnan
 from numbers import Integral, Real
 from typing import Any
+
+from ..errors import is_utf8
 
 
 def is_whole(value: Any) -> bool:
@@ -14,8 +16,18 @@ def is_whole(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value is a real number; NaN, True and False are none."""
-    return not is_flag(value) and isinstance(value, Real) and not isnan(value)
+    """Tell whether a value is a real number that a float can hold; NaN, True and False are none."""
+    if is_flag(value) or not isinstance(value, Real):
+        return False
+    try:
+        return not isnan(value)
+    except OverflowError:
+        return False
+
+
+def is_limit(value: Any) -> bool:
+    """Tell whether a value is a finite number above 0."""
+    return is_number(value) and isfinite(value) and value > 0
 
 
 def is_flag(value: Any) -> bool:
@@ -27,7 +39,12 @@ def is_variation(value: Any) -> bool:
     """Tell whether a value is what a further try differs in: something by names, and `prompt` a text."""
     if not isinstance(value, Mapping) or not value or not all(isinstance(name, str) for name in value):
         return False
-    return isinstance(prompt := value.get("prompt", "?"), str) and bool(prompt.strip())
+    return isinstance(prompt := value.get("prompt", "?"), str) and bool(prompt.strip()) and is_utf8(prompt)
+
+
+def is_one_of(value: Any, known: Sequence[str]) -> bool:
+    """Tell whether a value is one of these texts, whatever it makes of being compared."""
+    return isinstance(value, str) and value in known
 
 
 def are_texts(value: Any) -> bool:

@@ -21,7 +21,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Overwrite, Send, StreamMode
 from typing_extensions import TypedDict
 
-from ..errors import VideoError
+from ..errors import ConfigError, VideoError
 from .failure import Failure, error_of, failure_of
 from .surer import check_rank_signal, sureness
 from .task import task_of, videos_of
@@ -162,9 +162,9 @@ def build_compare_videos_graph(
         stream tells what that of `video_qa` does, each with the `name` of the video, and `failed` with the `error`.
 
     Raises:
-        ConfigError: If `rank_by` is not known as a measure of how sure an answer is.
+        ConfigError: If `video_qa` is no graph, or `rank_by` is not known as a measure of how sure an answer is.
     """
-    nodes = CompareNodes(video_qa, check_rank_signal(rank_by))
+    nodes = CompareNodes(_check_graph(video_qa), check_rank_signal(rank_by))
     builder = StateGraph(CompareState, input_schema=CompareInput, output_schema=CompareOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("look", RunnableLambda(nodes.look, nodes.alook, name="look"))
@@ -174,6 +174,13 @@ def build_compare_videos_graph(
     builder.add_edge("look", "rank")
     builder.add_edge("rank", END)
     return builder.compile(checkpointer=checkpointer, name="compare_videos")
+
+
+def _check_graph(video_qa: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
+    if not isinstance(video_qa, CompiledStateGraph):
+        msg = f"video_qa={video_qa!r} is no graph; give one, e.g. build_video_qa_graph(chat_model)"
+        raise ConfigError(msg)
+    return video_qa
 
 
 def _asked(task: LookTask) -> dict[str, Any]:

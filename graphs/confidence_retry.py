@@ -58,7 +58,7 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
             given = f"variations={variations!r}, min_value={min_value!r}"
             msg = f"{given}: give at least one variation, e.g. ({{'seed': 1}},), and a number"
             raise ConfigError(msg)
-        self.signal, self.min_value, self.variations = check_least_signal(signal), min_value, tuple(variations)
+        self.signal, self.min_value, self.variations = check_least_signal(signal), float(min_value), tuple(variations)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]

@@ -37,10 +37,10 @@ class VideoQAContext(TypedDict, total=False):
 
 
 def rules_of(context: VideoQAContext | None, *, is_lent: bool = False) -> dict[str, Any]:
-    """Return the rules that a run brings along, as objects by name.
+    """Return the rules that are given, as objects by name; those that are `None` are left out.
 
     Args:
-        context: What the run was given.
+        context: What a run, or its graph, was given.
         is_lent: Whether it is a parent graph's, which may hold that graph's own things; these are left alone.
 
     Raises:
@@ -70,9 +70,9 @@ def _rule(name: str, kind: type[Any], given: Any) -> Any:
         return given
     known = [item.name for item in fields(kind)]
     if not isinstance(given, Mapping):
-        msg = f"context {name}={given!r} is no {kind.__name__}; give one, or a mapping of: {', '.join(known)}"
+        msg = f"{name}={given!r} is no {kind.__name__}; give one, or a mapping of: {', '.join(known)}"
         raise ConfigError(msg)
     if unknown := [field for field in given if field not in known]:
-        msg = f"context {name} has {unknown!r}, which is not known; use {', '.join(known)}"
+        msg = f"{name} has {unknown!r}, which is not known; use {', '.join(known)}"
         raise ConfigError(msg)
     return kind(**given)

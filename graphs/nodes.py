@@ -40,13 +40,13 @@ class VideoQANodes:
     """The nodes, with what they share: the chat model and the rules; `frames_as=None` goes by the chat model."""
 
     chat_model: BaseChatModel
-    ladder: Ladder
-    policy: AcceptPolicy
-    budget: Budget
-    frame_policy: FramePolicy
     reading: Reading
+    image_limits: ToolLimits
+    ladder: Ladder = field(default_factory=Ladder)
+    policy: AcceptPolicy = field(default_factory=AcceptPolicy)
+    budget: Budget = field(default_factory=Budget)
+    frame_policy: FramePolicy = field(default_factory=FramePolicy)
     frames_as: FramesAs | None = None
-    image_limits: ToolLimits = field(default_factory=ToolLimits)
 
     def open(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Check the question, probe the video, and forget what an earlier question on this thread left."""

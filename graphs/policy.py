@@ -54,7 +54,7 @@ class Ladder:
 
     def rungs(self) -> tuple[int, ...]:
         """Return the frame counts from the first rung to the last."""
-        counts = [self.num_frames]
+        counts = [int(self.num_frames)]
         while counts[-1] * 2 <= self.max_frames:
             counts.append(counts[-1] * 2)
         return tuple(counts)
@@ -160,10 +160,10 @@ class AcceptPolicy:
             "entropy_drop": signals.get("entropy_drop"),
             "final_entropy": signals.get("final_entropy"),
             "answer_probability": signals.get("answer_probability"),
-            "min_entropy_drop": self.min_entropy_drop,
-            "min_answer_probability": self.min_answer_probability,
+            "min_entropy_drop": _plain(self.min_entropy_drop),
+            "min_answer_probability": _plain(self.min_answer_probability),
             "num_agreeing": num_agreeing([_answer(attempt) for attempt in attempts]),
-            "min_agreeing": self.min_agreeing if can_compare else 1,
+            "min_agreeing": int(self.min_agreeing) if can_compare else 1,
             "num_frames": attempts[-1]["num_frames"],
         }
 
@@ -238,6 +238,11 @@ def _about_agreement(answer: str | None, agreeing: int, needed: int) -> str | No
     if answer is None or agreeing >= needed:
         return None
     return f"the answer {answer!r} has been given {agreeing} time(s) in a row, {needed} are needed"
+
+
+def _plain(least: float | None) -> float | None:
+    """Return a number of whatever kind as one that a checkpointer keeps and a sentence can hold."""
+    return None if least is None else float(least)
 
 
 def _num_retries(attempts: Sequence[Attempt]) -> int:

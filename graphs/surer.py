@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ConfigError
+from .checked import is_one_of
 
 HIGHER_IS_SURER = ("answer_probability", "entropy_drop")
 LOWER_IS_SURER = (
@@ -23,8 +24,12 @@ def check_least_signal(name: str) -> str:
     Raises:
         ConfigError: If there is none of that name, or lower means surer.
     """
-    if name not in HIGHER_IS_SURER:
-        found = "is lower where an answer is surer" if name in LOWER_IS_SURER else "is not known as a measure of it"
+    if not is_one_of(name, HIGHER_IS_SURER):
+        found = (
+            "is lower where an answer is surer"
+            if is_one_of(name, LOWER_IS_SURER)
+            else "is not known as a measure of it"
+        )
         msg = f"signal={name!r} {found}: a least value needs one of {', '.join(HIGHER_IS_SURER)}"
         raise ConfigError(msg)
     return name
@@ -36,9 +41,9 @@ def check_rank_signal(name: str) -> str:
     Raises:
         ConfigError: If there is none of that name, or neither more nor less of it means surer.
     """
-    if name not in (*HIGHER_IS_SURER, *LOWER_IS_SURER):
-        known = ", ".join((*HIGHER_IS_SURER, *LOWER_IS_SURER))
-        msg = f"rank_by={name!r} is not known as a measure of how sure an answer is; use one of {known}"
+    known = (*HIGHER_IS_SURER, *LOWER_IS_SURER)
+    if not is_one_of(name, known):
+        msg = f"rank_by={name!r} is not known as a measure of how sure an answer is; use one of {', '.join(known)}"
         raise ConfigError(msg)
     return name
 

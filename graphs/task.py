@@ -19,7 +19,8 @@ def task_of(given: Mapping[str, Any]) -> Task:
     Raises:
         ConfigError: If one is missing, of another type, or cannot be asked.
     """
-    question, options = given.get("question"), given.get("options") or []
+    question, options = given.get("question"), given.get("options")
+    options = [] if options is None else options
     if not isinstance(question, str):
         msg = f"question={question!r}: give what is asked as text, e.g. {{'question': 'What happens first?', ...}}"
         raise ConfigError(msg)
@@ -70,4 +71,8 @@ def span_of(given: Mapping[str, Any]) -> tuple[float | None, float | None]:
         if value is not None and not is_number(value):
             msg = f"{name}={value!r}: give seconds as a number, such as 1.5, or None"
             raise ConfigError(msg)
-    return given.get("start_seconds"), given.get("stop_seconds")
+    return _float(given.get("start_seconds")), _float(given.get("stop_seconds"))
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -20,9 +20,9 @@ from langgraph.graph.state import CompiledStateGraph
 
 from ..tools.limits import ToolLimits
 from ..video import Backend, Isolate, Reading, Roots
-from .asking import FramesAs, check_frames_as
+from .asking import FramesAs, check_chat_model, check_image_limits
 from .budget import Budget
-from .context import VideoQAContext
+from .context import VideoQAContext, rules_of
 from .frame_policy import FramePolicy
 from .nodes import VideoQANodes, route
 from .policy import AcceptPolicy, Ladder
@@ -69,13 +69,11 @@ def build_video_qa_graph(
         the entropy so far.
 
     Raises:
-        ConfigError: If there is no such `frames_as`.
+        ConfigError: If there is no such `frames_as`, or an argument is of another type.
     """
-    check_frames_as(frames_as)
-    rules = (ladder or Ladder(), policy or AcceptPolicy(), budget or Budget(), frame_policy or FramePolicy())
-    nodes = VideoQANodes(
-        chat_model, *rules, Reading(allowed_roots, isolate, backend), frames_as, image_limits or ToolLimits()
-    )
+    rules = VideoQAContext(ladder=ladder, policy=policy, budget=budget, frame_policy=frame_policy, frames_as=frames_as)
+    reading, limits = Reading(allowed_roots, isolate, backend), check_image_limits(image_limits)
+    nodes = VideoQANodes(check_chat_model(chat_model), reading, limits, **rules_of(rules))
     builder = StateGraph(VideoQAState, VideoQAContext, input_schema=VideoQAInput, output_schema=VideoQAOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("sample", nodes.sample)

@@ -145,6 +145,12 @@ def test_what_does_not_tell_how_sure_an_answer_is_cannot_rank(rank_by: Any) -> N
         build(rank_by=rank_by)
 
 
+@pytest.mark.parametrize("video_qa", [None, "graph", Knowing(replies=[])], ids=["none", "text", "chat model"])
+def test_what_is_no_graph_is_refused(video_qa: Any) -> None:
+    with pytest.raises(ConfigError, match=r"give one, e\.g\. build_video_qa_graph\(chat_model\)"):
+        build_compare_videos_graph(video_qa)
+
+
 def test_every_signal_but_a_count_of_tokens_can_rank() -> None:
     assert {*HIGHER_IS_SURER, *LOWER_IS_SURER} == {*SIGNAL_NAMES} - {"num_tokens"}
 

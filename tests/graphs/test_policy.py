@@ -206,13 +206,13 @@ def test_a_good_answer_is_accepted_though_the_budget_is_spent() -> None:
 @pytest.mark.parametrize("name", ["max_attempts", "max_total_frames", "max_total_tokens", "max_seconds"])
 def test_a_limit_of_zero_is_refused(name: str) -> None:
     limits: Any = {name: 0}
-    with pytest.raises(ConfigError, match=f"{name}=0: a limit must be above 0; use None"):
+    with pytest.raises(ConfigError, match=f"{name}=0: a limit must be a number above 0; use None"):
         Budget(**limits)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, "3", True])
 def test_a_limit_that_is_no_number_above_zero_is_refused(value: float) -> None:
-    with pytest.raises(ConfigError, match="a limit must be above 0; use None"):
+    with pytest.raises(ConfigError, match="a limit must be a number above 0; use None"):
         Budget(max_seconds=value)
 
 
