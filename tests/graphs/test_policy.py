@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -290,3 +291,24 @@ def test_a_policy_out_of_range_is_refused(arguments, match: str) -> None:
 def test_a_variation_that_varies_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"repeats itself; e\.g\. \(\{'seed': 1\}"):
         AcceptPolicy(variations=({"seed": 1}, {}))
+
+
+def test_the_docs_say_how_each_part_of_a_reason_reads() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "graphs.md").read_text(encoding="utf-8")
+    sure, looked_again = AcceptPolicy(min_answer_probability=0.9), [*climb(("red", 0.9), ("red", 0.9), ("blue", 0.2))]
+    looked_again.append(attempt("blue", 0.2, rung=2, index=3, variation={"seed": 1}))
+    unsure = climb(("blue", None))
+    unsure[0]["confidence"]["signals"]["answer_probability"] = 0.6
+    reasons = [
+        judge(attempts, policy, budget)["reason"]
+        for attempts, policy, budget in (
+            (climb(("red", 0.9), ("red", 0.8)), None, None),
+            (climb(("red", 0.8)), AcceptPolicy(min_agreeing=1), None),
+            (climb((None, 0.2)), sure, Budget(max_total_frames=11)),
+            (unsure, sure, None),
+            (looked_again, None, None),
+        )
+    ]
+    assert [part for reason in reasons for part in reason.split("; ") if f"`{part}`" not in page] == []
+    taken = judge(looked_again, AcceptPolicy(abstain=False))["reason"]
+    assert f"`{taken.partition(': ')[0]}:`" in page
