@@ -11,7 +11,7 @@ from typing import NamedTuple
 from typing_extensions import TypedDict
 
 from ..errors import ConfigError
-from .checked import is_flag, is_limit
+from .checked import check_flag, is_limit
 
 
 class Cost(NamedTuple):
@@ -72,9 +72,7 @@ class Budget:
             if item.name != "max_seconds" and value != int(value):
                 msg = f"{item.name}={value!r}: this counts whole things; use a whole number, e.g. {int(value) or 1}"
                 raise ConfigError(msg)
-        if not is_flag(self.ask):
-            msg = f"ask={self.ask!r}: use True or False"
-            raise ConfigError(msg)
+        check_flag("ask", self.ask)
 
     def refusal(self, spent: Spent, cost: Cost) -> str | None:
         """Return why another attempt of that cost is not allowed, with its numbers; `None` if it is."""

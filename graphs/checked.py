@@ -1,4 +1,4 @@
-"""Whether a value given by a user is of a kind that can be worked with. This module knows no field."""
+"""Whether a value given by a user is of a kind that can be worked with. This module knows no rule."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import isfinite, isnan
 from numbers import Integral, Real
 from typing import Any
 
-from ..errors import is_utf8
+from ..errors import ConfigError, is_utf8
 
 
 def is_whole(value: Any) -> bool:
@@ -35,8 +35,28 @@ def is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def is_variation(value: Any) -> bool:
-    """Tell whether a value is what a further try differs in: something by names, and `prompt` a text."""
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False.
+
+    Raises:
+        ConfigError: If it is neither.
+    """
+    if not is_flag(value):
+        msg = f"{name}={value!r}: use True or False"
+        raise ConfigError(msg)
+
+
+def as_float(value: float | None) -> float | None:
+    """Return a number of whatever kind as one that a checkpointer keeps and a sentence can hold."""
+    return None if value is None else float(value)
+
+
+def are_variations(value: Any) -> bool:
+    """Tell whether a value is a list of what further tries differ in, each something by names, and `prompt` a text."""
+    return isinstance(value, (tuple, list)) and all(map(_is_variation, value))
+
+
+def _is_variation(value: Any) -> bool:
     if not isinstance(value, Mapping) or not value or not all(isinstance(name, str) for name in value):
         return False
     return isinstance(prompt := value.get("prompt", "?"), str) and bool(prompt.strip()) and is_utf8(prompt)

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from ..confidence import confidence_of
 from ..errors import ConfigError, DependencyError
 from ..question import read_answer
-from .checked import is_number, is_variation
+from .checked import are_variations, is_number
 from .policy import VARIATIONS
 from .surer import check_least_signal
 
@@ -53,8 +53,7 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
             ConfigError: If there is no variation or an empty one, no such signal, or `min_value` is no number.
         """
         super().__init__()
-        has_variations = isinstance(variations, (tuple, list)) and variations and all(map(is_variation, variations))
-        if not has_variations or not is_number(min_value):
+        if not are_variations(variations) or not variations or not is_number(min_value):
             given = f"variations={variations!r}, min_value={min_value!r}"
             msg = f"{given}: give at least one variation, e.g. ({{'seed': 1}},), and a number"
             raise ConfigError(msg)

@@ -8,7 +8,6 @@ counts as unsettled. No torch here.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -21,17 +20,16 @@ from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Overwrite, interrupt
 
-from ..confidence import Confidence, confidence_of
-from ..question import read_answer
 from ..tools.limits import ToolLimits
 from ..video import Reading, local_path
 from .asking import Asked, FramesAs, ask_with_images, ask_with_video, frames_for
+from .attempts import ending, read_attempt
 from .budget import NOTHING, Budget, add_spent
 from .context import VideoQAContext, rules_of
 from .frame_policy import FramePolicy
 from .policy import AcceptPolicy, Ladder
 from .sampling import clip_of, clip_rungs, with_cuts
-from .state import Attempt, Decision, HumanReply, Sampling, VideoQAState
+from .state import Decision, HumanReply, Sampling, VideoQAState
 from .task import span_of, task_of, video_of
 
 
@@ -108,16 +106,7 @@ class VideoQANodes:
         decision = state["decision"]
         if not _is_kept():
             return {"decision": decision}
-        reply: HumanReply = interrupt(
-            {
-                "question": "The budget does not allow another attempt. Go on all the same?",
-                "reason": decision["reason"],
-                "wanted": decision["wanted"],
-                "spent": state["spent"],
-                "best_guess": state["attempts"][decision["quotes"]]["answer"],
-            },
-            response_schema=HumanReply,
-        )
+        reply: HumanReply = interrupt(_put_to_human(state), response_schema=HumanReply)
         if reply["action"] == "stop":
             return ruled._decided(state, {**decision, "reason": f"{decision['reason']}; a human said stop"})
         reason = f"{decision['reason']}; a human said go on"
@@ -126,13 +115,13 @@ class VideoQANodes:
     def accept(self, state: VideoQAState) -> dict[str, Any]:
         """Give the answer."""
         best = state["attempts"][state["decision"]["quotes"]]
-        return {"answer": best["answer"], "choice": best["choice"], "best_guess": None, **_ending(state, best)}
+        return {"answer": best["answer"], "choice": best["choice"], "best_guess": None, **ending(state, best)}
 
     def abstain(self, state: VideoQAState) -> dict[str, Any]:
         """Give no answer; keep the best guess apart."""
         best = state["attempts"][state["decision"]["quotes"]]
         guess = {"answer": best["answer"], "choice": best["choice"], "attempt": best["attempt"]}
-        return {"answer": None, "choice": None, "best_guess": guess, **_ending(state, best)}
+        return {"answer": None, "choice": None, "best_guess": guess, **ending(state, best)}
 
     def _decided(self, state: VideoQAState, decision: Decision) -> dict[str, Any]:
         """Tell and record a decision, and prepare what it asks for."""
@@ -168,7 +157,7 @@ class VideoQANodes:
         return ask_with_images(*asked, reading=self.reading, limits=self.image_limits)
 
     def _answered(self, state: VideoQAState, asked: Asked, message: AIMessage, seconds: float) -> dict[str, Any]:
-        attempt = _read_attempt(state, asked, message, seconds)
+        attempt = read_attempt(state, asked, message, seconds)
         tokens = sum(attempt["tokens"].values())
         spent = add_spent(state["spent"], frames=attempt["num_frames"], tokens=tokens, seconds=seconds)
         signals = attempt["confidence"]["signals"]
@@ -183,6 +172,17 @@ def route(state: VideoQAState) -> Literal["sample", "accept", "abstain"]:
     """Return the node that carries out the decision."""
     action = state["decision"]["action"]
     return "sample" if action == "more_frames" or action == "retry" else action
+
+
+def _put_to_human(state: VideoQAState) -> dict[str, Any]:
+    decision = state["decision"]
+    return {
+        "question": "The budget does not allow another attempt. Go on all the same?",
+        "reason": decision["reason"],
+        "wanted": decision["wanted"],
+        "spent": state["spent"],
+        "best_guess": state["attempts"][decision["quotes"]]["answer"],
+    }
 
 
 def _arguments(state: VideoQAState) -> dict[str, Any]:
@@ -203,51 +203,6 @@ def _is_kept() -> bool:
     LangGraph exports for its own server; `tests/graphs/test_kept.py` fails where it ceases to tell.
     """
     return get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER) is not None
-
-
-def _read_attempt(state: VideoQAState, asked: Asked, message: AIMessage, seconds: float) -> Attempt:
-    confidence = confidence_of(message)
-    seen = asked.seen_seconds or confidence.evidence.get("timestamps_seconds") or state["timestamps_seconds"]
-    answer = read_answer(message, state["task"]["options"])
-    usage = message.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
-    reasoning = [
-        block["reasoning"] for block in message.content_blocks if block["type"] == "reasoning" and "reasoning" in block
-    ]
-    return Attempt(
-        attempt=len(state["attempts"]),
-        rung=state["rung"],
-        num_frames=len(state["timestamps_seconds"]),
-        timestamps_seconds=list(seen),
-        frames_as="video" if asked.seen_seconds is None else "images",
-        plan=state["plan"],
-        sampling=state["sampling"],
-        variation=dict(state["variation"]),
-        answer=answer["text"],
-        choice=answer["choice"],
-        text=message.text,
-        reasoning="".join(reasoning),
-        confidence=confidence.to_dict(),
-        tokens={"input": usage["input_tokens"], "output": usage["output_tokens"]},
-        vision=message.response_metadata.get("vision"),
-        model=message.response_metadata.get("model_name"),
-        seconds=seconds,
-    )
-
-
-def _ending(state: VideoQAState, best: Attempt) -> dict[str, Any]:
-    decision = state["decision"]
-    rungs = [_rung(attempt) for attempt in state["attempts"]]
-    judged = Confidence.from_dict(best["confidence"])
-    confidence = judged.decided(decision["action"], decision["reason"], rungs, settled=decision["settled"])
-    return {"confidence": confidence.to_dict(), "frames": best["timestamps_seconds"]}
-
-
-def _rung(attempt: Attempt) -> dict[str, Any]:
-    signals: Mapping[str, Any] = attempt["confidence"].get("signals", {})
-    names = ("entropy_drop", "final_entropy", "answer_probability")
-    kept = {name: attempt[name] for name in ("attempt", "rung", "answer", "choice")}
-    kept["num_frames"] = len(attempt["timestamps_seconds"])
-    return {**kept, **{name: signals.get(name) for name in names}}
 
 
 def _report(event: str, state: VideoQAState, **data: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..question import check_question
 from ..video import local_path
-from .checked import are_texts, is_number
+from .checked import are_texts, as_float, is_number
 from .state import Task
 
 
@@ -71,8 +71,4 @@ def span_of(given: Mapping[str, Any]) -> tuple[float | None, float | None]:
         if value is not None and not is_number(value):
             msg = f"{name}={value!r}: give seconds as a number, such as 1.5, or None"
             raise ConfigError(msg)
-    return _float(given.get("start_seconds")), _float(given.get("stop_seconds"))
-
-
-def _float(value: Any) -> float | None:
-    return None if value is None else float(value)
+    return as_float(given.get("start_seconds")), as_float(given.get("stop_seconds"))

@@ -74,6 +74,10 @@ def build_video_qa_graph(
     rules = VideoQAContext(ladder=ladder, policy=policy, budget=budget, frame_policy=frame_policy, frames_as=frames_as)
     reading, limits = Reading(allowed_roots, isolate, backend), check_image_limits(image_limits)
     nodes = VideoQANodes(check_chat_model(chat_model), reading, limits, **rules_of(rules))
+    return _wired(nodes).compile(checkpointer=checkpointer, name="video_qa")
+
+
+def _wired(nodes: VideoQANodes) -> StateGraph[VideoQAState, VideoQAContext, VideoQAInput, VideoQAOutput]:
     builder = StateGraph(VideoQAState, VideoQAContext, input_schema=VideoQAInput, output_schema=VideoQAOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("sample", nodes.sample)
@@ -90,4 +94,4 @@ def build_video_qa_graph(
     builder.add_conditional_edges("ask_human", route)
     builder.add_edge("accept", END)
     builder.add_edge("abstain", END)
-    return builder.compile(checkpointer=checkpointer, name="video_qa")
+    return builder
