@@ -13,38 +13,54 @@ from operator import add
 from typing import Annotated, Any, NotRequired
 
 from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langgraph.channels import EphemeralValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Overwrite, Send
+from langgraph.types import Overwrite, Send, StreamMode
 from typing_extensions import TypedDict
 
-from ..errors import ConfigError
-from ..question import check_question
+from ..errors import ConfigError, VideoError
+from .failure import Failure, error_of, failure_of
+from .surer import check_rank_signal, sureness
+from .task import task_of, videos_of
+
+_MODES: list[StreamMode] = ["custom", "values"]
 
 
 class CompareInput(TypedDict):
-    """Paths or `file://` URLs by name, and the question that is put to each."""
+    """Paths or `file://` URLs by name, and the question that is put to each.
 
-    videos: dict[str, str]
-    question: str
-    options: NotRequired[list[str]]
+    The channels are ephemeral: a second comparison on the same thread inherits nothing from the first.
+    """
+
+    videos: Annotated[dict[str, str], EphemeralValue]
+    question: Annotated[str, EphemeralValue]
+    options: NotRequired[Annotated[list[str], EphemeralValue]]
 
 
 class Ranked(TypedDict):
-    """What one video gave: `value` is what it is ranked by; an abstention keeps its best guess apart."""
+    """What one video gave: `value` is what it is ranked by; an abstention keeps its best guess apart.
+
+    `error` is `None` but for a video that could not be read: `confidence` is `None` then, and `reason` its message.
+    """
 
     name: str
     answer: str | None
     choice: str | None
     best_guess: dict[str, Any] | None
     value: float | None
-    confidence: dict[str, Any]
+    confidence: dict[str, Any] | None
     reason: str
+    error: Failure | None
 
 
 class CompareOutput(TypedDict):
-    """Answers first, abstentions after them, each by falling `ranked_by`; what was not measured comes last."""
+    """Answers first, then abstentions, each from the surest by `ranked_by` down; then what could not be read.
+
+    Within answers and abstentions, what was not measured comes last.
+    """
 
     ranking: list[Ranked]
     ranked_by: str
@@ -62,6 +78,7 @@ class LookTask(TypedDict):
 class CompareState(CompareInput):
     """Everything between the nodes; `looks` grows."""
 
+    tasks: list[LookTask]
     looks: Annotated[list[Ranked], add]
     ranking: list[Ranked]
     ranked_by: str
@@ -75,34 +92,54 @@ class CompareNodes:
     rank_by: str
 
     def open(self, state: CompareState) -> dict[str, Any]:
-        """Check the question and forget what an earlier comparison on this thread left."""
-        check_question(state["question"], state.get("options") or [])
-        if not state["videos"]:
-            msg = "videos={}: there is nothing to compare; give paths by name, e.g. {'front door': 'door.mp4'}"
-            raise ConfigError(msg)
-        return {"looks": Overwrite([])}
+        """Check what is asked and forget what an earlier comparison on this thread left."""
+        asked, videos = task_of(state), videos_of(state)
+        return {"looks": Overwrite([]), "tasks": [{"name": name, "video": videos[name], **asked} for name in videos]}
 
     def spread(self, state: CompareState) -> list[Send]:
         """Return one task per video."""
-        task = {"question": state["question"], "options": state.get("options") or []}
-        return [Send("look", {"name": name, "video": video, **task}) for name, video in state["videos"].items()]
+        return [Send("look", task) for task in state["tasks"]]
 
     def look(self, task: LookTask, config: RunnableConfig) -> dict[str, Any]:
-        """Ask one video."""
-        return self._looked(task["name"], self.video_qa.invoke(_asked(task), config))
+        """Ask one video; one that cannot be read is an answer too."""
+        result: Mapping[str, Any] = {}
+        try:
+            for chunk in self.video_qa.stream(_asked(task), config, stream_mode=_MODES):
+                result = _heard(task, chunk) or result
+        except VideoError as exc:
+            return _failed(task, exc)
+        return self._looked(task, result)
 
     async def alook(self, task: LookTask, config: RunnableConfig) -> dict[str, Any]:
-        """Ask one video without blocking the event loop."""
-        return self._looked(task["name"], await self.video_qa.ainvoke(_asked(task), config))
+        """Ask one video without blocking the event loop, as `look` does."""
+        result: Mapping[str, Any] = {}
+        try:
+            async for chunk in self.video_qa.astream(_asked(task), config, stream_mode=_MODES):
+                result = _heard(task, chunk) or result
+        except VideoError as exc:
+            return _failed(task, exc)
+        return self._looked(task, result)
 
     def rank(self, state: CompareState) -> dict[str, Any]:
-        """Order the answers."""
-        return {"ranking": sorted(state["looks"], key=_order), "ranked_by": self.rank_by}
+        """Order the answers.
 
-    def _looked(self, name: str, result: Mapping[str, Any]) -> dict[str, Any]:
+        Raises:
+            VideoError: If no video could be read.
+        """
+        failures = {look["name"]: look["error"] for look in state["looks"] if look["error"] is not None}
+        if len(failures) == len(state["looks"]):
+            raise error_of(failures)
+        return {"ranking": sorted(state["looks"], key=self._order), "ranked_by": self.rank_by}
+
+    def _looked(self, task: LookTask, result: Mapping[str, Any]) -> dict[str, Any]:
         given = {key: result[key] for key in ("answer", "choice", "best_guess", "confidence")}
-        value = result["confidence"]["signals"].get(self.rank_by)
-        return {"looks": [{"name": name, **given, "value": value, "reason": result["decision"]["reason"]}]}
+        value, reason = result["confidence"]["signals"].get(self.rank_by), result["decision"]["reason"]
+        return {"looks": [{"name": task["name"], **given, "value": value, "reason": reason, "error": None}]}
+
+    def _order(self, look: Ranked) -> tuple[bool, bool, bool, float]:
+        value = look["value"]
+        surest_first = 0.0 if value is None else -sureness(self.rank_by, value)
+        return look["error"] is not None, look["answer"] is None, value is None, surest_first
 
 
 def build_compare_videos_graph(
@@ -116,10 +153,18 @@ def build_compare_videos_graph(
     Args:
         video_qa: Asks one video: `build_video_qa_graph(chat_model, ...)` without a checkpointer of its own. How videos
             are read (`allowed_roots`, `isolate`, `backend`) is set there.
-        rank_by: Raw signal by name, one of which higher means more settled. It compares answers of one model only.
+        rank_by: Raw signal by name; of an entropy the lowest comes first. It compares answers of one model only.
         checkpointer: Where the caller wants runs kept; by default nowhere.
+
+    Returns:
+        A graph to be given `{"videos": {name: path, ...}, "question": ..., "options": [...]}`. A video that cannot be
+        read comes last in the ranking, with its error; only where none can be read is that error raised. Its `custom`
+        stream tells what that of `video_qa` does, each with the `name` of the video, and `failed` with the `error`.
+
+    Raises:
+        ConfigError: If `video_qa` is no graph, or `rank_by` is not known as a measure of how sure an answer is.
     """
-    nodes = CompareNodes(video_qa, rank_by)
+    nodes = CompareNodes(_check_graph(video_qa), check_rank_signal(rank_by))
     builder = StateGraph(CompareState, input_schema=CompareInput, output_schema=CompareOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("look", RunnableLambda(nodes.look, nodes.alook, name="look"))
@@ -131,10 +176,27 @@ def build_compare_videos_graph(
     return builder.compile(checkpointer=checkpointer, name="compare_videos")
 
 
+def _check_graph(video_qa: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
+    if not isinstance(video_qa, CompiledStateGraph):
+        msg = f"video_qa={video_qa!r} is no graph; give one, e.g. build_video_qa_graph(chat_model)"
+        raise ConfigError(msg)
+    return video_qa
+
+
 def _asked(task: LookTask) -> dict[str, Any]:
     return {"video": task["video"], "question": task["question"], "options": task["options"]}
 
 
-def _order(ranked: Ranked) -> tuple[bool, bool, float]:
-    value = ranked["value"]
-    return (ranked["answer"] is None, value is None, -(value or 0.0))
+def _heard(task: LookTask, chunk: Any) -> Mapping[str, Any] | None:
+    """Pass an event of the inner graph on under the video's name, or return the state that it has come to."""
+    mode, part = chunk
+    if mode == "custom":
+        get_stream_writer()({"name": task["name"], **part})
+    return part if mode == "values" else None
+
+
+def _failed(task: LookTask, exc: VideoError) -> dict[str, Any]:
+    error = failure_of(exc)
+    get_stream_writer()({"name": task["name"], "event": "failed", "error": error})
+    nothing = dict.fromkeys(("answer", "choice", "best_guess", "value", "confidence"))
+    return {"looks": [{"name": task["name"], **nothing, "reason": error["message"], "error": error}]}

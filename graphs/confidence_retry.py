@@ -7,13 +7,17 @@ record. This module knows no video and no graph of this package.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
 from ..confidence import confidence_of
 from ..errors import ConfigError, DependencyError
+from ..question import read_answer
+from .checked import are_variations, is_number
 from .policy import VARIATIONS
+from .surer import check_least_signal
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -25,7 +29,8 @@ except ImportError as exc:
 class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
     """Asks again with other settings while a raw signal of the answer is too low, and keeps the best answer.
 
-    A message that calls tools is left alone, and so is one whose signal was not measured. The answer's
+    A message that calls tools is left alone, and so is one whose signal was not measured. What a further try gives
+    takes the place of the first answer only where it is surer, or the first could not be read. The answer's
     `response_metadata["confidence_retry"]` tells what happened, with its numbers.
     """
 
@@ -39,73 +44,90 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
         """Set what is enough, and what is tried while it is not.
 
         Args:
-            signal: Raw signal by name, one of which higher means more settled, such as `entropy_drop`.
+            signal: `answer_probability` or `entropy_drop`: the raw signals of which higher means more settled.
             min_value: The answer is good enough from this value on. Higher asks again more often.
-            variations: The chat model's keyword arguments for each further try, in turn.
+            variations: What differs in each further try, in turn: the chat model's keyword arguments, and `prompt`, a
+                text that is put after the conversation for that try alone.
 
         Raises:
-            ConfigError: If there is no variation, or `min_value` is no number.
+            ConfigError: If there is no variation or an empty one, no such signal, or `min_value` is no number.
         """
         super().__init__()
-        if not variations or min_value != min_value:
+        if not are_variations(variations) or not variations or not is_number(min_value):
             given = f"variations={variations!r}, min_value={min_value!r}"
             msg = f"{given}: give at least one variation, e.g. ({{'seed': 1}},), and a number"
             raise ConfigError(msg)
-        self.signal, self.min_value, self.variations = signal, min_value, tuple(variations)
+        self.signal, self.min_value, self.variations = check_least_signal(signal), float(min_value), tuple(variations)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
         """Call the model, and again as long as the answer's signal is too low and a variation is left."""
-        responses = [handler(request)]
-        while (again := self._again(request, responses)) is not None:
-            responses.append(handler(again))
-        return self._best(responses)
+        tries = [self._read(handler(request))]
+        while (again := self._again(request, tries)) is not None:
+            tries.append(self._read(handler(again)))
+        return self._best(tries)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any]:
         """Call the model without blocking the event loop, as `wrap_model_call` does."""
-        responses = [await handler(request)]
-        while (again := self._again(request, responses)) is not None:
-            responses.append(await handler(again))
-        return self._best(responses)
+        tries = [self._read(await handler(request))]
+        while (again := self._again(request, tries)) is not None:
+            tries.append(self._read(await handler(again)))
+        return self._best(tries)
 
-    def _again(self, request: ModelRequest[Any], responses: Sequence[ModelResponse[Any]]) -> ModelRequest[Any] | None:
-        value = self._value(responses[-1])
-        if value is None or value >= self.min_value or len(responses) > len(self.variations):
+    def _again(self, request: ModelRequest[Any], tries: Sequence[_Try]) -> ModelRequest[Any] | None:
+        """Return the next request; `None` if the first answer is left alone, one is enough, or all was tried."""
+        is_over = self._is_enough(tries[-1]) or len(tries) > len(self.variations)
+        if tries[0].value is None or is_over:
             return None
-        variation = self.variations[len(responses) - 1]
-        return request.override(model_settings={**request.model_settings, **variation})
+        settings = dict(self.variations[len(tries) - 1])
+        prompt = settings.pop("prompt", None)
+        messages = request.messages if prompt is None else [*request.messages, HumanMessage(prompt)]
+        return request.override(messages=messages, model_settings={**request.model_settings, **settings})
 
-    def _best(self, responses: Sequence[ModelResponse[Any]]) -> ModelResponse[Any]:
-        values = [self._value(response) for response in responses]
-        last = len(responses) - 1
-        chosen = last if values[last] is None else max(range(len(values)), key=lambda i: _rank(values[i]))
-        message = _message(responses[chosen])
-        if message is not None and values[chosen] is not None:
-            message.response_metadata["confidence_retry"] = self._record(values, chosen)
-        return responses[chosen]
+    def _is_enough(self, one: _Try) -> bool:
+        return one.is_usable and one.value is not None and one.value >= self.min_value
 
-    def _record(self, values: Sequence[float | None], chosen: int) -> dict[str, Any]:
-        value = values[chosen] or 0.0
-        is_enough = value >= self.min_value
-        relation = ">=" if is_enough else "<"
-        reason = f"{self.signal} {value:.3f} {relation} {self.min_value:g} at try {chosen + 1} of {len(values)}"
-        numbers = {"signal": self.signal, "min_value": self.min_value, "values": list(values)}
+    def _best(self, tries: Sequence[_Try]) -> ModelResponse[Any]:
+        best = max(tries, key=lambda one: one.rank)
+        if best.message is not None and tries[0].value is not None:
+            best.message.response_metadata["confidence_retry"] = self._record(tries, best)
+        return best.response
+
+    def _record(self, tries: Sequence[_Try], best: _Try) -> dict[str, Any]:
+        chosen, is_enough = tries.index(best), self._is_enough(best)
+        reason = f"{self._finding(best, is_enough=is_enough)} at try {chosen + 1} of {len(tries)}"
+        numbers = {"signal": self.signal, "min_value": self.min_value, "values": [one.value for one in tries]}
         return {**numbers, "chosen": chosen, "is_enough": is_enough, "reason": reason}
 
-    def _value(self, response: ModelResponse[Any]) -> float | None:
-        """Return the signal of an answer; `None` where it was not measured or tools are called."""
-        message = _message(response)
+    def _finding(self, best: _Try, *, is_enough: bool) -> str:
+        if not best.is_usable:
+            return "no answer could be read"
+        if best.value is None:
+            return f"{self.signal} was not measured"
+        return f"{self.signal} {best.value:.3f} {'>=' if is_enough else '<'} {self.min_value:g}"
+
+    def _read(self, response: ModelResponse[Any]) -> _Try:
+        found = (message for message in reversed(response.result) if isinstance(message, AIMessage))
+        message = next(found, None)
         if message is None or message.tool_calls:
-            return None
-        return confidence_of(message).signal(self.signal)
+            return _Try(response, message, None, is_usable=message is not None)
+        is_usable = read_answer(message)["text"] is not None
+        return _Try(response, message, confidence_of(message).signal(self.signal), is_usable=is_usable)
 
 
-def _message(response: ModelResponse[Any]) -> AIMessage | None:
-    return next((message for message in reversed(response.result) if isinstance(message, AIMessage)), None)
+@dataclass(frozen=True, eq=False)
+class _Try:
+    """One call: its message, and the signal of its answer, `None` where it was not measured or tools are called."""
 
+    response: ModelResponse[Any]
+    message: AIMessage | None
+    value: float | None
+    is_usable: bool
 
-def _rank(value: float | None) -> float:
-    return float("-inf") if value is None else value
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """What the best is chosen by: it can be read, it was measured, it is sure."""
+        return self.is_usable, self.value is not None, self.value or 0.0

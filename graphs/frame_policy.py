@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from ..errors import ConfigError
 from ..video import FramePlan, pairs_plan, ranges_plan, scenes_plan, times_plan
+from .checked import is_one_of, is_whole
 from .named_times import NamedPart, named_part
 from .policy import Ladder
 from .state import Attempt, Clip, Sampling
@@ -41,10 +42,10 @@ class FramePolicy:
     max_scanned_frames: int = 600
 
     def __post_init__(self) -> None:
-        if self.rule not in get_args(FrameRule):
+        if not is_one_of(self.rule, get_args(FrameRule)):
             msg = f"rule={self.rule!r} is not known; use one of: {', '.join(get_args(FrameRule))}"
             raise ConfigError(msg)
-        if self.max_scanned_frames < 2:
+        if not is_whole(self.max_scanned_frames) or self.max_scanned_frames < 2:
             msg = f"max_scanned_frames={self.max_scanned_frames!r}: a cut needs two frames; use a number such as 600"
             raise ConfigError(msg)
 
@@ -72,7 +73,7 @@ class FramePolicy:
 
 def _spread(clip: Clip, num_frames: int, ladder: Ladder, reason: str) -> tuple[FramePlan, Sampling]:
     whole = _whole(clip)
-    plan = pairs_plan(*whole, num_frames=num_frames, max_frames=ladder.max_frames)
+    plan = pairs_plan(*whole, num_frames=num_frames, max_frames=ladder.rungs()[-1])
     return plan, Sampling(rule="pairs", reason=reason, part_seconds=list(whole))
 
 
@@ -80,7 +81,7 @@ def _shot_by_shot(clip: Clip, num_frames: int, ladder: Ladder) -> tuple[FramePla
     whole, cuts = _whole(clip), clip.get("cuts_seconds")
     if not cuts:
         return _spread(clip, num_frames, ladder, clip.get("no_cuts", "cuts were not looked for"))
-    plan = scenes_plan(*whole, cuts_seconds=cuts, num_frames=num_frames, max_frames=ladder.max_frames)
+    plan = scenes_plan(*whole, cuts_seconds=cuts, num_frames=num_frames, max_frames=ladder.rungs()[-1])
     reason = f"shared among the {len(cuts) + 1} shots between the cuts that were found"
     return plan, Sampling(rule="scenes", reason=reason, part_seconds=list(whole))
 

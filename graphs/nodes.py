@@ -1,54 +1,56 @@
 """The steps of the video question graph: open, sample, answer, judge, and the two endings.
 
 A node takes state and returns what changes; it holds no state of its own. The chat model is any LangChain chat model
-whose messages carry `response_metadata["confidence"]`; without it every rung counts as unsettled. No torch here.
+that reads pictures and whose messages carry `response_metadata["confidence"]` or `logprobs`; without either every rung
+counts as unsettled. No torch here.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import run_in_executor
 from langgraph.config import get_config, get_stream_writer
 from langgraph.constants import CONFIG_KEY_CHECKPOINTER
-from langgraph.runtime import Runtime
+from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Overwrite, interrupt
 
-from ..confidence import Confidence, confidence_of
-from ..question import check_question, read_answer, video_question
+from ..tools.limits import ToolLimits
 from ..video import Reading, local_path
+from .asking import Asked, FramesAs, ask_with_images, ask_with_video, frames_for
+from .attempts import ending, read_attempt
 from .budget import NOTHING, Budget, add_spent
 from .context import VideoQAContext, rules_of
 from .frame_policy import FramePolicy
 from .policy import AcceptPolicy, Ladder
 from .sampling import clip_of, clip_rungs, with_cuts
-from .state import Attempt, Decision, HumanReply, Sampling, Task, VideoQAState
+from .state import Decision, HumanReply, Sampling, VideoQAState
+from .task import span_of, task_of, video_of
 
 
 @dataclass(frozen=True)
 class VideoQANodes:
-    """The nodes, with what they share: the chat model and the rules."""
+    """The nodes, with what they share: the chat model and the rules; `frames_as=None` goes by the chat model."""
 
     chat_model: BaseChatModel
-    ladder: Ladder
-    policy: AcceptPolicy
-    budget: Budget
-    frame_policy: FramePolicy
     reading: Reading
+    image_limits: ToolLimits
+    ladder: Ladder = field(default_factory=Ladder)
+    policy: AcceptPolicy = field(default_factory=AcceptPolicy)
+    budget: Budget = field(default_factory=Budget)
+    frame_policy: FramePolicy = field(default_factory=FramePolicy)
+    frames_as: FramesAs | None = None
 
     def open(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Check the question, probe the video, and forget what an earlier question on this thread left."""
-        task = Task(question=state["question"], options=list(state.get("options") or []))
-        check_question(task["question"], task["options"])
-        start, stop = state.get("start_seconds"), state.get("stop_seconds")
-        info = self.reading.probe(local_path(state["video"]))
-        clip = clip_of(state["video"], info, start_seconds=start, stop_seconds=stop)
+        task, video, (start, stop) = task_of(state), video_of(state), span_of(state)
         frames = self.under(runtime.context).frame_policy
+        clip = clip_of(video, self.reading.probe(local_path(video)), start_seconds=start, stop_seconds=stop)
         if frames.rule == "scenes":
             clip = with_cuts(clip, self.reading, max_frames=frames.max_scanned_frames)
         empty = {"attempts": Overwrite([]), "decisions": Overwrite([])}
@@ -58,9 +60,9 @@ class VideoQANodes:
         """Return the nodes with the rules that one run brings along.
 
         Raises:
-            ConfigError: If a rule is out of its range.
+            ConfigError: If a rule is not known, of another type or out of its range.
         """
-        return replace(self, **rules_of(context))
+        return replace(self, **rules_of(context, is_lent=is_nested()))
 
     def sample(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Choose the times that this rung looks at; a retry looks at those of the attempt before."""
@@ -73,14 +75,16 @@ class VideoQANodes:
     def answer(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
         """Ask the chat model."""
         began = time.monotonic()
-        message = self.chat_model.invoke([self._question(state)], config, **state["variation"])
-        return self._answered(state, message, time.monotonic() - began)
+        asked = self._under_run()._asked(state)
+        message = self.chat_model.invoke([asked.message], config, **_arguments(state))
+        return self._answered(state, asked, message, time.monotonic() - began)
 
     async def aanswer(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
         """Ask the chat model without blocking the event loop."""
         began = time.monotonic()
-        message = await self.chat_model.ainvoke([self._question(state)], config, **state["variation"])
-        return self._answered(state, message, time.monotonic() - began)
+        asked = await run_in_executor(None, self._under_run()._asked, state)
+        message = await self.chat_model.ainvoke([asked.message], config, **_arguments(state))
+        return self._answered(state, asked, message, time.monotonic() - began)
 
     def judge(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Decide what follows and prepare it."""
@@ -102,16 +106,7 @@ class VideoQANodes:
         decision = state["decision"]
         if not _is_kept():
             return {"decision": decision}
-        reply: HumanReply = interrupt(
-            {
-                "question": "The budget does not allow another attempt. Go on all the same?",
-                "reason": decision["reason"],
-                "wanted": decision["wanted"],
-                "spent": state["spent"],
-                "best_guess": state["attempts"][decision["quotes"]]["answer"],
-            },
-            response_schema=HumanReply,
-        )
+        reply: HumanReply = interrupt(_put_to_human(state), response_schema=HumanReply)
         if reply["action"] == "stop":
             return ruled._decided(state, {**decision, "reason": f"{decision['reason']}; a human said stop"})
         reason = f"{decision['reason']}; a human said go on"
@@ -120,13 +115,13 @@ class VideoQANodes:
     def accept(self, state: VideoQAState) -> dict[str, Any]:
         """Give the answer."""
         best = state["attempts"][state["decision"]["quotes"]]
-        return {"answer": best["answer"], "choice": best["choice"], "best_guess": None, **_ending(state, best)}
+        return {"answer": best["answer"], "choice": best["choice"], "best_guess": None, **ending(state, best)}
 
     def abstain(self, state: VideoQAState) -> dict[str, Any]:
         """Give no answer; keep the best guess apart."""
         best = state["attempts"][state["decision"]["quotes"]]
         guess = {"answer": best["answer"], "choice": best["choice"], "attempt": best["attempt"]}
-        return {"answer": None, "choice": None, "best_guess": guess, **_ending(state, best)}
+        return {"answer": None, "choice": None, "best_guess": guess, **ending(state, best)}
 
     def _decided(self, state: VideoQAState, decision: Decision) -> dict[str, Any]:
         """Tell and record a decision, and prepare what it asks for."""
@@ -148,17 +143,21 @@ class VideoQANodes:
         plan, sampling = self.frame_policy.plan(clip, num_frames, self.ladder, attempts)
         return plan.to_dict(), sampling
 
-    def _question(self, state: VideoQAState) -> HumanMessage:
-        task = state["task"]
-        return video_question(
-            state["clip"]["path"],
-            task["question"],
-            options=task["options"],
-            timestamps_seconds=state["timestamps_seconds"],
-        )
+    def _under_run(self) -> VideoQANodes:
+        """Return the nodes with the rules of the run under way, where a node is not handed its runtime."""
+        return self.under(get_runtime(VideoQAContext).context)
 
-    def _answered(self, state: VideoQAState, message: AIMessage, seconds: float) -> dict[str, Any]:
-        attempt = _read_attempt(state, message, seconds)
+    def _asked(self, state: VideoQAState) -> Asked:
+        """Return the message to send; as images, the frames are read here."""
+        task, path, times = state["task"], state["clip"]["path"], state["timestamps_seconds"]
+        question = "\n".join(text for text in (state["variation"].get("prompt"), task["question"]) if text)
+        asked = (path, question, task["options"], times)
+        if (self.frames_as or frames_for(self.chat_model)) == "video":
+            return ask_with_video(*asked)
+        return ask_with_images(*asked, reading=self.reading, limits=self.image_limits)
+
+    def _answered(self, state: VideoQAState, asked: Asked, message: AIMessage, seconds: float) -> dict[str, Any]:
+        attempt = read_attempt(state, asked, message, seconds)
         tokens = sum(attempt["tokens"].values())
         spent = add_spent(state["spent"], frames=attempt["num_frames"], tokens=tokens, seconds=seconds)
         signals = attempt["confidence"]["signals"]
@@ -175,6 +174,27 @@ def route(state: VideoQAState) -> Literal["sample", "accept", "abstain"]:
     return "sample" if action == "more_frames" or action == "retry" else action
 
 
+def _put_to_human(state: VideoQAState) -> dict[str, Any]:
+    decision = state["decision"]
+    return {
+        "question": "The budget does not allow another attempt. Go on all the same?",
+        "reason": decision["reason"],
+        "wanted": decision["wanted"],
+        "spent": state["spent"],
+        "best_guess": state["attempts"][decision["quotes"]]["answer"],
+    }
+
+
+def _arguments(state: VideoQAState) -> dict[str, Any]:
+    """Return the chat model's keyword arguments: the variation but for its text."""
+    return {name: value for name, value in state["variation"].items() if name != "prompt"}
+
+
+def is_nested() -> bool:
+    """Tell whether the node that is running belongs to a graph within another one, whose context it is lent."""
+    return "|" in get_config()["configurable"].get("checkpoint_ns", "")  # `node:id`, after `|` a graph's within it
+
+
 def _is_kept() -> bool:
     """Tell whether somebody can answer later: a checkpointer keeps the run, the graph's own, a parent's or a server's.
 
@@ -183,49 +203,6 @@ def _is_kept() -> bool:
     LangGraph exports for its own server; `tests/graphs/test_kept.py` fails where it ceases to tell.
     """
     return get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER) is not None
-
-
-def _read_attempt(state: VideoQAState, message: AIMessage, seconds: float) -> Attempt:
-    confidence = confidence_of(message)
-    answer = read_answer(message, state["task"]["options"])
-    usage = message.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
-    reasoning = [
-        block["reasoning"] for block in message.content_blocks if block["type"] == "reasoning" and "reasoning" in block
-    ]
-    return Attempt(
-        attempt=len(state["attempts"]),
-        rung=state["rung"],
-        num_frames=len(state["timestamps_seconds"]),
-        timestamps_seconds=list(confidence.evidence.get("timestamps_seconds") or state["timestamps_seconds"]),
-        plan=state["plan"],
-        sampling=state["sampling"],
-        variation=dict(state["variation"]),
-        answer=answer["text"],
-        choice=answer["choice"],
-        text=message.text,
-        reasoning="".join(reasoning),
-        confidence=confidence.to_dict(),
-        tokens={"input": usage["input_tokens"], "output": usage["output_tokens"]},
-        vision=message.response_metadata.get("vision"),
-        model=message.response_metadata.get("model_name"),
-        seconds=seconds,
-    )
-
-
-def _ending(state: VideoQAState, best: Attempt) -> dict[str, Any]:
-    decision = state["decision"]
-    rungs = [_rung(attempt) for attempt in state["attempts"]]
-    judged = Confidence.from_dict(best["confidence"])
-    confidence = judged.decided(decision["action"], decision["reason"], rungs, settled=decision["settled"])
-    return {"confidence": confidence.to_dict(), "frames": best["timestamps_seconds"]}
-
-
-def _rung(attempt: Attempt) -> dict[str, Any]:
-    signals: Mapping[str, Any] = attempt["confidence"].get("signals", {})
-    names = ("entropy_drop", "final_entropy", "answer_probability")
-    kept = {name: attempt[name] for name in ("attempt", "rung", "answer", "choice")}
-    kept["num_frames"] = len(attempt["timestamps_seconds"])
-    return {**kept, **{name: signals.get(name) for name in names}}
 
 
 def _report(event: str, state: VideoQAState, **data: Any) -> None:

@@ -14,16 +14,13 @@ from typing import Any
 from ..confidence import largest_group, num_agreeing
 from ..errors import ConfigError
 from .budget import Budget, Spent
+from .checked import are_variations, as_float, check_flag, is_number, is_whole
+from .expected import expected_cost
+from .reasons import concerns_of, praise
 from .state import Attempt, Decision
 
 VARIATIONS: tuple[Mapping[str, Any], ...] = ({"temperature": 0.7, "seed": 1}, {"temperature": 0.7, "seed": 2})
-"""Keyword arguments of the chat model for further tries, in turn."""
-
-# Signals that have a least value in the policy, with what is said where they are not measured, and where they fail it.
-_JUDGED = (
-    ("entropy_drop", "the final phase's entropy drop", "the final phase's entropy failed to drop"),
-    ("answer_probability", "the answer's probability", "the answer's tokens are unsure"),
-)
+"""Keyword arguments of the chat model for further tries, in turn; `prompt` is no argument but a text for it to read."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +39,17 @@ class Ladder:
     max_frames: int = 32
 
     def __post_init__(self) -> None:
-        if self.num_frames < 2 or self.num_frames % 2:
+        if not is_whole(self.num_frames) or self.num_frames < 2 or self.num_frames % 2:
             msg = f"num_frames={self.num_frames!r}: frames come in pairs; use an even number from 2, e.g. num_frames=4"
             raise ConfigError(msg)
-        if self.max_frames not in self.rungs():
+        if not is_whole(self.max_frames) or self.max_frames not in self.rungs():
             allowed = ", ".join(str(self.num_frames << step) for step in range(5))
             msg = f"max_frames={self.max_frames!r}: num_frames={self.num_frames} is doubled; use one of {allowed}"
             raise ConfigError(msg)
 
     def rungs(self) -> tuple[int, ...]:
         """Return the frame counts from the first rung to the last."""
-        counts = [self.num_frames]
+        counts = [int(self.num_frames)]
         while counts[-1] * 2 <= self.max_frames:
             counts.append(counts[-1] * 2)
         return tuple(counts)
@@ -71,12 +68,13 @@ class AcceptPolicy:
             accepts on one look. Where the ladder has one rung and no retry, or the budget one attempt, one look is
             all there is and 1 is used.
         max_retries: Further attempts at the last rung, each with the next of `variations`.
-        variations: Keyword arguments of the chat model for the retries, in turn; a retry without one changes nothing.
+        variations: What differs in the retries, in turn: keyword arguments of the chat model, and `prompt`, a text that
+            is put before the question, e.g. `{"prompt": "Look again at the very beginning and end.", "seed": 1}`.
         abstain: Whether an answer that is never good enough is withheld; it is kept as the best guess either way.
         check: Your own condition: takes all attempts so far, returns what is wrong in a sentence, or `None`.
 
     Raises:
-        ConfigError: If a field is out of its range.
+        ConfigError: If a field is out of its range or of another type; from `judge`, if `check` returns no text.
     """
 
     min_entropy_drop: float | None = 0.7
@@ -88,17 +86,34 @@ class AcceptPolicy:
     check: Callable[[Sequence[Attempt]], str | None] | None = None
 
     def __post_init__(self) -> None:
-        if self.min_entropy_drop is not None and not self.min_entropy_drop <= 1:
+        self._check_signals()
+        self._check_counts()
+        self._check_variations()
+        check_flag("abstain", self.abstain)
+        check: Any = self.check
+        if check is not None and not callable(check):
+            msg = f"check={check!r}: give a function of the attempts that returns a concern in words, or None"
+            raise ConfigError(msg)
+
+    def _check_signals(self) -> None:
+        if self.min_entropy_drop is not None and not (is_number(self.min_entropy_drop) and self.min_entropy_drop <= 1):
             msg = f"min_entropy_drop={self.min_entropy_drop!r}: a drop is at most 1; use a value such as 0.7"
             raise ConfigError(msg)
-        if self.min_answer_probability is not None and not 0 <= self.min_answer_probability <= 1:
-            msg = f"min_answer_probability={self.min_answer_probability!r}: use a value from 0 to 1, such as 0.9"
+        least = self.min_answer_probability
+        if least is not None and not (is_number(least) and 0 <= least <= 1):
+            msg = f"min_answer_probability={least!r}: use a value from 0 to 1, such as 0.9"
             raise ConfigError(msg)
-        if self.min_agreeing < 1 or self.max_retries < 0:
-            msg = f"min_agreeing={self.min_agreeing!r}, max_retries={self.max_retries!r}: use at least 1 and 0"
+
+    def _check_counts(self) -> None:
+        counts = (self.min_agreeing, self.max_retries)
+        if not all(map(is_whole, counts)) or self.min_agreeing < 1 or self.max_retries < 0:
+            msg = f"min_agreeing={counts[0]!r}, max_retries={counts[1]!r}: use whole numbers of at least 1 and 0"
             raise ConfigError(msg)
-        if not all(self.variations):
-            msg = f"variations={self.variations!r}: a retry that varies nothing repeats itself; e.g. ({{'seed': 1}},)"
+
+    def _check_variations(self) -> None:
+        if not are_variations(self.variations):
+            given = f"variations={self.variations!r}: each holds what a retry differs in, one that varies nothing"
+            msg = f"{given} repeats itself; e.g. ({{'seed': 1}}, {{'prompt': 'Look again.'}})"
             raise ConfigError(msg)
         if self.max_retries > len(self.variations):
             msg = f"max_retries={self.max_retries!r}: only {len(self.variations)} variations; add some to `variations`"
@@ -118,18 +133,19 @@ class AcceptPolicy:
         """
         last = attempts[-1]
         numbers = self._numbers(attempts, rungs, budget)
-        concerns = self._concerns(numbers, attempts)
+        concerns = [*concerns_of(last["answer"], numbers), *self._own_concerns(attempts)]
         if not concerns:
-            return _decision(last, "accept", self._praise(numbers), numbers, quotes=last, settled=True)
+            return _decision(last, "accept", praise(numbers), numbers, quotes=last, settled=True)
         action, num_frames = self._next_step(attempts, rungs)
-        refusal = budget.refusal(spent, next_frames=num_frames) if num_frames else self._used_up(attempts, rungs)
+        cost = expected_cost(attempts, num_frames)
+        refusal = budget.refusal(spent, cost) if num_frames else self._used_up(attempts, rungs)
         if refusal is None:
             return _decision(last, action, "; ".join(concerns), numbers, quotes=best_attempt(attempts))
         ending = self._give_up(last, attempts, "; ".join([*concerns, refusal]), numbers)
         return {**ending, "wanted": action} if num_frames else ending
 
     def variation(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
-        """Return the chat model's keyword arguments for the next retry."""
+        """Return what differs in the next retry: the chat model's keyword arguments, and `prompt`."""
         return dict(self.variations[_num_retries(attempts)])
 
     def _used_up(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> str:
@@ -143,32 +159,19 @@ class AcceptPolicy:
             "entropy_drop": signals.get("entropy_drop"),
             "final_entropy": signals.get("final_entropy"),
             "answer_probability": signals.get("answer_probability"),
-            "min_entropy_drop": self.min_entropy_drop,
-            "min_answer_probability": self.min_answer_probability,
+            "min_entropy_drop": as_float(self.min_entropy_drop),
+            "min_answer_probability": as_float(self.min_answer_probability),
             "num_agreeing": num_agreeing([_answer(attempt) for attempt in attempts]),
-            "min_agreeing": self.min_agreeing if can_compare else 1,
+            "min_agreeing": int(self.min_agreeing) if can_compare else 1,
             "num_frames": attempts[-1]["num_frames"],
         }
 
-    def _concerns(self, numbers: Mapping[str, Any], attempts: Sequence[Attempt]) -> list[str]:
-        last = attempts[-1]
-        found = (
-            None if last["answer"] is not None else "no answer could be read from the output",
-            *(_about_signal(name, numbers, *words) for name, *words in _JUDGED),
-            _about_agreement(last["answer"], numbers["num_agreeing"], numbers["min_agreeing"]),
-            self.check(attempts) if self.check else None,
-        )
-        return [concern for concern in found if concern]
-
-    def _praise(self, numbers: Mapping[str, Any]) -> str:
-        held = numbers["num_agreeing"]
-        measured = [
-            f"{name.replace('_', ' ')} {numbers[name]:.3f} >= {least:g}"
-            for name, *_ in _JUDGED
-            if (least := numbers[f"min_{name}"]) is not None
-        ]
-        stable = f"the answer was the same {held} times in a row" if held > 1 else "it was given on one look"
-        return ", and ".join([*measured, stable])
+    def _own_concerns(self, attempts: Sequence[Attempt]) -> list[str]:
+        concern: Any = self.check(attempts) if self.check else None
+        if concern is None or isinstance(concern, str):
+            return [concern] if concern else []
+        msg = f"check returned {concern!r}: return what is wrong in a sentence, or None where nothing is"
+        raise ConfigError(msg)
 
     def _next_step(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> tuple[Any, int]:
         last = attempts[-1]
@@ -199,21 +202,6 @@ def _vote(attempt: Attempt) -> float:
     confidence = attempt["confidence"]
     known = (confidence.get("probability"), confidence.get("signals", {}).get("answer_probability"))
     return next((float(value) for value in known if value is not None), 1.0)
-
-
-def _about_signal(name: str, numbers: Mapping[str, Any], subject: str, failure: str) -> str | None:
-    value, least = numbers[name], numbers[f"min_{name}"]
-    if least is None:
-        return None
-    if value is None:
-        return f"{subject} could not be measured (min_{name}={least:g})"
-    return f"{failure}: {value:.3f} < min_{name}={least:g}" if value < least else None
-
-
-def _about_agreement(answer: str | None, agreeing: int, needed: int) -> str | None:
-    if answer is None or agreeing >= needed:
-        return None
-    return f"the answer {answer!r} has been given {agreeing} time(s) in a row, {needed} are needed"
 
 
 def _num_retries(attempts: Sequence[Attempt]) -> int:

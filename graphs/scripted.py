@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -51,7 +51,10 @@ class ScriptedChatModel(BaseChatModel):
     Attributes:
         replies: The script.
         requests: What it was asked so far: messages and keyword arguments of each call.
+        reads_video_blocks: Graphs send it the video and the times, not the frames.
     """
+
+    reads_video_blocks: ClassVar[bool] = True
 
     replies: list[ScriptedReply]
     requests: list[tuple[list[BaseMessage], dict[str, Any]]] = Field(default_factory=list)

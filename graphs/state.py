@@ -40,13 +40,14 @@ class Attempt(TypedDict):
 
     `num_frames` is how many were asked for and read, `timestamps_seconds` the times of those that differ. `plan` is
     `FramePlan.to_dict()`, `None` for an image; `sampling` says how it was made. `vision` is what each picture cost in
-    pixels and tokens; a chat model that does not tell leaves it `None`.
+    pixels and tokens; a chat model that does not tell leaves it `None`. `frames_as` is how the frames were sent.
     """
 
     attempt: int
     rung: int
     num_frames: int
     timestamps_seconds: list[float]
+    frames_as: NotRequired[str]
     plan: NotRequired[dict[str, Any] | None]
     sampling: NotRequired[Sampling]
     variation: dict[str, Any]

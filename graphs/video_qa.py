@@ -18,9 +18,11 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from ..tools.limits import ToolLimits
 from ..video import Backend, Isolate, Reading, Roots
+from .asking import FramesAs, check_chat_model, check_image_limits
 from .budget import Budget
-from .context import VideoQAContext
+from .context import VideoQAContext, rules_of
 from .frame_policy import FramePolicy
 from .nodes import VideoQANodes, route
 from .policy import AcceptPolicy, Ladder
@@ -34,6 +36,8 @@ def build_video_qa_graph(
     policy: AcceptPolicy | None = None,
     budget: Budget | None = None,
     frame_policy: FramePolicy | None = None,
+    frames_as: FramesAs | None = None,
+    image_limits: ToolLimits | None = None,
     allowed_roots: Roots | None = None,
     isolate: Isolate = False,
     backend: Backend = "opencv",
@@ -42,24 +46,38 @@ def build_video_qa_graph(
     """Return the compiled graph.
 
     Args:
-        chat_model: Answers; any LangChain chat model whose messages carry `response_metadata["confidence"]`.
+        chat_model: Answers; any LangChain chat model that reads pictures. Its confidence is read from
+            `response_metadata`: the record of a `ChatVReason`, or a server's `logprobs`.
         ladder: Frame counts to try; by default 4, 8, 16, 32.
         policy: When an answer is good enough.
         budget: What one question may cost.
         frame_policy: Where the frames of a look are: nested pairs by default, else shot by shot, or zoomed in.
+        frames_as: `"video"` sends the file's path and the times, for the chat model to read; `"images"` reads the
+            frames here and sends them as base64 JPEG, each after its time. `None` sends a video to a chat model that
+            reads it (`ChatVReason`, or one with a true `reads_video_blocks`), to any other images.
+        image_limits: `max_side_px` and `max_image_bytes` of such an image; 640 px and 100,000 bytes by default. Lower
+            is cheaper and shows less.
         allowed_roots: Folders that a video must lie in, links resolved; a `ChatVReason` has the same field, for what
             it reads. Set both where others than you name videos; `None` allows any file that the process can read.
-        isolate: Probe videos in a process of their own, as `ChatVReason(isolate=True)` reads them.
-        backend: What probes them: `"opencv"`, or `"av"` beside `ChatVReason(backend="av")`.
+        isolate: Read videos in a process of their own, as `ChatVReason(isolate=True)` does.
+        backend: What reads them: `"opencv"`, or `"av"` beside `ChatVReason(backend="av")`.
         checkpointer: Where the caller wants runs kept; by default nowhere.
 
     Returns:
         A graph to `invoke`, `stream`, `ainvoke` or `astream` with `{"video": ..., "question": ..., "options": [...]}`.
         A run's `context` may bring its own rules (`VideoQAContext`); its `custom` stream tells the rung, the frames and
         the entropy so far.
+
+    Raises:
+        ConfigError: If there is no such `frames_as`, or an argument is of another type.
     """
-    rules = (ladder or Ladder(), policy or AcceptPolicy(), budget or Budget(), frame_policy or FramePolicy())
-    nodes = VideoQANodes(chat_model, *rules, Reading(allowed_roots, isolate, backend))
+    rules = VideoQAContext(ladder=ladder, policy=policy, budget=budget, frame_policy=frame_policy, frames_as=frames_as)
+    reading, limits = Reading(allowed_roots, isolate, backend), check_image_limits(image_limits)
+    nodes = VideoQANodes(check_chat_model(chat_model), reading, limits, **rules_of(rules))
+    return _wired(nodes).compile(checkpointer=checkpointer, name="video_qa")
+
+
+def _wired(nodes: VideoQANodes) -> StateGraph[VideoQAState, VideoQAContext, VideoQAInput, VideoQAOutput]:
     builder = StateGraph(VideoQAState, VideoQAContext, input_schema=VideoQAInput, output_schema=VideoQAOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("sample", nodes.sample)
@@ -76,4 +94,4 @@ def build_video_qa_graph(
     builder.add_conditional_edges("ask_human", route)
     builder.add_edge("accept", END)
     builder.add_edge("abstain", END)
-    return builder.compile(checkpointer=checkpointer, name="video_qa")
+    return builder

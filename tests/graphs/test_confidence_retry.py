@@ -65,13 +65,78 @@ def test_an_answer_that_was_not_measured_is_left_alone() -> None:
     assert "confidence_retry" not in final.response_metadata
 
 
+@pytest.mark.parametrize(
+    "second",
+    [
+        ScriptedReply("unmeasured", {}),
+        ScriptedReply(None, {"answer_probability": 0.9}),
+        ScriptedReply("less sure", {"answer_probability": 0.1}),
+    ],
+    ids=["unmeasured", "unreadable", "less sure"],
+)
+def test_a_worse_second_answer_does_not_replace_the_first_and_all_is_recorded(second: ScriptedReply) -> None:
+    model = ScriptedChatModel(replies=[ScriptedReply("first", {"answer_probability": 0.2}), second])
+    final = app(model, variations=({"seed": 1},)).invoke(ASKED)["messages"][-1]
+    record = final.response_metadata["confidence_retry"]
+    assert (final.text, record["chosen"]) == ("first", 0)
+    assert record["values"] == [0.2, second.signals.get("answer_probability")]
+    assert record["reason"] == "answer_probability 0.200 < 0.5 at try 1 of 2"
+
+
+def test_an_unmeasured_second_answer_does_not_end_the_tries() -> None:
+    final = app(script(0.2, None, 0.9)).invoke(ASKED)["messages"][-1]
+    assert final.text == "answer 2"
+    assert final.response_metadata["confidence_retry"]["values"] == [0.2, None, 0.9]
+
+
+def test_an_answer_that_cannot_be_read_is_asked_again_and_replaced_by_any_that_can() -> None:
+    replies = [ScriptedReply(None, {"answer_probability": 0.9}), ScriptedReply("red")]
+    final = app(ScriptedChatModel(replies=replies), variations=({"seed": 1},)).invoke(ASKED)["messages"][-1]
+    record = final.response_metadata["confidence_retry"]
+    assert (final.text, record["is_enough"]) == ("red", False)
+    assert record["reason"] == "answer_probability was not measured at try 2 of 2"
+
+
+def test_where_no_try_can_be_read_the_record_says_so() -> None:
+    replies = [ScriptedReply(None, {"answer_probability": 0.9})] * 2
+    final = app(ScriptedChatModel(replies=replies), variations=({"seed": 1},)).invoke(ASKED)["messages"][-1]
+    record = final.response_metadata["confidence_retry"]
+    assert (record["is_enough"], record["reason"]) == (False, "no answer could be read at try 1 of 2")
+
+
+def test_a_further_try_can_be_told_something_that_the_conversation_does_not_keep() -> None:
+    model = script(0.2, 0.9)
+    messages = app(model, variations=({"prompt": "Look again.", "seed": 1},)).invoke(ASKED)["messages"]
+    assert [[message.text for message in asked] for asked, _ in model.requests] == [
+        ["Which color?"],
+        ["Which color?", "Look again."],
+    ]
+    assert [kwargs.get("seed") for _, kwargs in model.requests] == [None, 1]
+    assert [message.text for message in messages] == ["Which color?", "answer 1"]
+
+
+@pytest.mark.parametrize("signal", ["zzz", "final_entropy", "num_tokens"])
+def test_a_signal_that_has_no_least_value_is_refused(signal: str) -> None:
+    with pytest.raises(ConfigError, match="a least value needs one of answer_probability, entropy_drop"):
+        ConfidenceRetryMiddleware(signal=signal)
+
+
 async def test_async_it_takes_the_same_route() -> None:
     model = script(0.2, 0.8)
     final = (await app(model).ainvoke(ASKED))["messages"][-1]
     assert (final.text, len(model.requests)) == ("answer 1", 2)
 
 
-@pytest.mark.parametrize("options", [{"variations": ()}, {"min_value": float("nan")}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"variations": ()},
+        {"variations": ({},)},
+        {"variations": ("x",)},
+        {"min_value": float("nan")},
+        {"min_value": "x"},
+    ],
+)
 def test_what_could_never_ask_again_is_refused(options: Any) -> None:
     with pytest.raises(ConfigError, match="give at least one variation"):
         ConfidenceRetryMiddleware(**options)

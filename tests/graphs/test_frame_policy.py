@@ -231,7 +231,11 @@ def test_an_image_has_one_frame_and_no_plan(picture: Path, rule: str) -> None:
 
 @pytest.mark.parametrize(
     ("options", "match"),
-    [({"rule": "random"}, "use one of: pairs, scenes, zoom"), ({"max_scanned_frames": 1}, "use a number such as 600")],
+    [
+        ({"rule": "random"}, "use one of: pairs, scenes, zoom"),
+        ({"max_scanned_frames": 1}, "use a number such as 600"),
+        ({"max_scanned_frames": "9"}, "use a number such as 600"),
+    ],
 )
 def test_what_is_no_policy_says_what_to_use(options: Any, match: str) -> None:
     with pytest.raises(ConfigError, match=match):

@@ -40,6 +40,15 @@ def test_the_question_has_the_reason_and_what_was_spent(clip: Path) -> None:
     json.dumps(asked)
 
 
+def test_a_human_is_asked_before_tokens_or_seconds_are_exceeded_and_not_after(clip: Path) -> None:
+    model = script(UNSURE, UNSURE)
+    _, asked = paused(clip, model, max_total_tokens=339)
+    assert "would take about 340 tokens in all, over max_total_tokens=339" in asked["reason"]
+    assert (asked["spent"]["tokens"], len(model.requests)) == (120, 1)
+    _, asked = paused(clip, script(UNSURE), max_seconds=1e-9)
+    assert "seconds in all, over max_seconds=1e-09" in asked["reason"]
+
+
 def test_go_on_allows_one_more_attempt_and_does_not_repeat_the_last(clip: Path) -> None:
     model = script(UNSURE, SURE)
     graph, _ = paused(clip, model, max_attempts=1)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vreason_agent.errors import ConfigError
 from vreason_agent.graphs import AcceptPolicy, Attempt, Budget, Decision, Ladder
-from vreason_agent.graphs.budget import NOTHING, Spent, add_spent
+from vreason_agent.graphs.budget import NOTHING, Cost, Spent, add_spent
+from vreason_agent.graphs.expected import expected_cost
 
 RUNGS = (4, 8, 16)
 
@@ -162,14 +164,40 @@ def test_without_any_answer_there_is_nothing_to_accept_even_without_abstention()
     [
         (Budget(max_attempts=1), "would take 2 attempts, over max_attempts=1"),
         (Budget(max_total_frames=11), "would take 12 frames in all, over max_total_frames=11"),
-        (Budget(max_total_tokens=120), "would take 121 tokens in all, over max_total_tokens=120"),
-        (Budget(max_seconds=0.5), "would take 1 seconds, over max_seconds=0.5"),
+        (Budget(max_total_tokens=339), "would take about 340 tokens in all, over max_total_tokens=339"),
+        (Budget(max_seconds=2.9), "would take about 3 seconds in all, over max_seconds=2.9"),
     ],
 )
 def test_each_limit_of_the_budget_ends_the_ladder_with_its_numbers(budget: Budget, reason: str) -> None:
     decision = judge(climb(("red", 0.1)), budget=budget)
     assert decision["action"] == "abstain"
     assert reason in decision["reason"]
+
+
+@pytest.mark.parametrize("budget", [Budget(max_total_tokens=340), Budget(max_seconds=3.0)])
+def test_an_attempt_that_is_expected_to_fit_is_made(budget: Budget) -> None:
+    assert judge(climb(("red", 0.1)), budget=budget)["action"] == "more_frames"
+
+
+def test_what_was_read_grows_with_the_frames_and_what_was_written_does_not() -> None:
+    attempts = climb(("red", 0.1), ("red", 0.1))
+    attempts[0]["tokens"] = {"input": 50, "output": 70}
+    attempts[1]["seconds"] = 3.0
+    assert expected_cost(attempts, 16) == (16, 200 + 70, 6.0)
+    assert expected_cost(attempts, 8) == (8, 100 + 70, 3.0)
+
+
+def test_a_model_that_reports_no_usage_is_not_held_back_by_tokens() -> None:
+    attempts = climb(("red", 0.1))
+    attempts[0]["tokens"] = {"input": 0, "output": 0}
+    policy, budget = AcceptPolicy(), Budget(max_total_tokens=1)
+    assert policy.judge(attempts, rungs=RUNGS, budget=budget, spent=NOTHING)["action"] == "more_frames"
+
+
+def test_large_numbers_are_written_out() -> None:
+    spent = Spent(attempts=1, frames=4, tokens=12_345_678, seconds=0.0)
+    refusal = Budget(max_total_tokens=12_345_678).refusal(spent, Cost(8, 10, 0.0))
+    assert refusal == "the next attempt would take about 12345688 tokens in all, over max_total_tokens=12345678"
 
 
 def test_a_good_answer_is_accepted_though_the_budget_is_spent() -> None:
@@ -179,13 +207,13 @@ def test_a_good_answer_is_accepted_though_the_budget_is_spent() -> None:
 @pytest.mark.parametrize("name", ["max_attempts", "max_total_frames", "max_total_tokens", "max_seconds"])
 def test_a_limit_of_zero_is_refused(name: str) -> None:
     limits: Any = {name: 0}
-    with pytest.raises(ConfigError, match=f"{name}=0: a limit must be above 0; use None"):
+    with pytest.raises(ConfigError, match=f"{name}=0: a limit must be a number above 0; use None"):
         Budget(**limits)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, "3", True])
 def test_a_limit_that_is_no_number_above_zero_is_refused(value: float) -> None:
-    with pytest.raises(ConfigError, match="a limit must be above 0; use None"):
+    with pytest.raises(ConfigError, match="a limit must be a number above 0; use None"):
         Budget(max_seconds=value)
 
 
@@ -194,6 +222,18 @@ def test_a_fraction_of_what_is_counted_is_refused(name: str) -> None:
     limits: Any = {name: 2.5}
     with pytest.raises(ConfigError, match=f"{name}=2.5: this counts whole things; use a whole number, e.g. 2"):
         Budget(**limits)
+
+
+def test_asking_is_a_yes_or_a_no() -> None:
+    said: Any = "no"
+    with pytest.raises(ConfigError, match="use True or False"):
+        Budget(ask=said)
+
+
+def test_a_check_that_returns_no_words_is_told_what_to_return() -> None:
+    says_true: Any = lambda attempts: True  # noqa: E731
+    with pytest.raises(ConfigError, match="check returned True: return what is wrong in a sentence, or None"):
+        judge(climb(("red", 0.9)), AcceptPolicy(check=says_true))
 
 
 def test_spending_adds_up() -> None:
@@ -211,6 +251,9 @@ def test_rungs_double() -> None:
     [
         ({"num_frames": 3}, "use an even number"),
         ({"num_frames": 0}, "use an even number"),
+        ({"num_frames": "4", "max_frames": "8"}, "use an even number"),
+        ({"num_frames": 4.0, "max_frames": 8}, "use an even number"),
+        ({"num_frames": 4, "max_frames": "8"}, "use one of 4, 8"),
         ({"num_frames": 4, "max_frames": 24}, "use one of 4, 8, 16, 32, 64"),
         ({"num_frames": 8, "max_frames": 4}, "use one of 8, 16"),
     ],
@@ -226,6 +269,15 @@ def test_a_ladder_that_cannot_nest_is_refused(arguments, match: str) -> None:
         ({"min_entropy_drop": 1.5}, "at most 1"),
         ({"min_entropy_drop": float("nan")}, "at most 1"),
         ({"min_answer_probability": 1.1}, "from 0 to 1"),
+        ({"min_entropy_drop": "0.7"}, "use a value such as 0.7"),
+        ({"min_answer_probability": "0.9"}, "such as 0.9"),
+        ({"min_agreeing": 1.5}, "use whole numbers of at least 1 and 0"),
+        ({"max_retries": "1"}, "use whole numbers of at least 1 and 0"),
+        ({"abstain": "no"}, "use True or False"),
+        ({"check": "x"}, "returns a concern in words, or None"),
+        ({"variations": ("x",)}, r"e\.g\. \(\{'seed': 1\}, \{'prompt'"),
+        ({"variations": "seed"}, r"e\.g\. \(\{'seed': 1\}, \{'prompt'"),
+        ({"variations": ({"prompt": 5},)}, r"e\.g\. \(\{'seed': 1\}, \{'prompt'"),
         ({"min_agreeing": 0}, "at least 1"),
         ({"max_retries": -1}, "at least 1 and 0"),
         ({"max_retries": 3}, "add some to `variations`"),
@@ -237,5 +289,26 @@ def test_a_policy_out_of_range_is_refused(arguments, match: str) -> None:
 
 
 def test_a_variation_that_varies_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"repeats itself; e\.g\. \(\{'seed': 1\},\)"):
+    with pytest.raises(ConfigError, match=r"repeats itself; e\.g\. \(\{'seed': 1\}"):
         AcceptPolicy(variations=({"seed": 1}, {}))
+
+
+def test_the_docs_say_how_each_part_of_a_reason_reads() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "graphs.md").read_text(encoding="utf-8")
+    sure, looked_again = AcceptPolicy(min_answer_probability=0.9), [*climb(("red", 0.9), ("red", 0.9), ("blue", 0.2))]
+    looked_again.append(attempt("blue", 0.2, rung=2, index=3, variation={"seed": 1}))
+    unsure = climb(("blue", None))
+    unsure[0]["confidence"]["signals"]["answer_probability"] = 0.6
+    reasons = [
+        judge(attempts, policy, budget)["reason"]
+        for attempts, policy, budget in (
+            (climb(("red", 0.9), ("red", 0.8)), None, None),
+            (climb(("red", 0.8)), AcceptPolicy(min_agreeing=1), None),
+            (climb((None, 0.2)), sure, Budget(max_total_frames=11)),
+            (unsure, sure, None),
+            (looked_again, None, None),
+        )
+    ]
+    assert [part for reason in reasons for part in reason.split("; ") if f"`{part}`" not in page] == []
+    taken = judge(looked_again, AcceptPolicy(abstain=False))["reason"]
+    assert f"`{taken.partition(': ')[0]}:`" in page

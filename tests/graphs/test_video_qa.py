@@ -12,10 +12,20 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
 
 from vreason_agent.confidence import Confidence, describe_confidence
 from vreason_agent.errors import ConfigError, VideoError, VideoNotFoundError
-from vreason_agent.graphs import AcceptPolicy, Budget, Ladder, ScriptedChatModel, ScriptedReply, build_video_qa_graph
+from vreason_agent.graphs import (
+    AcceptPolicy,
+    Budget,
+    Ladder,
+    Sampling,
+    ScriptedChatModel,
+    ScriptedReply,
+    VideoQAState,
+    build_video_qa_graph,
+)
 from vreason_agent.video.capture import Capture
 
 SURE, UNSURE = {"entropy_drop": 0.9, "final_entropy": 0.1}, {"entropy_drop": 0.1, "final_entropy": 0.1}
@@ -98,6 +108,18 @@ def test_a_retry_at_the_last_rung_varies_the_call_and_can_be_accepted(clip: Path
     assert actions(result) == ["retry", "accept"]
     assert [kwargs for _, kwargs in model.requests] == [{}, {"temperature": 0.7, "seed": 1}]
     assert result["attempts"][1]["variation"] == {"temperature": 0.7, "seed": 1}
+
+
+def test_a_retry_can_put_another_prompt_before_the_question(clip: Path) -> None:
+    again = "Look again at the very beginning and end."
+    policy = AcceptPolicy(min_agreeing=1, variations=({"prompt": again, "seed": 1},))
+    for frames_as in ("video", "images"):
+        model = script(("red", UNSURE), ("red", SURE))
+        result = ask(clip, model, ladder=Ladder(4, 4), policy=policy, frames_as=frames_as)
+        assert [kwargs for _, kwargs in model.requests] == [{}, {"seed": 1}]
+        texts = [blocks(model, index)[-1]["text"] for index in range(2)]
+        assert texts == ["Which color?\nOptions: red / blue", f"{again}\nWhich color?\nOptions: red / blue"]
+        assert result["attempts"][1]["variation"] == {"prompt": again, "seed": 1}
 
 
 def test_abstention_gives_no_answer_and_keeps_the_best_guess_apart(clip: Path) -> None:
@@ -334,6 +356,12 @@ def test_a_missing_file_is_an_error_before_the_model_is_asked(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("task", "match"),
     [
+        ({}, "give what is asked as text"),
+        ({"question": 5}, "give what is asked as text"),
+        ({"question": "?", "options": "red"}, "give a list of texts"),
+        ({"question": "?", "options": ["red", 1]}, "give a list of texts"),
+        ({"question": "?", "start_seconds": "1"}, "give seconds as a number"),
+        ({"question": "?", "stop_seconds": float("nan")}, "give seconds as a number"),
         ({"question": " "}, "ask something"),
         ({"question": "?", "options": ["red"]}, "at least two texts"),
         ({"question": "?", "options": ["red", "Red"]}, "make them different"),
@@ -350,6 +378,46 @@ def test_a_question_that_cannot_be_asked_is_refused_before_the_model_is_asked(
     with pytest.raises(ConfigError, match=match):
         build_video_qa_graph(model).invoke(asked)
     assert model.requests == []
+
+
+@pytest.mark.parametrize("given", [{}, {"video": None}, {"video": 5}, {"video": b"clip.mp4"}])
+def test_a_question_without_a_video_is_refused(given: Any) -> None:
+    asked: Any = {"question": "?", **given}
+    with pytest.raises(ConfigError, match="give a path or file:// URL"):
+        build_video_qa_graph(script()).invoke(asked)
+
+
+def test_a_path_object_is_a_video(clip: Path) -> None:
+    video: Any = clip
+    result = build_video_qa_graph(script(("red", SURE)), policy=ONE_LOOK).invoke({"video": video, "question": "?"})
+    assert result["answer"] == "red"
+
+
+@pytest.mark.parametrize(
+    ("context", "match"),
+    [
+        ({"budgett": {"max_attempts": 2}}, "use ladder, policy, budget, frame_policy, frames_as"),
+        ("budget", "give rules by name: ladder, policy, budget, frame_policy, frames_as"),
+        ({"budget": {"max_atempts": 2}}, "use max_attempts, max_total_frames"),
+        ({"budget": "x"}, "give one, or a mapping of: max_attempts"),
+        ({"ladder": Budget()}, "give one, or a mapping of: num_frames, max_frames"),
+        ({"budget": {"max_attempts": "2"}}, "use None for no limit"),
+    ],
+)
+def test_rules_of_a_run_that_are_not_known_are_refused_with_those_that_are(
+    clip: Path, context: Any, match: str
+) -> None:
+    with pytest.raises(ConfigError, match=match):
+        build_video_qa_graph(script()).invoke({"video": str(clip), "question": "?"}, context=context)
+
+
+@pytest.mark.parametrize("context", [{"user": "ann", "policy": {"min_agreeing": 1}}, Sampling])
+def test_what_a_parent_graph_keeps_in_its_own_context_is_left_alone(clip: Path, context: Any) -> None:
+    builder: Any = StateGraph(VideoQAState)
+    builder.add_node("ask", build_video_qa_graph(script(("red", SURE), ("red", SURE))))
+    builder.add_edge(START, "ask")
+    result = builder.compile().invoke({"video": str(clip), "question": "?"}, context=context)
+    assert len(result["attempts"]) == (1 if isinstance(context, dict) else 2)
 
 
 def test_a_script_that_is_played_out_says_so(clip: Path) -> None:

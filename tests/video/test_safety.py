@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vreason_agent.errors import VideoDecodeError, VideoError, VideoTooLargeError
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
 from vreason_agent.video import Limits, open_video, probe, read_frames
 from vreason_agent.video.capture import Capture
 
@@ -118,6 +118,15 @@ def test_a_root_is_a_folder_and_no_prefix_of_a_name(write_opencv, tmp_path: Path
     clip = write_opencv("roots/a.mp4")
     with pytest.raises(VideoError, match="outside the allowed folders"):
         probe(clip, roots=[tmp_path / "root"])
+
+
+@pytest.mark.parametrize("call", [probe, open_video, lambda path, **roots: read_frames(path, [0.0], **roots)])
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_text_in_place_of_a_list_of_roots_is_refused_though_it_holds_a_slash(write_opencv, call, isolate: bool):
+    clip = write_opencv("a.mp4")
+    for roots in ("/srv", b"/srv", [7], iter(["/"]), 7):
+        with pytest.raises(ConfigError, match=r"are no list of paths; give one, e\.g\. \['/"):
+            call(clip, roots=roots, isolate=isolate)
 
 
 def test_a_picture_linked_into_a_folder_from_outside_the_roots_is_refused(tmp_path: Path):

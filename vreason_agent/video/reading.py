@@ -15,7 +15,7 @@ from vreason_agent.video.opened import MAX_KEPT_BYTES, OpenVideo, open_video
 from vreason_agent.video.probe import probe
 from vreason_agent.video.reader import read_frames, read_images
 from vreason_agent.video.scenes import Scenes, find_scenes
-from vreason_agent.video.source import Roots
+from vreason_agent.video.source import Roots, check_roots
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,18 @@ class Reading:
         roots: Folders that files must lie in, links resolved; `None` allows any file.
         isolate: Read in a process of its own, which a hostile file may end but not leave; see `Isolation`.
         backend: What decodes videos and GIFs; see `read_frames`.
+
+    Raises:
+        ConfigError: If `roots` is no list of paths.
     """
 
     roots: Roots | None = None
     isolate: Isolate = False
     backend: Backend = "opencv"
+
+    def __post_init__(self) -> None:
+        if self.roots is not None:
+            check_roots(self.roots)
 
     def probe(self, video: str | os.PathLike[str]) -> VideoInfo:
         """Return what is known of a video; see `probe`."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from vreason_agent.errors import (
@@ -98,7 +98,7 @@ def open_source(
         VideoTooLargeError: The file exceeds `limits.max_bytes`.
         VideoDecodeError: Empty, of no known container, or a folder without pictures.
         VideoError: A URL or protocol string, no regular file, one outside the roots, or one that may not be read.
-        ConfigError: `video` is no path, or one whose name is not UTF-8.
+        ConfigError: `video` is no path, or one whose name is not UTF-8, or `roots` is no list of paths.
     """
     given = path_text(video)
     path = _existing_path(given)
@@ -195,8 +195,22 @@ def _existing_path(given: str) -> str:
     return path
 
 
+def check_roots(roots: Any) -> None:
+    """Refuse what is no list of folders; of a text each letter would be one, and `/` allows any file.
+
+    Raises:
+        ConfigError: If it is a text, or one of them is no path.
+    """
+    is_list = isinstance(roots, Collection) and not isinstance(roots, str | bytes)
+    if not is_list or not all(isinstance(root, str | bytes | os.PathLike) for root in roots):
+        example = [os.fsdecode(roots)] if isinstance(roots, str | bytes | os.PathLike) else ["/data/videos"]
+        msg = f"allowed folders {roots!r} are no list of paths; give one, e.g. {example!r}"
+        raise ConfigError(msg)
+
+
 def check_inside(path: str, given: str, roots: Roots) -> None:
     """Refuse a real path outside the real paths of the roots; the message does not say where a link leads."""
+    check_roots(roots)
     if any(Path(path).is_relative_to(os.path.realpath(root)) for root in roots):
         return
     folders = ", ".join(repr(os.fsdecode(root)) for root in roots) or "no folder"
