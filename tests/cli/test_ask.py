@@ -68,7 +68,7 @@ def test_progress_and_tokens_go_to_stderr_as_they_come(command: Command, clip: s
     command("ask", clip, "What is it?")
     lines = command.err.splitlines()
     assert lines[0].startswith(f"video: {clip}: video, 64x48 px, 2.00 s")
-    assert "look 1: 4 frames at 0.00" in command.err
+    assert "look 1: 4 frames for 0.00" in command.err
     assert "0.0 red square" in command.err  # the reasoning
     assert "look 2: 8 frames" in command.err
 

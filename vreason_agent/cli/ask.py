@@ -264,7 +264,7 @@ def told(event: dict[str, Any], *, has_reason: bool) -> str:
     """Word one of the graph's progress events, with the reason for the choice of frames where there is a choice."""
     if event["event"] == "sample":
         reason = f" ({event['sampling']['rule']}: {event['sampling']['reason']})" if has_reason else ""
-        where = f"{event['num_frames']} frames at {times(event['timestamps_seconds'])}"
+        where = f"{event['num_frames']} frames for {times(event['timestamps_seconds'])}"
         return f"look {event['attempt'] + 1}: {where}{reason}"
     if event["event"] == "answer":
         entropy = ", ".join(f"{name} {value:.3g}" for name, value in event["entropy"].items() if value is not None)

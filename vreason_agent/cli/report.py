@@ -41,12 +41,13 @@ def to_json(result: Mapping[str, Any], info: VideoInfo, model: Mapping[str, Any]
     Returns:
         `answer` and `choice` (option letter), both null when abstained; `best_guess` then holds them instead;
         `confidence` the record; `decision` the last, with its reason and numbers; `attempts` every complete answer,
-        each with the decision it led to, under `plan` and `sampling` where its frames are and why, and under `vision`
-        what its pictures cost (sides of a frame in px, tokens per
-        temporal pair and in all); `frames` the times in seconds that the answer rests on; `video` the facts of `probe`,
-        its `note` saying what is odd about the file; `model` what answered, its
-        budgets of pixels and tokens under `video` and `image`; `usage` of all attempts together, `vision_tokens` being
-        those of `input_tokens` that are pictures (null where the chat model does not tell); `seconds`.
+        each with the decision it led to, `num_frames` counting the frames that were asked for, `timestamps_seconds` the
+        true times of those that differ, `plan` and `sampling` where they are and why, and `vision` what its pictures
+        cost (sides of a frame in px, tokens per temporal pair and in all); `frames` the times in seconds that the
+        answer rests on; `video` the facts of `probe`, its `note` saying what is odd about the file; `model` what
+        answered, its budgets of pixels and tokens under `video` and `image`; `usage` of all attempts together,
+        `vision_tokens` being those of `input_tokens` that are pictures (null where the chat model does not tell);
+        `seconds`.
     """
     decisions = {decision["attempt"]: decision for decision in result["decisions"]}
     return {
@@ -121,9 +122,15 @@ def times(timestamps_seconds: Sequence[float]) -> str:
     return " ".join(f"{time:.2f}" for time in timestamps_seconds) + " s" if timestamps_seconds else "none"
 
 
+def frames_of(attempt: Mapping[str, Any]) -> str:
+    """Return how many frames an attempt looked at, and how many of them differ where the video has too few."""
+    asked, different = attempt["num_frames"], len(attempt["timestamps_seconds"])
+    return f"{asked} frames" if different >= asked else f"{asked} frames ({different} different ones)"
+
+
 def attempt_line(attempt: Mapping[str, Any]) -> str:
     """Return what one attempt answered, what was decided after it, and why."""
     said = "no readable answer" if attempt["answer"] is None else repr(attempt["answer"])
-    line = f"{attempt['attempt'] + 1}. {attempt['num_frames']} frames: {said} ({attempt['seconds']:.1f} s)"
+    line = f"{attempt['attempt'] + 1}. {frames_of(attempt)}: {said} ({attempt['seconds']:.1f} s)"
     decision = attempt["decision"]
     return line if decision is None else f"{line}; {DECISIONS[decision['action']]}: {decision['reason']}"
