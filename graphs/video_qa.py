@@ -43,7 +43,8 @@ def build_video_qa_graph(
 
     Args:
         chat_model: Answers; any LangChain chat model whose messages carry `response_metadata["confidence"]`.
-        ladder: Frame counts to try; by default 4, 8, 16, 32.
+        ladder: Frame counts to try; by default 4, 8, 16, 32. A `ChatVReason` that allows fewer is raised to them here;
+            a ladder that a run brings along cannot raise it.
         policy: When an answer is good enough.
         budget: What one question may cost.
         frame_policy: Where the frames of a look are: nested pairs by default, else shot by shot, or zoomed in.
@@ -59,7 +60,7 @@ def build_video_qa_graph(
         the entropy so far.
     """
     rules = (ladder or Ladder(), policy or AcceptPolicy(), budget or Budget(), frame_policy or FramePolicy())
-    nodes = VideoQANodes(chat_model, *rules, Reading(allowed_roots, isolate, backend))
+    nodes = VideoQANodes(_allowing(chat_model, rules[0].max_frames), *rules, Reading(allowed_roots, isolate, backend))
     builder = StateGraph(VideoQAState, VideoQAContext, input_schema=VideoQAInput, output_schema=VideoQAOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("sample", nodes.sample)
@@ -77,3 +78,11 @@ def build_video_qa_graph(
     builder.add_edge("accept", END)
     builder.add_edge("abstain", END)
     return builder.compile(checkpointer=checkpointer, name="video_qa")
+
+
+def _allowing(chat_model: BaseChatModel, max_frames: int) -> BaseChatModel:
+    """Return a chat model whose ceiling on the frames of a message, where it has one, is not below `max_frames`."""
+    ceiling = getattr(chat_model, "max_frames", None)
+    if not isinstance(chat_model, BaseChatModel) or not isinstance(ceiling, int) or ceiling >= max_frames:
+        return chat_model
+    return chat_model.model_copy(update={"max_frames": max_frames})

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from vreason_agent.chat import shelf
 from vreason_agent.chat.shelf import VideoShelf
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.errors import ConfigError, VideoError
-from vreason_agent.graphs import AcceptPolicy, build_video_qa_graph
+from vreason_agent.graphs import AcceptPolicy, Ladder, build_video_qa_graph
 from vreason_agent.messages import video_question
 from vreason_agent.model import VideoPart
 from vreason_agent.video import Reading
@@ -55,6 +56,19 @@ def test_a_ladder_decodes_no_frame_twice(clip: Path, engine: FakeEngine, numbers
     assert [len(part.images) for part in frames] == [4, 8, 16, 32]
     assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8, 16, 32]
     assert len(numbers_decoded) == len(set(numbers_decoded)) == 32
+
+
+def test_a_graphs_ladder_raises_the_ceiling_of_its_chat_model_and_a_runs_does_not(
+    clip: Path, engine: FakeEngine
+) -> None:
+    engine.context_length = 10_000
+    never, model = AcceptPolicy(check=lambda attempts: "look again", max_retries=0), ChatVReason(max_frames=4)
+    asked: Any = {"video": str(clip), "question": "What?"}
+    result = build_video_qa_graph(model, ladder=Ladder(4, 8), policy=never).invoke(asked)
+    assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8]
+    assert model.max_frames == 4
+    with pytest.raises(ConfigError, match=r"asks for 8 frames, .* max_frames=4 .*ask for fewer"):
+        build_video_qa_graph(model, ladder=Ladder(4, 4), policy=never).invoke(asked, context={"ladder": Ladder(4, 8)})
 
 
 def test_every_rung_shares_one_stepper(clip: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
