@@ -25,6 +25,10 @@ class KeptFrames:
                 return picture if kept == sizing else sizing(picture)
         return None
 
+    def of_size(self, sizing: Sizing) -> dict[int, Picture]:
+        """Return all frames that are kept at that very size, by number."""
+        return {number: picture for (number, size), picture in self._pictures.items() if size == sizing}
+
     def put(self, number: int, sizing: Sizing, picture: Picture) -> None:
         """Keep a frame, and let go of older ones where it does not fit beside them."""
         if picture.nbytes > self._max_bytes or (number, sizing) in self._pictures:

@@ -7,25 +7,24 @@ from __future__ import annotations
 
 import bisect
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
-
-import numpy as np
 
 from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.video.backend import Backend, FrameStepper, decoder_of
-from vreason_agent.video.frames import Frames, Method, Progress, closed, stopped
+from vreason_agent.video.frames import Frames, Method, Progress, changed, closed, stopped
 from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, open_request
 from vreason_agent.video.kept import KeptFrames
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side
 from vreason_agent.video.probe import describe
 from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, open_source, stamp_of
-from vreason_agent.video.stack import FrameStack
+from vreason_agent.video.stack import FrameStack, MakeSink
 from vreason_agent.video.stepping import LandedElsewhere
 
 MAX_KEPT_BYTES = 256 * 2**20
@@ -57,11 +56,21 @@ def open_video(
     """
     source, isolation = open_source(video, limits=limits, roots=roots), as_isolation(isolate)
     if isolation is not None:
-        request = open_request(limits, roots, backend, max_kept_bytes=max_kept_bytes)
-        return IsolatedVideo(source, request=request, isolation=isolation)
+        request = open_request(limits, roots, backend)
+        return IsolatedVideo(source, request=request, isolation=isolation, limits=limits, max_kept_bytes=max_kept_bytes)
     return OpenVideo(
         source, describe(source, limits, backend), limits=limits, max_kept_bytes=max_kept_bytes, backend=backend
     )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """How the times of one read are read."""
+
+    make_sink: MakeSink
+    sizing: Sizing
+    on_progress: Progress | None
+    allow_missing: bool
 
 
 class OpenVideo:
@@ -118,25 +127,43 @@ class OpenVideo:
         allow_missing: bool = False,
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
-        requested = check_request(self.info.path, timestamps, max_side_px, self._limits)
-        sizing = Sizing(max_side_px, resize)
+        sizing = Sizing(check_side(max_side_px), resize)
+        return self.read_into(
+            partial(FrameStack, self.info.path),
+            timestamps,
+            sizing,
+            on_progress=on_progress,
+            allow_missing=allow_missing,
+        )
+
+    def read_into(
+        self,
+        make_sink: MakeSink,
+        timestamps: Sequence[float],
+        sizing: Sizing,
+        *,
+        on_progress: Progress | None = None,
+        allow_missing: bool = False,
+    ) -> Frames:
+        """Read as `read` does, each picture into a sink as soon as it is decoded; the result has the sink's images."""
+        requested = check_request(self.info.path, timestamps, self._limits)
+        work = _Work(make_sink, sizing, on_progress, allow_missing)
         with self._lock:
             self._check_usable()
             if self._source.kind in ("image", "frames"):
-                return self._read_pictures(requested, sizing)
+                return self._read_pictures(requested, work)
             try:
-                return self._read_there(self._known_index(), requested, sizing, on_progress, allow_missing)
+                return self._read_there(self._known_index(), requested, work)
             except LandedElsewhere:
                 self._forget()
                 self._index = self._decoder.walk(self._source, self._limits)
-                return self._read_there(self._index, requested, sizing, on_progress, allow_missing)
+                return self._read_there(self._index, requested, work)
 
     def _check_usable(self) -> None:
         if self._is_closed:
             raise ConfigError(closed(self.info.path))
         if stamp_of(self._source.path) != self._source.stamp:
-            msg = f"{self.info.path!r} changed while it was open; open it again"
-            raise VideoDecodeError(msg)
+            raise VideoDecodeError(changed(self.info.path))
 
     def _known_index(self) -> FrameIndex:
         if self._index is None:
@@ -149,34 +176,30 @@ class OpenVideo:
         self._stepper = None
         self._kept.clear()
 
-    def _read_there(
-        self,
-        index: FrameIndex,
-        requested: tuple[float, ...],
-        sizing: Sizing,
-        on_progress: Progress | None,
-        allow_missing: bool,
-    ) -> Frames:
+    def _read_there(self, index: FrameIndex, requested: tuple[float, ...], work: _Work) -> Frames:
         """Read all times, or where that is allowed those that the file has."""
-        late = _late(index, requested) if allow_missing and not index.is_complete else ()
+        late = _late(index, requested) if work.allow_missing and not index.is_complete else ()
         if not late or len(late) == len(requested):
-            return self._read(index, requested, sizing, on_progress)
+            return self._read(index, requested, work)
         there = tuple(time for time in requested if time not in late)
-        frames = self._read(index, there, sizing, on_progress)
-        return replace(frames, missing_seconds=late, reason=_cut(index))
+        return replace(self._read(index, there, work), missing_seconds=late, reason=_cut(index))
 
-    def _read(
-        self, index: FrameIndex, requested: tuple[float, ...], sizing: Sizing, on_progress: Progress | None
-    ) -> Frames:
+    def _read(self, index: FrameIndex, requested: tuple[float, ...], work: _Work) -> Frames:
         targets = _targets(index, requested, self.info)
-        wanted, stack = sorted(set(targets)), FrameStack(self.info.path, targets)
-        for count, target in enumerate(wanted):
-            if on_progress is not None and on_progress(count, len(wanted)):
-                raise VideoDecodeError(stopped(self.info.path, count, len(wanted)))
-            stack.put(target, self._picture(index, target, sizing))
+        images = self._put_all(targets, work, lambda target: self._picture(index, target, work.sizing))
         times = tuple(index.timestamps_seconds[target] for target in targets)
         method: Method = "seek" if index.is_seekable else "walk"
-        return Frames(stack.images, times, requested, tuple(targets), self.info, method)
+        return Frames(images, times, requested, tuple(targets), self.info, method)
+
+    def _put_all(self, targets: Sequence[int], work: _Work, picture: Callable[[int], Picture]) -> Picture:
+        """Put each frame into a sink, and return what is in it."""
+        wanted, sink = sorted(set(targets)), work.make_sink(targets)
+        for count, target in enumerate(wanted):
+            if work.on_progress is not None and work.on_progress(count, len(wanted)):
+                raise VideoDecodeError(stopped(self.info.path, count, len(wanted)))
+            if not sink.has(target):
+                sink.put(target, picture(target))
+        return sink.images
 
     def _picture(self, index: FrameIndex, target: int, sizing: Sizing) -> Picture:
         kept = self._kept.get(target, sizing)
@@ -188,22 +211,20 @@ class OpenVideo:
         self._kept.put(target, sizing, picture)
         return picture
 
-    def _read_pictures(self, requested: tuple[float, ...], sizing: Sizing) -> Frames:
+    def _read_pictures(self, requested: tuple[float, ...], work: _Work) -> Frames:
         source, info = self._source, self.info
         if source.kind == "image":
-            picture = sizing(read_image(source.path, limits=self._limits))
-            count = len(requested)
-            return Frames(np.stack([picture] * count), (0.0,) * count, requested, (0,) * count, info, "image")
+            zeros = (0,) * len(requested)
+            images = self._put_all(zeros, work, lambda _: work.sizing(read_image(source.path, limits=self._limits)))
+            return Frames(images, (0.0,) * len(requested), requested, zeros, info, "image")
         numbers = [int(time * FOLDER_FPS + 1e-6) for time in requested]
         if max(numbers) >= len(source.frame_paths):
             late = max(requested)
             msg = f"{info.path!r} has {info.num_frames} frames, one a second; none at {late:g} s: ask for earlier times"
             raise VideoDecodeError(msg)
-        stack = FrameStack(info.path, numbers)
-        for number in sorted(set(numbers)):
-            stack.put(number, self._file(number, sizing))
+        images = self._put_all(numbers, work, lambda number: self._file(number, work.sizing))
         times = tuple(number / FOLDER_FPS for number in numbers)
-        return Frames(stack.images, times, requested, tuple(numbers), info, "folder")
+        return Frames(images, times, requested, tuple(numbers), info, "folder")
 
     def _file(self, number: int, sizing: Sizing) -> Picture:
         kept = self._kept.get(number, sizing)

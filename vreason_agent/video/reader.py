@@ -14,7 +14,7 @@ from vreason_agent.video.backend import Backend
 from vreason_agent.video.frames import Frames, Progress
 from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, ask_picture, reading_process
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side
 from vreason_agent.video.opened import OpenVideo, open_video
 from vreason_agent.video.sizing import Resize
 from vreason_agent.video.source import Roots, check_inside, path_text
@@ -54,7 +54,8 @@ def read_frames(
             wheels cannot, such as AV1. Of an opened video it is as it was opened; `info.backend` of the result tells.
 
     Raises:
-        ConfigError: No times, one that is negative or not finite, a `max_side_px` below 1, or no such backend.
+        ConfigError: No times, one that is negative or no finite number, a `max_side_px` that is no integer from 1, or
+            no such backend.
         DependencyError: If the backend's library cannot be loaded.
         VideoDecodeError: A time past the end or in the part that a cut file lacks, a frame that cannot be decoded, or
             `on_progress` ended it. Nothing is put in a missing frame's place. Isolated, also if the process died or
@@ -69,7 +70,8 @@ def read_frames(
     }
     if isinstance(video, OpenVideo | IsolatedVideo):
         return video.read(timestamps, **how)
-    check_request(path_text(video), timestamps, max_side_px, limits)
+    check_request(path_text(video), timestamps, limits)
+    check_side(max_side_px)
     with open_video(video, limits=limits, roots=roots, max_kept_bytes=0, isolate=isolate, backend=backend) as opened:
         return opened.read(timestamps, **how)
 
