@@ -122,7 +122,7 @@ class ReadingProcess:
         Args:
             name: What is read, for messages.
             request: JSON-plain data.
-            on_progress: Called with (frames read, frames to read); returning True ends the process.
+            on_progress: Called with what is done, of how much; returning True ends the process.
             receiver: Takes the pictures.
 
         Raises:
@@ -234,6 +234,7 @@ class IsolatedVideo:
         isolation: Isolation,
         limits: Limits = DEFAULT_LIMITS,
         max_kept_bytes: int = 0,
+        on_progress: Progress | None = None,
     ) -> None:
         """Start the process and let it look at the file.
 
@@ -243,6 +244,7 @@ class IsolatedVideo:
             isolation: What the process may use.
             limits: Upper bounds on reads.
             max_kept_bytes: Pixels of frames to keep here between reads, as they are wanted.
+            on_progress: Called while the process looks at the file; see `open_video`.
 
         Raises:
             VideoError: As `probe` raises, or the process died or took too long.
@@ -250,12 +252,12 @@ class IsolatedVideo:
         self._path, self._lock, self._is_closed = source.path, Lock(), False
         self._source, self._request, self._isolation, self._limits = source, request, isolation, limits
         self._kept = KeptFrames(max_kept_bytes)
-        self._process, self.info = self._started()
+        self._process, self.info = self._started(on_progress)
 
-    def _started(self) -> tuple[ReadingProcess, VideoInfo]:
+    def _started(self, on_progress: Progress | None = None) -> tuple[ReadingProcess, VideoInfo]:
         process = ReadingProcess(self._isolation)
         try:
-            head = process.ask(self._path, {"do": "open", "video": self._path, **self._request})
+            head = process.ask(self._path, {"do": "open", "video": self._path, **self._request}, on_progress)
             with process.agreed(self._path):
                 return process, VideoInfo.from_dict(head)
         except BaseException:

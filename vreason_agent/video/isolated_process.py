@@ -66,8 +66,9 @@ class Server:
         write_head(self._pipe, head)
 
     def _answer(self, do: str, has_progress: bool, **options: Any) -> dict[str, Any]:
+        on_progress = self._progress if has_progress else None
         if do == "open":
-            return self._open(**options)
+            return self._open(on_progress=on_progress, **options)
         if do == "picture":
             return self._picture(**options)
         if self._video is None:
@@ -75,7 +76,7 @@ class Server:
             raise RuntimeError(msg)
         if do == "keyframes":
             return {"keyframes_seconds": self._video.keyframes_seconds}
-        return self._read(self._video, on_progress=self._progress if has_progress else None, **options)
+        return self._read(self._video, on_progress=on_progress, **options)
 
     def _open(self, video: str, limits: dict[str, Any], **options: Any) -> dict[str, Any]:
         opened = open_video(video, limits=Limits(**limits), max_kept_bytes=0, **options)

@@ -21,6 +21,8 @@ class Limits:
         max_walked_frames: Frames that are stepped through where a file has to be walked.
         max_frames: Frames that one read returns; all are in memory at once.
         max_seconds: Length of a video: from its first frame to its last.
+        max_wall_seconds: Time that a look at a file, or one read, may take, checked between frames; `None` does not
+            limit it. A single frame that takes long is ended by `Isolation` only.
     """
 
     max_bytes: int = 16 * 2**30
@@ -28,6 +30,7 @@ class Limits:
     max_walked_frames: int = 1_000_000
     max_frames: int = 4096
     max_seconds: float = 24 * 3600.0
+    max_wall_seconds: float | None = None
 
 
 DEFAULT_LIMITS = Limits()

@@ -14,7 +14,7 @@ from threading import Lock
 
 from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.video.backend import Backend, FrameStepper, decoder_of
-from vreason_agent.video.frames import Frames, Method, Progress, changed, closed, stopped
+from vreason_agent.video.frames import Frames, Method, Progress, changed, closed
 from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo
@@ -26,6 +26,7 @@ from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, open_source, stamp_of
 from vreason_agent.video.stack import FrameStack, MakeSink
 from vreason_agent.video.stepping import LandedElsewhere
+from vreason_agent.video.watch import OnStep, Watch
 
 MAX_KEPT_BYTES = 256 * 2**20
 
@@ -36,6 +37,7 @@ def open_video(
     limits: Limits = DEFAULT_LIMITS,
     roots: Roots | None = None,
     max_kept_bytes: int = MAX_KEPT_BYTES,
+    on_progress: Progress | None = None,
     isolate: Isolate = False,
     backend: Backend = "opencv",
 ) -> OpenVideo | IsolatedVideo:
@@ -46,6 +48,8 @@ def open_video(
         limits: Upper bounds, checked before the first frame is decoded; they hold for every read.
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
         max_kept_bytes: Pixels of decoded frames to keep between reads; more decodes fewer frames twice.
+        on_progress: Called while the file is looked at, as far as that takes long, with (steps taken, frames
+            announced); returning True ends it with an error.
         isolate: Read in a process of its own, which a hostile file may end but not leave; see `Isolation`.
         backend: What decodes videos and GIFs; see `read_frames`.
 
@@ -57,10 +61,16 @@ def open_video(
     source, isolation = open_source(video, limits=limits, roots=roots), as_isolation(isolate)
     if isolation is not None:
         request = open_request(limits, roots, backend)
-        return IsolatedVideo(source, request=request, isolation=isolation, limits=limits, max_kept_bytes=max_kept_bytes)
-    return OpenVideo(
-        source, describe(source, limits, backend), limits=limits, max_kept_bytes=max_kept_bytes, backend=backend
-    )
+        return IsolatedVideo(
+            source,
+            request=request,
+            isolation=isolation,
+            limits=limits,
+            max_kept_bytes=max_kept_bytes,
+            on_progress=on_progress,
+        )
+    info = describe(source, limits, backend, Watch(source.path, limits, on_progress))
+    return OpenVideo(source, info, limits=limits, max_kept_bytes=max_kept_bytes, backend=backend)
 
 
 @dataclass(frozen=True)
@@ -69,8 +79,14 @@ class _Work:
 
     make_sink: MakeSink
     sizing: Sizing
-    on_progress: Progress | None
+    watch: Watch
     allow_missing: bool
+
+    def on_step(self, index: FrameIndex, num_steps: int) -> OnStep:
+        """Return what is called at each step: for a walk of so many steps, what takes the time, it tells of it."""
+        if index.is_seekable:
+            return lambda _: self.watch.check()
+        return lambda number: self.watch.tell(number + 1, num_steps)
 
 
 class OpenVideo:
@@ -114,7 +130,7 @@ class OpenVideo:
             self._check_usable()
             if self._source.kind in ("image", "frames"):
                 return ()
-            index = self._known_index()
+            index = self._known_index(Watch(self.info.path, self._limits))
         return tuple(index.timestamps_seconds[number] for number in index.keyframes)
 
     def read(
@@ -147,16 +163,16 @@ class OpenVideo:
     ) -> Frames:
         """Read as `read` does, each picture into a sink as soon as it is decoded; the result has the sink's images."""
         requested = check_request(self.info.path, timestamps, self._limits)
-        work = _Work(make_sink, sizing, on_progress, allow_missing)
         with self._lock:
             self._check_usable()
+            work = _Work(make_sink, sizing, Watch(self.info.path, self._limits, on_progress), allow_missing)
             if self._source.kind in ("image", "frames"):
                 return self._read_pictures(requested, work)
             try:
-                return self._read_there(self._known_index(), requested, work)
+                return self._read_there(self._known_index(work.watch), requested, work)
             except LandedElsewhere:
                 self._forget()
-                self._index = self._decoder.walk(self._source, self._limits)
+                self._index = self._decoder.walk(self._source, self._limits, work.watch)
                 return self._read_there(self._index, requested, work)
 
     def _check_usable(self) -> None:
@@ -165,9 +181,9 @@ class OpenVideo:
         if stamp_of(self._source.path) != self._source.stamp:
             raise VideoDecodeError(changed(self.info.path))
 
-    def _known_index(self) -> FrameIndex:
+    def _known_index(self, watch: Watch) -> FrameIndex:
         if self._index is None:
-            self._index = self._decoder.index(self._source, self._limits)
+            self._index = self._decoder.index(self._source, self._limits, watch)
         return self._index
 
     def _forget(self) -> None:
@@ -186,28 +202,32 @@ class OpenVideo:
 
     def _read(self, index: FrameIndex, requested: tuple[float, ...], work: _Work) -> Frames:
         targets = _targets(index, requested, self.info)
-        images = self._put_all(targets, work, lambda target: self._picture(index, target, work.sizing))
+        on_step = work.on_step(index, max(targets) + 1)
+        picture = partial(self._picture, index, sizing=work.sizing, on_step=on_step)
+        images = self._put_all(targets, work, picture, is_walk=not index.is_seekable)
         times = tuple(index.timestamps_seconds[target] for target in targets)
         method: Method = "seek" if index.is_seekable else "walk"
         return Frames(images, times, requested, tuple(targets), self.info, method)
 
-    def _put_all(self, targets: Sequence[int], work: _Work, picture: Callable[[int], Picture]) -> Picture:
+    def _put_all(
+        self, targets: Sequence[int], work: _Work, picture: Callable[[int], Picture], *, is_walk: bool = False
+    ) -> Picture:
         """Put each frame into a sink, and return what is in it."""
         wanted, sink = sorted(set(targets)), work.make_sink(targets)
         for count, target in enumerate(wanted):
-            if work.on_progress is not None and work.on_progress(count, len(wanted)):
-                raise VideoDecodeError(stopped(self.info.path, count, len(wanted)))
+            if not is_walk:  # its steps are told
+                work.watch.tell(count, len(wanted))
             if not sink.has(target):
                 sink.put(target, picture(target))
         return sink.images
 
-    def _picture(self, index: FrameIndex, target: int, sizing: Sizing) -> Picture:
+    def _picture(self, index: FrameIndex, target: int, sizing: Sizing, on_step: OnStep) -> Picture:
         kept = self._kept.get(target, sizing)
         if kept is not None:
             return kept
         if self._stepper is None:
             self._stepper = self._decoder.stepper(self._source, index, self._limits)
-        picture = sizing(self._stepper.picture(target))
+        picture = sizing(self._stepper.picture(target, on_step))
         self._kept.put(target, sizing, picture)
         return picture
 

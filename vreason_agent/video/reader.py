@@ -45,7 +45,8 @@ def read_frames(
             what it returns is kept in its place. Hashable, and the same for all frames.
         limits: Upper bounds; of an opened video those it was opened with.
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
-        on_progress: Called with (frames read, frames to read); returning True ends the reading with an error.
+        on_progress: Called with (frames read, frames to read), and while a file is looked at or walked with (steps
+            taken, frames announced or steps needed); returning True ends the reading with an error.
         allow_missing: Leave out the times that a cut file lacks, and say in the result which and why, instead of an
             error; at least one has to be there.
         isolate: Read in a process of its own with limits on memory and time, which a file that kills or hangs its
@@ -57,6 +58,7 @@ def read_frames(
         ConfigError: No times, one that is negative or no finite number, a `max_side_px` that is no integer from 1, or
             no such backend.
         DependencyError: If the backend's library cannot be loaded.
+        VideoTooLargeError: More frames than `limits.max_frames`, or longer than `limits.max_wall_seconds`.
         VideoDecodeError: A time past the end or in the part that a cut file lacks, a frame that cannot be decoded, or
             `on_progress` ended it. Nothing is put in a missing frame's place. Isolated, also if the process died or
             was ended for its time.
@@ -72,7 +74,8 @@ def read_frames(
         return video.read(timestamps, **how)
     check_request(path_text(video), timestamps, limits)
     check_side(max_side_px)
-    with open_video(video, limits=limits, roots=roots, max_kept_bytes=0, isolate=isolate, backend=backend) as opened:
+    opening: dict[str, Any] = {"limits": limits, "roots": roots, "isolate": isolate, "backend": backend}
+    with open_video(video, max_kept_bytes=0, on_progress=on_progress, **opening) as opened:
         return opened.read(timestamps, **how)
 
 
