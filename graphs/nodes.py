@@ -21,7 +21,7 @@ from langgraph.types import Overwrite, interrupt
 
 from ..confidence import Confidence, confidence_of
 from ..question import check_question, read_answer, video_question
-from ..video import Reading, local_path
+from ..video import Reading, local_path, make_plan
 from .budget import NOTHING, Budget, add_spent
 from .context import VideoQAContext, rules_of
 from .frame_policy import FramePolicy
@@ -155,6 +155,7 @@ class VideoQANodes:
             task["question"],
             options=task["options"],
             timestamps_seconds=state["timestamps_seconds"],
+            expected_seconds=_last_look(state["plan"]),
         )
 
     def _answered(self, state: VideoQAState, message: AIMessage, seconds: float) -> dict[str, Any]:
@@ -173,6 +174,16 @@ def route(state: VideoQAState) -> Literal["sample", "accept", "abstain"]:
     """Return the node that carries out the decision."""
     action = state["decision"]["action"]
     return "sample" if action == "more_frames" or action == "retry" else action
+
+
+def _last_look(plan: Mapping[str, Any] | None) -> tuple[float, ...]:
+    """Return the times of the ladder's last rung where a plan is a part of it, and not that rung itself."""
+    options = {} if plan is None else plan["options"]
+    last = options.get("max_frames")
+    if plan is None or not last or options["num_frames"] >= last:
+        return ()
+    whole = {**options, "num_frames": last}
+    return make_plan(plan["name"], plan["start_seconds"], plan["stop_seconds"], **whole).timestamps_seconds
 
 
 def _is_kept() -> bool:

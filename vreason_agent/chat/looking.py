@@ -49,17 +49,21 @@ class FrameDefaults:
     start_seconds: float | None = None
     stop_seconds: float | None = None
 
+    @property
+    def ceiling(self) -> int:
+        """Most frames that a block may ask for."""
+        return max(self.num_frames, self.max_frames)
+
     def check(self, name: str, num_frames: int) -> None:
         """Refuse what a block asks for beyond what the application allows.
 
         Raises:
-            ConfigError: If `num_frames`, which `name` comes to, are more than both numbers of frames.
+            ConfigError: If `num_frames`, which `name` comes to, are more than the ceiling.
         """
-        ceiling = max(self.num_frames, self.max_frames)
-        if num_frames > ceiling:
+        if num_frames > self.ceiling:
             msg = (
-                f"{name} of a video block asks for {num_frames:,} frames, more than the max_frames={ceiling} of the "
-                f"chat model, which no message can raise; ask for fewer, or set ChatVReason(max_frames=...)"
+                f"{name} of a video block asks for {num_frames:,} frames, more than the max_frames={self.ceiling} of "
+                f"the chat model, which no message can raise; ask for fewer, or set ChatVReason(max_frames=...)"
             )
             raise ConfigError(msg)
 
@@ -122,9 +126,15 @@ class Looker:
             planned = plan_times(info, media.hints, self.defaults)
             if self.room is not None:
                 self.room.take_video(planned, info.height_px, info.width_px)
-            frames = read_frames(video, planned, resize=self._resize(info, len(planned)))
+            resize, expected = self._resize(info, len(planned)), self._expected(media.hints)
+            frames = read_frames(video, planned, resize=resize, expected=expected)
         times = tuple(float(second) for second in frames.timestamps_seconds)
         return VideoPart(frames.images, times), Look(name, info.kind, len(times), times)
+
+    def _expected(self, hints: Mapping[str, Any]) -> Sequence[float]:
+        """Return the times that later messages will ask for, as far as they may."""
+        expected: Sequence[float] = hints.get("expected", ())
+        return expected if len(expected) <= self.defaults.ceiling else ()
 
     def _resize(self, info: VideoInfo, num_frames: int) -> Resize | None:
         return None if self.resize_rule is None else self.resize_rule(num_frames, info.height_px, info.width_px)

@@ -251,7 +251,7 @@ class IsolatedVideo:
         """
         self._path, self._lock, self._is_closed = source.path, Lock(), False
         self._source, self._request, self._isolation, self._limits = source, request, isolation, limits
-        self._kept = KeptFrames(max_kept_bytes)
+        self._kept, self._keeps = KeptFrames(max_kept_bytes), max_kept_bytes > 0
         self._process, self.info = self._started(on_progress)
 
     def _started(self, on_progress: Progress | None = None) -> tuple[ReadingProcess, VideoInfo]:
@@ -303,9 +303,11 @@ class IsolatedVideo:
         resize: Resize | None = None,
         on_progress: Progress | None = None,
         allow_missing: bool = False,
+        expected: Sequence[float] = (),
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
         requested = check_request(self._path, timestamps, self._limits)
+        later = check_request(self._path, expected, self._limits) if len(expected) and self._keeps else ()
         sizing = Sizing(check_side(max_side_px), resize)
         with self._lock:
             self._make_usable()
@@ -316,6 +318,7 @@ class IsolatedVideo:
                 "max_side_px": sizing.max_side_px,
                 "allow_missing": bool(allow_missing),
                 "kept": list(receiver.held),
+                "expected": later,
             }
             head = self._process.ask(self._path, request, on_progress, receiver)
         with self._process.agreed(self._path):

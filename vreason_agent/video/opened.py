@@ -81,6 +81,7 @@ class _Work:
     sizing: Sizing
     watch: Watch
     allow_missing: bool
+    expected: tuple[float, ...]
 
     def on_step(self, index: FrameIndex, num_steps: int) -> OnStep:
         """Return what is called at each step: for a walk of so many steps, what takes the time, it tells of it."""
@@ -107,7 +108,8 @@ class OpenVideo:
     ) -> None:
         self.info, self._decoder = info, decoder_of(backend)
         self._source, self._limits = source, limits
-        self._kept, self._lock, self._is_closed = KeptFrames(max_kept_bytes), Lock(), False
+        self._kept, self._keeps = KeptFrames(max_kept_bytes), max_kept_bytes > 0
+        self._lock, self._is_closed = Lock(), False
         self._index: FrameIndex | None = None
         self._stepper: FrameStepper | None = None
 
@@ -141,6 +143,7 @@ class OpenVideo:
         resize: Resize | None = None,
         on_progress: Progress | None = None,
         allow_missing: bool = False,
+        expected: Sequence[float] = (),
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
         sizing = Sizing(check_side(max_side_px), resize)
@@ -150,6 +153,7 @@ class OpenVideo:
             sizing,
             on_progress=on_progress,
             allow_missing=allow_missing,
+            expected=expected if self._keeps else (),
         )
 
     def read_into(
@@ -160,12 +164,14 @@ class OpenVideo:
         *,
         on_progress: Progress | None = None,
         allow_missing: bool = False,
+        expected: Sequence[float] = (),
     ) -> Frames:
         """Read as `read` does, each picture into a sink as soon as it is decoded; the result has the sink's images."""
         requested = check_request(self.info.path, timestamps, self._limits)
+        later = check_request(self.info.path, expected, self._limits) if len(expected) else ()
         with self._lock:
             self._check_usable()
-            work = _Work(make_sink, sizing, Watch(self.info.path, self._limits, on_progress), allow_missing)
+            work = _Work(make_sink, sizing, Watch(self.info.path, self._limits, on_progress), allow_missing, later)
             if self._source.kind in ("image", "frames"):
                 return self._read_pictures(requested, work)
             try:
@@ -204,20 +210,22 @@ class OpenVideo:
         targets = _targets(index, requested, self.info)
         on_step = work.on_step(index, max(targets) + 1)
         picture = partial(self._picture, index, sizing=work.sizing, on_step=on_step)
-        images = self._put_all(targets, work, picture, is_walk=not index.is_seekable)
+        images = self._put_all(
+            targets, work, picture, passed=None if index.is_seekable else _passed(index, targets, work)
+        )
         times = tuple(index.timestamps_seconds[target] for target in targets)
         method: Method = "seek" if index.is_seekable else "walk"
         return Frames(images, times, requested, tuple(targets), self.info, method)
 
     def _put_all(
-        self, targets: Sequence[int], work: _Work, picture: Callable[[int], Picture], *, is_walk: bool = False
+        self, targets: Sequence[int], work: _Work, picture: Callable[[int], Picture], *, passed: set[int] | None = None
     ) -> Picture:
-        """Put each frame into a sink, and return what is in it."""
-        wanted, sink = sorted(set(targets)), work.make_sink(targets)
-        for count, target in enumerate(wanted):
-            if not is_walk:  # its steps are told
+        """Put each frame into a sink, and return what is in it; of a walk also what it passes, while that is kept."""
+        wanted, sink = set(targets), work.make_sink(targets)
+        for count, target in enumerate(sorted(wanted | (passed or set()))):
+            if passed is None:  # of a walk the steps are told
                 work.watch.tell(count, len(wanted))
-            if not sink.has(target):
+            if not sink.has(target) and (target in wanted or not self._kept.is_full):
                 sink.put(target, picture(target))
         return sink.images
 
@@ -272,6 +280,12 @@ def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> 
         raise VideoDecodeError(msg)
     times = index.timestamps_seconds
     return [max(0, bisect.bisect_right(times, time + 1e-6) - 1) for time in requested]
+
+
+def _passed(index: FrameIndex, targets: Sequence[int], work: _Work) -> set[int]:
+    """Return the frames that a walk to the targets passes and that later reads will ask for."""
+    numbers = {bisect.bisect_right(index.timestamps_seconds, time + 1e-6) - 1 for time in work.expected}
+    return {number for number in numbers if 0 <= number < max(targets)}
 
 
 def _late(index: FrameIndex, requested: Sequence[float]) -> tuple[float, ...]:

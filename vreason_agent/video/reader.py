@@ -30,6 +30,7 @@ def read_frames(
     roots: Roots | None = None,
     on_progress: Progress | None = None,
     allow_missing: bool = False,
+    expected: Sequence[float] = (),
     isolate: Isolate = False,
     backend: Backend = "opencv",
 ) -> Frames:
@@ -49,6 +50,8 @@ def read_frames(
             taken, frames announced or steps needed); returning True ends the reading with an error.
         allow_missing: Leave out the times that a cut file lacks, and say in the result which and why, instead of an
             error; at least one has to be there.
+        expected: Times that later reads of an opened video will ask for, at this size. A file that has to be walked is
+            then walked once: the frames for them that it passes are kept, as far as `max_kept_bytes` goes.
         isolate: Read in a process of its own with limits on memory and time, which a file that kills or hangs its
             decoder takes down alone: True, or an `Isolation`. Of an opened video it is as it was opened.
         backend: What decodes videos and GIFs: `opencv`, or `av` for PyAV (extra `av`), which decodes what OpenCV's
@@ -69,6 +72,7 @@ def read_frames(
         "resize": resize,
         "on_progress": on_progress,
         "allow_missing": allow_missing,
+        "expected": expected,
     }
     if isinstance(video, OpenVideo | IsolatedVideo):
         return video.read(timestamps, **how)

@@ -58,10 +58,11 @@ class Receiver:
         return np.empty((height, width, channels), np.uint8)
 
     def put(self, number: int, picture: Picture) -> None:
-        """Take a frame at its full size."""
+        """Take a frame at its full size, one that only a later read will ask for while there is room to keep it."""
+        if self._stack is None or (self._kept.is_full and not self._stack.wants(number)):
+            return
         sized = picture if self._sizing.resize is None else self._sizing.resize(picture)
-        if self._stack is not None:
-            self._stack.put(number, sized)
+        self._stack.put(number, sized)
         self._kept.put(number, self._sizing, sized)
 
     def images(self) -> Picture:

@@ -41,19 +41,23 @@ class FrameStack:
     def __init__(self, path: str, numbers: Sequence[int]) -> None:
         """Make room for the frames with these numbers, which may repeat."""
         self._path, self._numbers = path, np.asarray(numbers)
-        self._has_room, self._lacking = False, set(numbers)
+        self._has_room, self._wanted, self._lacking = False, frozenset(numbers), set(numbers)
 
     @property
     def is_whole(self) -> bool:
         """Whether every number was put."""
         return not self._lacking
 
+    def wants(self, number: int) -> bool:
+        """Whether a frame was asked for."""
+        return number in self._wanted
+
     def has(self, number: int) -> bool:
         """Whether a frame was put already."""
-        return number not in self._lacking
+        return number in self._wanted and number not in self._lacking
 
     def put(self, number: int, picture: Picture) -> None:
-        """Set a frame wherever its number was asked for.
+        """Set a frame wherever its number was asked for, be it nowhere.
 
         Raises:
             VideoDecodeError: If it has another size than the ones before.
