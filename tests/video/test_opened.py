@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 
-from tests.video.conftest import oracle_pictures
+from tests.video.conftest import number_of, numbered, oracle_pictures
 from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.video import find_scenes, open_video, pairs_plan, read_frames
 from vreason_agent.video.capture import Capture
@@ -213,6 +215,19 @@ def test_a_file_that_changes_while_it_is_open_is_an_error(write_opencv):
         shutil.copy(write_opencv("b.mp4", num_frames=90), path)
         with pytest.raises(VideoDecodeError, match="changed while it was open; open it again"):
             read_frames(video, [0.0])
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_picture_that_changes_in_an_open_folder_is_an_error(tmp_path, isolate):
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), numbered(number))
+    with open_video(tmp_path, isolate=isolate) as video:
+        assert number_of(read_frames(video, [1.0]).images[0]) == 1
+        cv2.imwrite(str(tmp_path / "1.png"), numbered(7))
+        os.utime(tmp_path / "1.png", ns=(1, 1))
+        with pytest.raises(VideoDecodeError, match="changed while it was open; open it again"):
+            read_frames(video, [1.0])
+    assert number_of(read_frames(tmp_path, [1.0], isolate=isolate).images[0]) == 7
 
 
 def test_scenes_are_found_with_three_captures(write_opencv, calls):

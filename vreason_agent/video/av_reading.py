@@ -19,6 +19,7 @@ from vreason_agent.video.index import (
     SEEK_MARGIN_FRAMES,
     SEEK_SETUP_FRAMES,
     FrameIndex,
+    as_long_as_announced,
     collect_times,
     told,
 )
@@ -43,7 +44,7 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
         total = capture.announced_frames() or 0
         packets = told(_noted(capture.packet_times(), known), watch, total, every=PACKETS_PER_TELLING)
         times = collect_times(source.path, packets, limits)
-        is_complete = len(known) == len(times) > 0
+        is_complete = len(known) == len(times) > 0 and capture.is_order_told
         index = _index(capture, sorted(known), is_seekable=True) if is_complete and source.kind == "video" else None
     shape = None if index is None else _end_shape(source, index, limits, watch)
     if index is None or shape is None:
@@ -60,7 +61,10 @@ def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
         times = collect_times(source.path, (time for time, _ in steps), limits)
         if not times or any(after <= before for before, after in pairwise(times)):
             why = "no frame of it can be decoded" if not times else "the times of its frames do not ascend"
-            msg = f"backend='av' cannot read {source.path!r}: {why}; re-encode it: ffmpeg -i INPUT -c:v libx264 OUT.mp4"
+            msg = (
+                f"backend='av' cannot read {source.path!r}: {why}; use backend='opencv', or re-encode it: "
+                "ffmpeg -i INPUT -c:v libx264 OUT.mp4"
+            )
             raise VideoDecodeError(msg)
         return _index(capture, times, is_seekable=False)
 
@@ -151,9 +155,10 @@ def _noted(packets: Iterator[tuple[float | None, bool]], known: dict[float, bool
 
 
 def _index(capture: AvCapture, times: Sequence[float], *, is_seekable: bool) -> FrameIndex:
-    stream, *others = capture.streams
+    stream = next(stream for stream in capture.streams if stream.is_read)
+    others = [other for other in capture.streams if not other.is_read]
     width, height = capture.upright_size()
-    return FrameIndex(
+    index = FrameIndex(
         timestamps_seconds=tuple(time - times[0] for time in times),
         is_seekable=is_seekable,
         source="packets" if is_seekable else "walk",
@@ -163,6 +168,7 @@ def _index(capture: AvCapture, times: Sequence[float], *, is_seekable: bool) -> 
         codec=stream.codec,
         other_streams=tuple(others),
     )
+    return as_long_as_announced(index, capture.announced_fps())
 
 
 def _end_shape(source: Source, index: FrameIndex, limits: Limits, watch: Watch) -> tuple[int, ...] | None:

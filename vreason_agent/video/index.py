@@ -33,6 +33,7 @@ UNKNOWN_FRAME_SECONDS = 0.04
 SEEK_MARGIN_FRAMES = 16  # a seek decodes from a keyframe at least so many frames before
 SEEK_SLACK_FRAMES = 2  # OpenCV counts frames by a mean rate: aim before the target and step to it
 SEEK_SETUP_FRAMES = 6  # what emptying and filling the decoder costs
+NUM_COMPARED_FRAMES = 8
 PACKETS_PER_TELLING = 256  # a packet takes some 10 us
 
 _Step = TypeVar("_Step")
@@ -125,14 +126,18 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
         scanned, keys, other = _scan_packets(source, index, limits, watch)
         if next(capture.steps(), None) is None:
             raise VideoDecodeError(_undecodable(source.path, capture.codec()))
+        first = capture.position_seconds()
         promised = _nearest(_announced_frames(capture), len(scanned))
         times = _from_zero(sorted(scanned))
         is_trusted = source.kind == "video" and other is None and _is_trustworthy(times, promised)
-        if is_trusted and _ends_there(capture, times, watch):
+        if is_trusted and _begins_so(capture, times, first) and _ends_there(capture, times, first, watch):
             numbers = _numbers(keys, sorted(scanned))
             index = replace(index, timestamps_seconds=times, promised_frames=promised, keyframes=numbers)
             return replace(index, is_seekable=index.is_constant_rate)
-    return replace(walk_frames(source, limits, watch), other_streams=() if other is None else (other,))
+    walked = walk_frames(source, limits, watch)
+    if other is not None and len(walked.timestamps_seconds) == 1 < len(scanned):
+        raise VideoDecodeError(_cover(source.path))
+    return replace(walked, other_streams=() if other is None else (other,))
 
 
 @once
@@ -142,18 +147,34 @@ def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
         width, height = capture.check_size(source.path, limits)
         if next(capture.steps(), None) is None:
             raise VideoDecodeError(_undecodable(source.path, capture.codec()))
-        announced, codec = _announced_frames(capture), capture.codec()
+        announced, codec, fps = _announced_frames(capture), capture.codec(), capture.get("FPS")
     with Capture(source.path) as capture:
         steps = told(capture.steps(), watch, max(announced, default=0))
         times = _from_zero(_ascending(collect_times(source.path, steps, limits)))
-    promised = _nearest(announced, len(times))
-    return FrameIndex(times, False, "walk", promised, width, height, codec)
+    index = FrameIndex(times, False, "walk", _nearest(announced, len(times)), width, height, codec)
+    return as_long_as_announced(index, fps)
+
+
+def as_long_as_announced(index: FrameIndex, announced_fps: float) -> FrameIndex:
+    """Take an index for complete whose frames reach as far as announced: then they are sparser, and none is lost."""
+    promised, found = index.promised_frames or 0, len(index.timestamps_seconds)
+    if promised <= found or announced_fps <= 0:
+        return index
+    reaches = index.readable_seconds >= MIN_COMPLETE_SHARE * promised / announced_fps
+    return replace(index, promised_frames=found) if reaches else index
 
 
 def _check_whole(source: Source) -> None:
     if source.kind == "gif" and not is_whole_gif(Path(source.path).read_bytes()):
         msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
         raise VideoDecodeError(msg)
+
+
+def _cover(path: str) -> str:
+    return (
+        f"the first video stream of {path!r} is a single picture, such as a cover, which OpenCV cannot pass over; use "
+        "backend='av' (pip install 'vreason-agent[av]'), or leave it out: ffmpeg -i INPUT -map 0:v:1 -c copy OUTPUT.mkv"
+    )
 
 
 def _announced_frames(capture: Capture) -> tuple[int, ...]:
@@ -255,9 +276,19 @@ def _is_on_one_clock(times: tuple[float, ...]) -> bool:
     return all(abs(time - number * gap) <= tolerance for number, time in enumerate(times))
 
 
-def _ends_there(capture: Capture, times: tuple[float, ...], watch: Watch) -> bool:
+def _begins_so(capture: Capture, times: tuple[float, ...], first: float) -> bool:
+    """Whether the first frames have the times of the packets: another stream of that size and codec may have others.
+
+    The file stands at its first frame, whose time is `first`.
+    """
+    for time in times[1:NUM_COMPARED_FRAMES]:
+        if not capture.grab() or abs(capture.position_seconds() - first - time) > TIME_TOLERANCE_SECONDS:
+            return False
+    return True
+
+
+def _ends_there(capture: Capture, times: tuple[float, ...], first: float, watch: Watch) -> bool:
     """Whether the last scanned frame can be decoded: edit lists and damage leave packets that are never shown."""
-    first = capture.position_seconds()
     is_there = capture.seek(max(0, len(times) - 1 - SEEK_SLACK_FRAMES))
     while is_there and capture.grab():
         watch.check()

@@ -79,7 +79,7 @@ def describe(source: Source, limits: Limits, backend: Backend = "opencv", watch:
 def _notes(index: FrameIndex) -> list[str]:
     notes, count, promised = [], len(index.timestamps_seconds), index.promised_frames
     if index.other_streams:
-        notes.append(f"several video streams: the first is read ({index.width_px}x{index.height_px}, {index.codec})")
+        notes.append(f"several video streams: one is read ({index.width_px}x{index.height_px}, {index.codec})")
     if not index.is_seekable:
         notes.append("frames cannot be sought safely: every one is walked, slow and exact")
     if promised is not None and count < promised:
