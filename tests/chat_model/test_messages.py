@@ -127,6 +127,22 @@ def test_what_the_application_allows_can_be_asked_for(clip: Path, picture: Path)
         read(frames, max_frames=4)
 
 
+@pytest.mark.parametrize("num_expected", [4, 5])
+def test_times_that_later_messages_ask_for_change_nothing_now_and_count_only_if_they_may_be_asked_for(
+    clip: Path, num_expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_with, told = OpenVideo.read, []
+
+    def noted(self: OpenVideo, *times: Any, **how: Any) -> Any:
+        told.append(len(how["expected"]))
+        return read_with(self, *times, **how)
+
+    monkeypatch.setattr(OpenVideo, "read", noted)
+    message = video_question(clip, "?", timestamps_seconds=[1.0], expected_seconds=range(num_expected))
+    assert video_of(read(message, max_frames=4)).timestamps_seconds == (1.0,)
+    assert told == [num_expected if num_expected <= 4 else 0]
+
+
 def test_inline_video_is_read_like_its_file(clip: Path) -> None:
     data = base64.b64encode(clip.read_bytes()).decode()
     block: Any = {"type": "video", "base64": data, "mime_type": "video/x-msvideo", "extras": {"timestamps": [1.0]}}

@@ -272,7 +272,11 @@ def test_what_a_read_gave_is_kept_for_the_next_one(write_opencv, monkeypatch):
     monkeypatch.setattr(Receiver, "put", noted)
     with open_video(path, isolate=True) as video:
         few, many = read_frames(video, [0.0, 1.0]), read_frames(video, [0.0, 0.5, 1.0, 1.5])
-    assert taken == [0, 25, 12, 37]
+        assert taken == [0, 25, 12, 37]
+        with pytest.raises(VideoDecodeError, match="call it again"):
+            read_frames(video, [0.0], on_progress=lambda done, total: True)
+        read_frames(video, [0.0])
+    assert taken == [0, 25, 12, 37, 0], "another process may number the frames otherwise"
     assert np.array_equal(many.images[[0, 2]], few.images)
 
 

@@ -293,6 +293,7 @@ class IsolatedVideo:
             raise VideoDecodeError(changed(self._path))
         if self._process.has_ended:
             self._process.close()
+            self._kept.clear()  # another process may yet number the frames otherwise
             self._process, self.info = self._started()
 
     def read(
