@@ -81,9 +81,19 @@ def frames_for(chat_model: Any) -> FramesAs:
     return "video" if reads or getattr(chat_model, "_llm_type", "") in _TYPES_THAT_READ_VIDEO else "images"
 
 
-def ask_with_video(path: str, question: str, options: Sequence[str], times: Sequence[float]) -> Asked:
-    """Return the question with the video's path and the times to look at; no file is opened."""
-    return Asked(video_question(path, question, options=options, timestamps_seconds=times))
+def ask_with_video(
+    path: str, question: str, options: Sequence[str], times: Sequence[float], *, expected: Sequence[float] = ()
+) -> Asked:
+    """Return the question with the video's path and the times to look at; no file is opened.
+
+    Args:
+        path: Path or `file://` URL of the video or image.
+        question: What is asked.
+        options: Texts to choose from.
+        times: Seconds to look at.
+        expected: Seconds that later looks may ask for, so that the file is walked once.
+    """
+    return Asked(video_question(path, question, options=options, timestamps_seconds=times, expected_seconds=expected))
 
 
 def ask_with_images(

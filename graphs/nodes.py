@@ -28,7 +28,7 @@ from .budget import NOTHING, Budget, add_spent
 from .context import VideoQAContext, rules_of
 from .frame_policy import FramePolicy
 from .policy import AcceptPolicy, Ladder
-from .sampling import clip_of, clip_rungs, with_cuts
+from .sampling import clip_of, clip_rungs, last_look, with_cuts
 from .state import Decision, HumanReply, Sampling, VideoQAState
 from .task import span_of, task_of, video_of
 
@@ -153,7 +153,7 @@ class VideoQANodes:
         question = "\n".join(text for text in (state["variation"].get("prompt"), task["question"]) if text)
         asked = (path, question, task["options"], times)
         if (self.frames_as or frames_for(self.chat_model)) == "video":
-            return ask_with_video(*asked)
+            return ask_with_video(*asked, expected=last_look(state["plan"]))
         return ask_with_images(*asked, reading=self.reading, limits=self.image_limits)
 
     def _answered(self, state: VideoQAState, asked: Asked, message: AIMessage, seconds: float) -> dict[str, Any]:

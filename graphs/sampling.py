@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..errors import DependencyError
-from ..video import Reading, VideoInfo, check_scenes_library, find_scenes, local_path, resolve_span
+from ..video import Reading, VideoInfo, check_scenes_library, find_scenes, local_path, make_plan, resolve_span
 from .policy import Ladder
 from .state import Clip
 
@@ -53,3 +56,13 @@ def with_cuts(clip: Clip, reading: Reading, *, max_frames: int) -> Clip:
     with reading.open(local_path(clip["path"]), max_kept_bytes=0) as video:
         cuts = find_scenes(video, start_seconds=start, stop_seconds=stop, max_frames=max_frames).cuts_seconds
     return {**clip, "cuts_seconds": list(cuts)} if cuts else {**clip, "no_cuts": "no cut was found"}
+
+
+def last_look(plan: Mapping[str, Any] | None) -> tuple[float, ...]:
+    """Return the times of the ladder's last rung where a plan is a part of it, and not that rung itself."""
+    options = {} if plan is None else plan["options"]
+    last = options.get("max_frames")
+    if plan is None or not last or options["num_frames"] >= last:
+        return ()
+    whole = {**options, "num_frames": last}
+    return make_plan(plan["name"], plan["start_seconds"], plan["stop_seconds"], **whole).timestamps_seconds

@@ -15,7 +15,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from ..errors import DependencyError
 from ..tools import ToolLimits, video_tools
-from ..video import Backend, Isolate, Roots
+from ..video import DEFAULT_LIMITS, Backend, Isolate, Limits, Roots
 
 try:
     from langchain.agents import create_agent
@@ -39,6 +39,7 @@ def build_video_agent(
     allowed_roots: Roots | None = None,
     isolate: Isolate = False,
     backend: Backend = "opencv",
+    file_limits: Limits = DEFAULT_LIMITS,
     system_prompt: str = SYSTEM_PROMPT,
     middleware: Sequence[AgentMiddleware[Any, Any, Any]] = (),
     checkpointer: BaseCheckpointSaver[Any] | None = None,
@@ -53,6 +54,7 @@ def build_video_agent(
         allowed_roots: Folders that the files must lie in, links resolved; `None` allows any.
         isolate: Let the tools read in a process of its own; see `Isolation`.
         backend: What the tools decode with: `"opencv"`, or `"av"`. `segment_model` has its own fields of these names.
+        file_limits: Upper bounds on files and reads.
         system_prompt: What the agent is told first.
         middleware: LangChain's own or yours, such as `ConfidenceRetryMiddleware()`.
         checkpointer: Where the caller wants conversations kept; by default nowhere.
@@ -68,6 +70,7 @@ def build_video_agent(
         allowed_roots=allowed_roots,
         isolate=isolate,
         backend=backend,
+        file_limits=file_limits,
     )
     return create_agent(
         chat_model,

@@ -19,7 +19,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from ..tools.limits import ToolLimits
-from ..video import Backend, Isolate, Reading, Roots
+from ..video import DEFAULT_LIMITS, Backend, Isolate, Limits, Reading, Roots
 from .asking import FramesAs, check_chat_model, check_image_limits
 from .budget import Budget
 from .context import VideoQAContext, rules_of
@@ -41,6 +41,7 @@ def build_video_qa_graph(
     allowed_roots: Roots | None = None,
     isolate: Isolate = False,
     backend: Backend = "opencv",
+    limits: Limits = DEFAULT_LIMITS,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[VideoQAState, VideoQAContext, VideoQAInput, VideoQAOutput]:
     """Return the compiled graph.
@@ -48,7 +49,8 @@ def build_video_qa_graph(
     Args:
         chat_model: Answers; any LangChain chat model that reads pictures. Its confidence is read from
             `response_metadata`: the record of a `ChatVReason`, or a server's `logprobs`.
-        ladder: Frame counts to try; by default 4, 8, 16, 32.
+        ladder: Frame counts to try; by default 4, 8, 16, 32. A `ChatVReason` that allows fewer is raised to them here;
+            a ladder that a run brings along cannot raise it.
         policy: When an answer is good enough.
         budget: What one question may cost.
         frame_policy: Where the frames of a look are: nested pairs by default, else shot by shot, or zoomed in.
@@ -61,6 +63,7 @@ def build_video_qa_graph(
             it reads. Set both where others than you name videos; `None` allows any file that the process can read.
         isolate: Read videos in a process of their own, as `ChatVReason(isolate=True)` does.
         backend: What reads them: `"opencv"`, or `"av"` beside `ChatVReason(backend="av")`.
+        limits: Upper bounds on files and reads; a `ChatVReason` has the same field, for what it reads.
         checkpointer: Where the caller wants runs kept; by default nowhere.
 
     Returns:
@@ -72,8 +75,10 @@ def build_video_qa_graph(
         ConfigError: If there is no such `frames_as`, or an argument is of another type.
     """
     rules = VideoQAContext(ladder=ladder, policy=policy, budget=budget, frame_policy=frame_policy, frames_as=frames_as)
-    reading, limits = Reading(allowed_roots, isolate, backend), check_image_limits(image_limits)
-    nodes = VideoQANodes(check_chat_model(chat_model), reading, limits, **rules_of(rules))
+    given = rules_of(rules)
+    asked = _allowing(check_chat_model(chat_model), given.get("ladder", Ladder()).max_frames)
+    reading = Reading(allowed_roots, isolate, backend, limits)
+    nodes = VideoQANodes(asked, reading, check_image_limits(image_limits), **given)
     return _wired(nodes).compile(checkpointer=checkpointer, name="video_qa")
 
 
@@ -95,3 +100,11 @@ def _wired(nodes: VideoQANodes) -> StateGraph[VideoQAState, VideoQAContext, Vide
     builder.add_edge("accept", END)
     builder.add_edge("abstain", END)
     return builder
+
+
+def _allowing(chat_model: Any, max_frames: int) -> Any:
+    """Return a chat model whose ceiling on the frames of a message, where it has one, is not below `max_frames`."""
+    ceiling = getattr(chat_model, "max_frames", None)
+    if not isinstance(chat_model, BaseChatModel) or not isinstance(ceiling, int) or ceiling >= max_frames:
+        return chat_model
+    return chat_model.model_copy(update={"max_frames": max_frames})

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
-from ..video import Backend, Isolate, Reading, Roots
+from ..video import DEFAULT_LIMITS, Backend, Isolate, Limits, Reading, Roots
 from .ask_segment import AskSegmentTool
 from .contact_sheet import ContactSheetTool
 from .files import VideoFiles
@@ -29,6 +29,7 @@ def video_tools(
     allowed_roots: Roots | None = None,
     isolate: Isolate = False,
     backend: Backend = "opencv",
+    file_limits: Limits = DEFAULT_LIMITS,
 ) -> list[BaseTool]:
     """Return tools with which a model looks at videos that the caller chose.
 
@@ -41,6 +42,7 @@ def video_tools(
         isolate: Read in a process of its own, which a hostile file may end but not leave; see `Isolation`.
         backend: What decodes: `"opencv"`, or `"av"` for what OpenCV cannot. `chat_model` has its own fields of these
             names, for what it reads.
+        file_limits: Upper bounds on files and reads.
 
     Returns:
         `video_info`, `find_scenes`, `contact_sheet`, `sample_frames`, `zoom` and `ask_segment`, as far as asked for.
@@ -48,9 +50,9 @@ def video_tools(
     Raises:
         ConfigError: `video` names no file, or there is no such backend.
         DependencyError: `scenes=True` and the extra `scenes` is not installed, or the backend cannot be loaded.
-        VideoError: A file is missing or cannot be opened.
+        VideoError: A file is missing, cannot be opened, or is over `file_limits`.
     """
-    files = VideoFiles.bind(video, Reading(allowed_roots, isolate, backend))
+    files = VideoFiles.bind(video, Reading(allowed_roots, isolate, backend, file_limits))
     bounds = limits or ToolLimits()
     tools: list[BaseTool] = [VideoInfoTool(files=files, limits=bounds)]
     if scenes or (scenes is None and find_spec("scenedetect")):

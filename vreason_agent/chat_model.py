@@ -29,6 +29,7 @@ from vreason_agent.chat.langchain_errors import as_langchain_errors
 from vreason_agent.chat.looking import FrameDefaults, Looker
 from vreason_agent.chat.profile import model_profile
 from vreason_agent.chat.reply import PROVIDER
+from vreason_agent.chat.room import Room
 from vreason_agent.chat.streaming import Stopper, aiterate, arun, interrupted_by, iterate
 from vreason_agent.chat.structured import Method, structured_output
 from vreason_agent.chat.tools import read_tools, tool_use
@@ -67,7 +68,8 @@ class ChatVReason(ChatFields):
         seed: Of sampling; the same seed on the same machine gives the same tokens.
         stop: Texts that end the answer; never part of it.
         num_frames: Frames to look at where a message does not say; even. More see more and cost more.
-        max_frames: Frames of a ladder's last rung: fixes the distance of the two frames of a pair.
+        max_frames: Most frames that a message may ask of a video (or `num_frames`, if that is more), and those of a
+            ladder's last rung: fixes the distance of the two frames of a pair.
         start_seconds: Beginning of the part of a video to look at, where a message does not say.
         stop_seconds: End of it, exclusive.
         allowed_roots: Folders that the files of messages must lie in, links resolved. Set it where others than you
@@ -75,6 +77,7 @@ class ChatVReason(ChatFields):
         isolate: Read files in a process of their own, so that a decoder that dies or hangs is an error: True, or an
             `Isolation` with its limits on memory and time.
         backend: What decodes videos: `"opencv"`, or `"av"` (extra `av`) for what OpenCV cannot, such as AV1.
+        limits: Upper bounds on files and reads, which no message can raise; see `Limits`.
         vreason: How decoding is steered: a `VReasonConfig`, a schedule's name, or a dict of fields.
         tools: Tools the model may call, usually given by `bind_tools`.
         tool_choice: Whether it may, must or must not call one; see `bind_tools`.
@@ -320,9 +323,10 @@ class ChatVReason(ChatFields):
 
     def _conversation(self, messages: Sequence[BaseMessage]) -> Conversation:
         defaults = FrameDefaults(self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds)
-        reading = Reading(self.allowed_roots, self.isolate, self.backend)
-        looker = Looker(defaults, reading, self.engine.frame_resize)
-        return read_messages(messages, wording=self.engine.question_prompt, looker=looker)
+        reading = Reading(self.allowed_roots, self.isolate, self.backend, self.limits)
+        engine = self.engine
+        looker = Looker(defaults, reading, engine.frame_resize, Room(engine.context_length, engine.count_tokens))
+        return read_messages(messages, wording=engine.question_prompt, looker=looker)
 
 
 def _with_stream(kwargs: dict[str, Any]) -> dict[str, Any]:

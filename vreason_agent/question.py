@@ -27,6 +27,7 @@ def video_question(
     max_frames: int | None = None,
     timestamps_seconds: Sequence[float] | None = None,
     plan: Mapping[str, Any] | None = None,
+    expected_seconds: Sequence[float] = (),
 ) -> HumanMessage:
     """Return the message that asks a question about a video, an image or a folder of frames.
 
@@ -41,6 +42,7 @@ def video_question(
         timestamps_seconds: The very times to look at, in place of the four above.
         plan: How to choose times in the part that is asked about, in place of the two numbers of frames: the name of a
             rule of `vreason_agent.video.PLANS` and its options, such as `{"name": "fps", "sample_fps": 1.0}`.
+        expected_seconds: Times that later questions may ask for: frames that are passed on the way are kept for them.
 
     Raises:
         ConfigError: If the question is empty, there is one option, an empty one, or one twice, or frames are chosen in
@@ -57,6 +59,7 @@ def video_question(
         "max_frames": max_frames,
         "plan": None if plan is None else dict(plan),
         "timestamps": None if timestamps_seconds is None else [float(second) for second in timestamps_seconds],
+        "expected": [float(second) for second in expected_seconds] or None,
     }
     video_block: dict[str, Any] = {"type": "video", "url": os.fspath(video)}
     if given := {name: value for name, value in hints.items() if value is not None}:

@@ -24,9 +24,16 @@ from pydantic import SecretStr
 from tests.chat_model.fakes import SETTLED, FakeEngine, join_generations
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.decoding import VReasonConfig
-from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError, VideoError, VideoNotFoundError
+from vreason_agent.errors import (
+    ConfigError,
+    GenerationError,
+    ModelLoadError,
+    VideoError,
+    VideoNotFoundError,
+    VideoTooLargeError,
+)
 from vreason_agent.messages import video_question
-from vreason_agent.video import read_frames
+from vreason_agent.video import Limits, OpenVideo, read_frames
 
 
 def added_up(chunks: Any) -> AIMessageChunk:
@@ -374,6 +381,30 @@ class TestErrors:
         with pytest.raises(ContextOverflowError, match="use fewer frames") as error:
             ChatVReason().invoke([video_question(clip, "?")])
         assert isinstance(error.value, GenerationError)
+
+    def test_the_context_is_counted_before_a_frame_is_decoded(
+        self, engine: FakeEngine, clip: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each video fits, both do not; the fake engine counts 10 tokens a frame."""
+        true_read, read = OpenVideo.read, []
+
+        def noted(*args: Any, **how: Any) -> Any:
+            read.append(args)
+            return true_read(*args, **how)
+
+        monkeypatch.setattr(OpenVideo, "read", noted)
+        engine.context_length = 70
+        video = {"type": "video", "url": str(clip)}
+        with pytest.raises(ContextOverflowError, match=r"8 frames make a prompt of 80 tokens.* 70, .*use fewer frames"):
+            ChatVReason().invoke([HumanMessage([video, video])])
+        assert len(read) == 1
+        with pytest.raises(ContextOverflowError, match="use fewer frames"):
+            ChatVReason(num_frames=8).invoke([HumanMessage([video])])
+        assert len(read) == 1
+
+    def test_the_limits_of_the_application_hold_for_every_message(self, engine: FakeEngine, clip: Path) -> None:
+        with pytest.raises(VideoTooLargeError, match=r"max_frames=3; ask for fewer at a time"):
+            ChatVReason(limits=Limits(max_frames=3)).invoke([video_question(clip, "?")])
 
     def test_a_missing_video_is_both_kinds_of_error(self, engine: FakeEngine, tmp_path: Path) -> None:
         with pytest.raises(ModelInvalidRequestError) as error:

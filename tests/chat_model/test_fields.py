@@ -22,7 +22,7 @@ from vreason_agent.chat.fields import own_fields
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.errors import ConfigError
 from vreason_agent.messages import video_question
-from vreason_agent.video import Reading
+from vreason_agent.video import Limits, Reading
 
 TOOL = {"type": "function", "function": {"name": "zoom", "parameters": {"type": "object", "properties": {}}}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object", "properties": {}}}}
@@ -48,6 +48,7 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "stop_seconds": (4.0, {"times"}, {}),
     "isolate": (True, {"isolate"}, {}),
     "backend": ("av", {"backend"}, {}),
+    "limits": (Limits(max_frames=8), {"limits"}, {}),
     "allowed_roots": ([HERE], {"error"}, {}),
     "vreason": ("off", {"schedule"}, {}),
     "tools": ([TOOL], {"tools", "grammar"}, {}),
@@ -65,6 +66,7 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
 }
 SAYS_NOTHING_ABOUT_THE_OUTPUT = {
     "isolate",
+    "limits",
     "timeout",
     "batch_size",
     "streaming",
@@ -128,6 +130,7 @@ def observed(engine: FakeEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) ->
             **{name: value for name, value in vars(request.sampling).items()},
             "isolate": readings[-1].isolate,
             "backend": readings[-1].backend,
+            "limits": readings[-1].limits,
             "schedule": request.vreason.schedule,
             "tools": request.tools,
             "grammar": request.grammar,

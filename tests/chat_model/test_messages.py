@@ -14,7 +14,7 @@ from vreason_agent.errors import ConfigError, VideoError
 from vreason_agent.messages import Conversation, read_messages, video_question
 from vreason_agent.model import ImagePart, TextPart, VideoPart
 from vreason_agent.question import question_text
-from vreason_agent.video import Reading, Roots
+from vreason_agent.video import OpenVideo, Reading, Roots
 
 
 def read(*messages: BaseMessage, roots: Roots | None = None, **defaults: Any) -> Conversation:
@@ -99,8 +99,48 @@ def test_a_blocks_hints_win_over_the_defaults(clip: Path) -> None:
     assert video_of(read(message, num_frames=8, max_frames=32)).timestamps_seconds == (4.0, 6.0)
 
 
-def test_more_frames_than_the_default_ladder_are_simply_denser(clip: Path) -> None:
-    assert len(video_of(read(video_question(clip, "?", num_frames=64))).images) == 64
+@pytest.mark.parametrize(
+    ("hints", "match"),
+    [
+        ({"num_frames": 64}, r"num_frames=64 of a video block asks for 64 frames, .* max_frames=32 of the chat model"),
+        ({"max_frames": 64}, r"max_frames=64 of a video block"),
+        ({"timestamps_seconds": [number / 8 for number in range(33)]}, r"timestamps of a video block asks for 33"),
+        ({"plan": {"name": "uniform", "num_frames": 33}}, r"plan of a video block asks for 33 frames"),
+    ],
+    ids=str,
+)
+def test_a_block_cannot_ask_for_more_frames_than_the_application_allows(
+    clip: Path, hints: dict[str, Any], match: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OpenVideo, "read", lambda *args, **how: pytest.fail("decoded"))
+    with pytest.raises(ConfigError, match=match + r".*ask for fewer, or set ChatVReason\(max_frames="):
+        read(video_question(clip, "?", **hints))
+
+
+def test_what_the_application_allows_can_be_asked_for(clip: Path, picture: Path) -> None:
+    asked = video_question(clip, "?", num_frames=64)
+    assert len(video_of(read(asked, max_frames=64)).images) == 64
+    assert len(video_of(read(asked, num_frames=64, max_frames=2)).images) == 64
+    frames = HumanMessage([{"type": "video", "video": [str(picture)] * 5}])
+    assert len(video_of(read(frames, max_frames=5)).images) == 5
+    with pytest.raises(ConfigError, match=r"list of frames of a video block asks for 5 .*ask for fewer"):
+        read(frames, max_frames=4)
+
+
+@pytest.mark.parametrize("num_expected", [4, 5])
+def test_times_that_later_messages_ask_for_change_nothing_now_and_count_only_if_they_may_be_asked_for(
+    clip: Path, num_expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_with, told = OpenVideo.read, []
+
+    def noted(self: OpenVideo, *times: Any, **how: Any) -> Any:
+        told.append(len(how["expected"]))
+        return read_with(self, *times, **how)
+
+    monkeypatch.setattr(OpenVideo, "read", noted)
+    message = video_question(clip, "?", timestamps_seconds=[1.0], expected_seconds=range(num_expected))
+    assert video_of(read(message, max_frames=4)).timestamps_seconds == (1.0,)
+    assert told == [num_expected if num_expected <= 4 else 0]
 
 
 def test_inline_video_is_read_like_its_file(clip: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shutil
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -17,10 +22,10 @@ from vreason_agent.chat import shelf
 from vreason_agent.chat.shelf import VideoShelf
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.errors import ConfigError, VideoError
-from vreason_agent.graphs import AcceptPolicy, build_video_qa_graph
+from vreason_agent.graphs import AcceptPolicy, Ladder, build_video_qa_graph
 from vreason_agent.messages import video_question
 from vreason_agent.model import VideoPart
-from vreason_agent.video import Reading
+from vreason_agent.video import Reading, probe
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.opened import OpenVideo
 
@@ -55,6 +60,46 @@ def test_a_ladder_decodes_no_frame_twice(clip: Path, engine: FakeEngine, numbers
     assert [len(part.images) for part in frames] == [4, 8, 16, 32]
     assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8, 16, 32]
     assert len(numbers_decoded) == len(set(numbers_decoded)) == 32
+
+
+def test_a_ladder_walks_a_video_of_variable_rate_once(
+    tmp_path: Path, engine: FakeEngine, numbers_decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rng, steps, grab = tmp_path / "variable.mp4", random.Random(3), [], Capture.grab
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, time in enumerate(itertools.accumulate(rng.choices([20, 40, 120, 400], k=80))):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 3 * number, np.uint8), format="bgr24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+    def counted(self: Capture) -> bool:
+        steps.append(self)
+        return grab(self)
+
+    assert probe(path).is_seekable is False
+    monkeypatch.setattr(Capture, "grab", counted)
+    never = AcceptPolicy(check=lambda attempts: "look again", max_retries=0)
+    result = build_video_qa_graph(ChatVReason(), policy=never).invoke({"video": str(path), "question": "What?"})
+    assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8, 16, 32]
+    assert len(steps) <= 80
+    assert len(numbers_decoded) == len({second for at in result["attempts"] for second in at["timestamps_seconds"]})
+
+
+def test_a_graphs_ladder_raises_the_ceiling_of_its_chat_model_and_a_runs_does_not(
+    clip: Path, engine: FakeEngine
+) -> None:
+    engine.context_length = 10_000
+    never, model = AcceptPolicy(check=lambda attempts: "look again", max_retries=0), ChatVReason(max_frames=4)
+    asked: Any = {"video": str(clip), "question": "What?"}
+    result = build_video_qa_graph(model, ladder=Ladder(4, 8), policy=never).invoke(asked)
+    assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8]
+    assert model.max_frames == 4
+    with pytest.raises(ConfigError, match=r"asks for 8 frames, .* max_frames=4 .*ask for fewer"):
+        build_video_qa_graph(model, ladder=Ladder(4, 4), policy=never).invoke(asked, context={"ladder": Ladder(4, 8)})
 
 
 def test_every_rung_shares_one_stepper(clip: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:

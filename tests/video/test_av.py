@@ -64,6 +64,13 @@ def test_av1_is_sought_and_gives_the_numbered_frames(write: Writer, name: str):
     assert (info.codec, info.backend, info.num_frames, info.is_constant_rate) == ("av1", "av", 100, True)
 
 
+def test_b_frames_in_an_avi_are_refused_since_their_order_is_not_told(write: Writer):
+    path = write("a.avi", codec="libx264", options={"bf": "2", "g": "12"})
+    with pytest.raises(VideoDecodeError, match=r"its frames do not ascend; use backend='opencv', or re-encode it"):
+        read_frames(path, [1.0], backend="av")
+    assert [number_of(image) for image in read_frames(path, [1.0, 1.04]).images] == [25, 26]
+
+
 def test_a_variable_rate_equals_a_sequential_read(write_av):
     rng, times = random.Random(3), [0]
     for _ in range(79):
@@ -204,7 +211,7 @@ def test_a_file_without_a_video_stream_says_how_to_repair_it(write_opencv, tmp_p
 )
 def test_frames_that_give_no_clock_are_an_error(write_opencv, monkeypatch, times, match):
     monkeypatch.setattr(AvCapture, "frames", lambda self: iter([(time, None) for time in times]))
-    with pytest.raises(VideoDecodeError, match=rf"{match}; re-encode it: ffmpeg"):
+    with pytest.raises(VideoDecodeError, match=rf"{match}; use backend=.opencv., or re-encode it: ffmpeg"):
         walk_frames(open_source(write_opencv("a.mp4")), Limits())
 
 

@@ -181,6 +181,8 @@ def test_a_url_that_parsers_read_differently_is_refused(folder: Path, url: str) 
         *("192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fc00::1"),
         *("fec0::1", "ff02::1", "2001:db8::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:10.0.0.1"),
         *("64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2001:0:7f00:1::", "fd00:ec2::254"),
+        *("192.88.99.1", "3fff::1", "3fff:fff::1", "192.0.0.8", "192.0.0.9", "192.0.0.10", "192.0.0.170"),
+        *("5f00::1", "::1.2.3.4", "::ffff:0:1.2.3.4", "::ffff:192.88.99.1"),
     ],
 )
 def test_an_address_that_is_not_public_is_refused(address: str) -> None:
@@ -324,6 +326,49 @@ def test_another_status_is_refused_without_the_servers_words(server: Server, fol
 def test_an_encoded_body_is_refused(server: Server, movie: bytes, folder: Path) -> None:
     url = server.url("/movie.mp4", sends(movie, Content_Encoding="gzip"))
     refused(url, folder, "no plain file; check the URL in a browser")
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("encoding", ["identity", "Identity", "IDENTITY "])
+def test_a_body_that_says_that_it_is_not_encoded_is_read(
+    server: Server, movie: bytes, folder: Path, encoding: str
+) -> None:
+    url = server.url("/movie.mp4", sends(movie, Content_Encoding=encoding))
+    assert download(url, folder, policy=HERE).read_bytes() == movie
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(
+    "where",
+    [
+        "ftp://hidden.example/hidden.mp4",
+        "http://hidden.example/hidden.mp4",
+        "http://hidden.invalid/hidden.mp4",
+        "http://hidden@127.0.0.1/a.mp4",
+        "/hidden.mp4",
+        "/hidden_gzip.mp4",
+        "/hidden_large.mp4",
+        "/hidden_redirect",
+    ],
+)
+def test_where_a_redirect_leads_is_not_repeated(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        if host == "hidden.invalid":
+            raise socket.gaierror(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host if host == "127.0.0.1" else "10.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    server.url("/hidden.mp4", sends(b"", status=404))
+    server.url("/hidden_gzip.mp4", sends(b"x", Content_Encoding="gzip"))
+    server.url("/hidden_large.mp4", sends(b"x" * 20))
+    server.url("/hidden_redirect", redirects("http://[::hidden"))
+    url = server.url("/given", redirects(where))
+    remedies = r"download the file yourself|check the URL|give one such as|cut the part you need"
+    message = refused(url, folder, remedies, max_bytes=10)
+    assert "/given" in message
+    assert "hidden" not in message
 
 
 @pytest.mark.network

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from tests.video.conftest import number_of, numbered, oracle_pictures, oracle_times
 from tests.video.test_reader import assert_equals_oracle
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import Limits, VideoStream, probe, read_frames
+from vreason_agent.video import Backend, Limits, VideoStream, probe, read_frames
 from vreason_agent.video.conversion import FILLINGS
 
 Writer = Callable[..., Path]
+BACKENDS: tuple[Backend, ...] = ("opencv", "av")
 
 
 @pytest.fixture
@@ -140,10 +141,85 @@ def test_several_streams_say_which_is_read(tmp_path: Path):
         for stream in streams:
             container.mux(stream.encode())
     info = probe(path)
-    assert "several video streams: the first is read (64x48" in info.note
+    assert "several video streams: one is read (64x48" in info.note
     assert info.streams == (VideoStream(64, 48, "FMP4", is_read=True), VideoStream(128, 96, "FMP4", is_read=False))
     assert (info.width_px, info.num_frames, info.is_seekable) == (64, 50, False)
     assert_equals_oracle(path, seed=13)
+
+
+def test_a_second_stream_of_the_same_kind_is_not_taken_for_the_first(tmp_path: Path):
+    """A packet scan takes the second one, whose frames come twice as fast; the container's length is that of both."""
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as container:
+        streams: list[Any] = [container.add_stream("libx264", rate=25, options={"g": "10", "bf": "0"}) for _ in "12"]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.time_base = Fraction(1, 1000)
+        streams[1].codec_context.bit_rate = 4_000_000
+        for index in range(100):
+            for stream in streams[index % 2 :]:
+                number = index // 2 if stream is streams[0] else index
+                frame = av.VideoFrame.from_ndarray(numbered(number), format="bgr24")
+                frame.pts, frame.time_base = 40 * index, Fraction(1, 1000)
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode())
+    for backend in BACKENDS:
+        info = probe(path, backend=backend)
+        assert (info.num_frames, info.is_complete) == (50, True)
+        assert info.duration_seconds == pytest.approx(4.0, abs=0.05)
+    assert_equals_oracle(path, seed=17)
+
+
+def test_a_cover_in_front_is_not_read_as_the_video(tmp_path: Path):
+    path = tmp_path / "cover.mkv"
+    with av.open(str(path), "w") as container:
+        cover: Any = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 300, 300, "yuvj420p"
+        stream: Any = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        picture = av.VideoFrame.from_ndarray(numbered(0, width=300, height=300), format="bgr24")
+        for packet in (*cover.encode(picture.reformat(format="yuvj420p")), *cover.encode()):
+            container.mux(packet)
+        for index in range(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(index), format="bgr24")))
+        container.mux(stream.encode())
+    with pytest.raises(VideoDecodeError, match=r"a single picture, such as a cover.*use backend='av'.*-map 0:v:1"):
+        read_frames(path, [0.0])
+    frames = read_frames(path, [1.0], backend="av")
+    assert number_of(frames.images[0]) == 25
+    assert frames.info.streams == (VideoStream(64, 48, "mpeg4", is_read=True), VideoStream(300, 300, "mjpeg", False))
+    assert "several video streams: one is read (64x48" in frames.info.note
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_pictures_that_grow_midway_are_held_at_the_first_ones_size(tmp_path: Path, codec: str):
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV build has no {codec} encoder")
+    path, options = tmp_path / "grow.webm", {"g": "10", "lag-in-frames": "0", "cpu-used": "8"}
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=25, options=options)
+        grown: Any = av.CodecContext.create(codec, "w")
+        grown.options = options
+        for context, size in ((stream.codec_context, (64, 48)), (grown, (640, 480))):
+            context.width, context.height, context.pix_fmt, context.time_base = *size, "yuv420p", Fraction(1, 1000)
+        for index in range(40):
+            context = stream if index < 30 else grown
+            picture = numbered(index, width=context.width, height=context.height)
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            frame.pts, frame.time_base = 40 * index, Fraction(1, 1000)
+            for packet in context.encode(frame):
+                packet.stream, packet.pts, packet.dts = stream, 40 * index, 40 * index
+                packet.time_base = Fraction(1, 1000)
+                container.mux(packet)
+    limits = Limits(max_pixels=64 * 48)
+    frames = read_frames(path, [0.0, 1.4], limits=limits)
+    assert frames.images.shape == (2, 48, 64, 3)
+    assert number_of(frames.images[1]) == 35
+    with pytest.raises(
+        VideoDecodeError, match=r"re-encode it: ffmpeg|30 of its 40 frames are there.*get the whole file"
+    ):
+        read_frames(path, [1.4], limits=limits, backend="av")
 
 
 def turned(path: Path) -> Path:

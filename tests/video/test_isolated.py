@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,8 +16,18 @@ import pytest
 
 from tests.video.conftest import numbered
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
-from vreason_agent.video import Isolation, Limits, open_video, probe, read_frames, read_image, read_images
+from vreason_agent.video import (
+    IsolatedVideo,
+    Isolation,
+    Limits,
+    open_video,
+    probe,
+    read_frames,
+    read_image,
+    read_images,
+)
 from vreason_agent.video.capture import Capture
+from vreason_agent.video.receiving import Receiver
 
 Fake = Callable[[str], None]
 PROCESS = """
@@ -140,6 +151,8 @@ def test_a_decoder_that_crashes_or_hangs_is_an_error(write_opencv, tmp_path: Pat
     assert time.monotonic() - start < 30
 
 
+FRAME = b'{"frame": 0, "shape": [1, 1, 3]}'
+START = b'{"numbers": [0]}\n'
 INFO = {
     "path": "a", "kind": "video", "video_fps": 1.0, "num_frames": 1, "duration_seconds": 1.0, "width_px": 2,
     "height_px": 2, "codec": "x", "is_constant_rate": True, "streams": [],
@@ -153,10 +166,19 @@ INFO = {
         b"[" * 100_000,
         b"[1, 2]",
         b'{"progress": ["x", 1]}',
-        b'{"shape": [1, 2, 2, 3]}\nab',
-        b'{"shape": [1, 2, 2, 1e300]}',
-        b'{"shape": [0, 2, 2, 3]}',
-        b'{"shape": "abcd"}',
+        START + b'{"frame": 0, "shape": [2, 2, 3]}\nab',
+        START + b'{"frame": 0, "shape": [2, 1e300, 3]}',
+        START + b'{"frame": 0, "shape": [100000, 100000, 3]}',
+        START + b'{"frame": 0, "shape": [0, 2, 3]}',
+        START + b'{"frame": 0, "shape": [2, 2, 4]}',
+        START + b'{"frame": 0, "shape": "abc"}',
+        START + b'{"frame": 1, "shape": [1, 1, 3]}\nabc{"timestamps_seconds": []}',
+        START + b"{}",
+        b'{"frame": 0, "shape": [1, 1, 3]}\nabc',
+        b'{"numbers": []}',
+        b'{"numbers": [0, 1]}',
+        b'{"numbers": 3}',
+        b"{}",
         b"",
     ],
 )
@@ -169,7 +191,7 @@ def test_what_a_taken_over_process_says_is_an_error_and_never_code(write_opencv,
             read_frames(video, [0.0])
 
 
-@pytest.mark.parametrize("head", [{}, {"no": "field"}, {"shape": [1, 1, 1, 3]}])
+@pytest.mark.parametrize("head", [{}, {"no": "field"}, {"numbers": [0]}, {"frame": 0, "shape": [1, 1, 3]}])
 def test_an_answer_that_lacks_its_fields_is_an_error(write_opencv, fake_process: Fake, head):
     fake_process(f"answer({head!r}, b'abc')\n")
     with pytest.raises(VideoDecodeError, match="re-encode it"):
@@ -184,12 +206,91 @@ def test_progress_is_told_across_processes_and_ends_the_reading_there(write_open
         read_frames(path, [0.0, 1.0], on_progress=lambda done, total: done == 1, isolate=True)
 
 
-def test_an_error_of_the_callers_own_is_not_taken_for_the_decoders(write_opencv):
-    def fail(done: int, total: int) -> None:
+def test_after_a_read_that_its_caller_ended_another_process_reads_on(write_opencv):
+    def fail(*args: object) -> None:
         raise OSError("the caller's")
 
-    with pytest.raises(OSError, match="the caller's"):
-        read_frames(write_opencv("a.mp4"), [0.0], on_progress=fail, isolate=True)
+    path = write_opencv("a.mp4")
+    here = read_frames(path, [0.0, 1.0])
+    with open_video(path, isolate=True) as video:
+        for ending, error, match in (
+            ({"on_progress": lambda done, total: done == 1}, VideoDecodeError, "call it again"),
+            ({"on_progress": fail}, OSError, "the caller's"),
+            ({"resize": fail}, OSError, "the caller's"),
+        ):
+            with pytest.raises(error, match=match):
+                read_frames(video, [0.0, 1.0], **ending)
+            assert np.array_equal(read_frames(video, [0.0, 1.0]).images, here.images)
+        assert video.keyframes_seconds != ()
+
+
+def test_a_process_that_died_is_followed_by_another_one_but_not_for_a_file_that_changed(write_opencv):
+    path = write_opencv("a.mp4")
+    with open_video(path, isolate=True, max_kept_bytes=0) as video:
+        assert isinstance(video, IsolatedVideo)
+        video._process._process.kill()
+        with pytest.raises(VideoDecodeError, match="re-encode it"):
+            read_frames(video, [0.0])
+        assert read_frames(video, [1.0]).frame_indices == (25,)
+        path.write_bytes(write_opencv("b.mp4", num_frames=90).read_bytes())
+        with pytest.raises(VideoDecodeError, match="changed while it was open; open it again"):
+            read_frames(video, [0.0])
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_numbers_of_other_libraries_are_read_as_pythons_own(write_opencv, isolate: Any):
+    how: Any = {"max_side_px": np.int64(32), "allow_missing": np.True_}
+    times: Any = np.array([0.0, 1.0])
+    wrong: Any
+    with open_video(write_opencv("a.mp4"), isolate=isolate) as video:
+        frames = read_frames(video, times, **how)
+        assert frames.images.shape == (2, 24, 32, 3)
+        for wrong in (32.5, "32", np.int64(0)):
+            with pytest.raises(ConfigError, match=r"use a number of pixels from 1"):
+                read_frames(video, [0.0], max_side_px=wrong)
+        wrong = ["a"]
+        with pytest.raises(ConfigError, match=r"give at least one time"):
+            read_frames(video, wrong)
+        assert read_frames(video, [1.0]).frame_indices == (25,)
+
+
+def test_frames_come_one_at_a_time_so_that_they_do_not_pile_up_in_the_process(write_opencv):
+    """400 full frames are 2.5 GB, twice what the process may have."""
+    path = write_opencv("a.mp4", size=(1920, 1080), num_frames=10)
+    times, isolate = [number % 10 / 25 for number in range(400)], Isolation(max_memory_bytes=1200 * 2**20)
+    for how in ({"max_side_px": 32}, {"resize": lambda picture: np.ascontiguousarray(picture[::60, ::60])}):
+        assert read_frames(path, times, isolate=isolate, **how).images.shape == (400, 18, 32, 3)
+
+
+def test_what_a_read_gave_is_kept_for_the_next_one(write_opencv, monkeypatch):
+    path, taken, put = write_opencv("a.mp4"), [], Receiver.put
+
+    def noted(self: Receiver, number: int, picture: np.ndarray) -> None:
+        taken.append(number)
+        put(self, number, picture)
+
+    monkeypatch.setattr(Receiver, "put", noted)
+    with open_video(path, isolate=True) as video:
+        few, many = read_frames(video, [0.0, 1.0]), read_frames(video, [0.0, 0.5, 1.0, 1.5])
+        assert taken == [0, 25, 12, 37]
+        with pytest.raises(VideoDecodeError, match="call it again"):
+            read_frames(video, [0.0], on_progress=lambda done, total: True)
+        read_frames(video, [0.0])
+    assert taken == [0, 25, 12, 37, 0], "another process may number the frames otherwise"
+    assert np.array_equal(many.images[[0, 2]], few.images)
+
+
+def test_a_process_that_numbers_a_file_anew_voids_what_was_kept(write_opencv, fake_process: Fake):
+    done = {"timestamps_seconds": [0.0], "requested_seconds": [0.0], "frame_indices": [0], "method": "walk"}
+    fake_process(
+        f"answer({json.loads(json.dumps(INFO))!r})\n"
+        f"sys.stdin.readline()\nanswer({START + FRAME!r}, b'abc')\nanswer({done!r})\n"
+        f"said = json.loads(sys.stdin.readline())\nanswer({START!r}[:-1])\n"
+        f"answer({START + FRAME!r}, bytes(said['kept'] + [2, 2]))\nanswer({done!r})\n"
+    )
+    with open_video(write_opencv("a.mp4"), isolate=True) as video:
+        assert bytes(read_frames(video, [0.0]).images) == b"abc"
+        assert bytes(read_frames(video, [0.0]).images) == bytes([0, 2, 2])
 
 
 def test_limits_that_allow_nothing_are_refused():

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 
-from tests.video.conftest import oracle_pictures
+from tests.video.conftest import number_of, numbered, oracle_pictures
 from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.video import find_scenes, open_video, pairs_plan, read_frames
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.images import fit_within
 from vreason_agent.video.kept import KeptFrames
+from vreason_agent.video.receiving import Receiver
 from vreason_agent.video.sizing import FULL_SIZE
 
 
 @pytest.fixture
 def calls(monkeypatch) -> dict[str, int]:
-    """Count opened captures and converted frames."""
-    counts = {"open": 0, "retrieve": 0}
-    init, retrieve = Capture.__init__, Capture.retrieve_rgb
+    """Count opened captures, converted frames and steps."""
+    counts = {"open": 0, "retrieve": 0, "grab": 0}
+    init, retrieve, grab = Capture.__init__, Capture.retrieve_rgb, Capture.grab
+
+    def counted_grab(self):
+        counts["grab"] += 1
+        return grab(self)
 
     def counted_init(self, *args, **kwargs):
         counts["open"] += 1
@@ -34,6 +41,7 @@ def calls(monkeypatch) -> dict[str, int]:
         return retrieve(self)
 
     monkeypatch.setattr(Capture, "__init__", counted_init)
+    monkeypatch.setattr(Capture, "grab", counted_grab)
     monkeypatch.setattr(Capture, "retrieve_rgb", counted_retrieve)
     return counts
 
@@ -52,7 +60,63 @@ def test_the_rungs_of_a_ladder_share_one_capture_and_decode_no_frame_twice(write
         for num_frames in (4, 8, 16, 32):
             plan = pairs_plan(0.0, 9.6, num_frames=num_frames, max_frames=32)
             seen |= set(read_frames(video, plan.timestamps_seconds).frame_indices)
-        assert calls == {"open": 1, "retrieve": len(seen)}
+        assert (calls["open"], calls["retrieve"]) == (1, len(seen))
+
+
+@pytest.mark.parametrize("how", [{}, {"backend": "av"}], ids=str)
+def test_one_walk_serves_all_rungs_of_a_ladder(write_av, calls, how):
+    path, rungs = variable(write_av), (4, 8, 16, 32)
+    with open_video(path, **how) as video:
+        stop = video.info.readable_seconds or 0.0
+        plans = [pairs_plan(0.0, stop, num_frames=num_frames, max_frames=32) for num_frames in rungs]
+        calls.update(open=0, retrieve=0, grab=0)
+        read = [
+            read_frames(video, plan.timestamps_seconds, max_side_px=32, expected=plans[-1].timestamps_seconds)
+            for plan in plans
+        ]
+    if not how:
+        assert calls == {
+            "open": 1,
+            "retrieve": len(set(read[-1].frame_indices)),
+            "grab": read[-1].frame_indices[-1] + 2,  # the one after the last is looked at too
+        }
+    for plan, frames in zip(plans, read, strict=True):
+        alone = read_frames(path, plan.timestamps_seconds, max_side_px=32, **how)
+        assert (frames.method, frames.frame_indices) == (alone.method, alone.frame_indices)
+        assert np.array_equal(frames.images, alone.images)
+
+
+def test_an_isolated_walk_serves_all_rungs_too(write_av, monkeypatch):
+    path, taken, put = variable(write_av), [], Receiver.put
+
+    def noted(self: Receiver, number: int, picture: np.ndarray) -> None:
+        taken.append(number)
+        put(self, number, picture)
+
+    monkeypatch.setattr(Receiver, "put", noted)
+    with open_video(path, isolate=True) as video:
+        stop = video.info.readable_seconds or 0.0
+        plans = [pairs_plan(0.0, stop, num_frames=num_frames, max_frames=32) for num_frames in (4, 8, 16, 32)]
+        for plan in plans:
+            frames = read_frames(video, plan.timestamps_seconds, expected=plans[-1].timestamps_seconds)
+    assert taken == sorted(set(frames.frame_indices))
+    assert np.array_equal(frames.images, read_frames(path, plans[-1].timestamps_seconds).images)
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_what_is_passed_is_kept_only_while_there_is_room_and_pushes_nothing_out(write_av, isolate):
+    path, picture = variable(write_av), 64 * 48 * 3
+    times, expected = [0.0, 4.0], [number / 10 for number in range(40)]
+    with open_video(path, max_kept_bytes=5 * picture, isolate=isolate) as video:
+        frames = read_frames(video, times, expected=expected)
+        kept = [number for number, _ in video._kept._pictures]
+    assert np.array_equal(frames.images, read_frames(path, times).images)
+    assert frames.frame_indices[1] in kept
+    assert len(kept) == 5
+    with open_video(path, max_kept_bytes=0, isolate=isolate) as video:
+        assert np.array_equal(read_frames(video, times, expected=expected).images, frames.images)
+        with pytest.raises(ConfigError, match="give at least one time, each a number of seconds from 0"):
+            read_frames(video, [-1.0], expected=[0.0])
 
 
 @pytest.mark.parametrize("kind", ["constant", "variable"])
@@ -151,6 +215,19 @@ def test_a_file_that_changes_while_it_is_open_is_an_error(write_opencv):
         shutil.copy(write_opencv("b.mp4", num_frames=90), path)
         with pytest.raises(VideoDecodeError, match="changed while it was open; open it again"):
             read_frames(video, [0.0])
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_picture_that_changes_in_an_open_folder_is_an_error(tmp_path, isolate):
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), numbered(number))
+    with open_video(tmp_path, isolate=isolate) as video:
+        assert number_of(read_frames(video, [1.0]).images[0]) == 1
+        cv2.imwrite(str(tmp_path / "1.png"), numbered(7))
+        os.utime(tmp_path / "1.png", ns=(1, 1))
+        with pytest.raises(VideoDecodeError, match="changed while it was open; open it again"):
+            read_frames(video, [1.0])
+    assert number_of(read_frames(tmp_path, [1.0], isolate=isolate).images[0]) == 7
 
 
 def test_scenes_are_found_with_three_captures(write_opencv, calls):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from vreason_agent.errors import ConfigError
@@ -123,6 +124,60 @@ def test_every_plan_is_ascending_segments_whose_pairs_are_even_and_lie_in_their_
     for segment in plan.segments:
         assert all(segment.start_seconds <= time < segment.stop_seconds for time in segment.timestamps_seconds)
         assert len(even_runs(segment.timestamps_seconds[::2], tolerance_seconds=0.001)) == 1
+
+
+BUSY: dict[str, dict[str, Any]] = {
+    "times": {"timestamps_seconds": [number * 0.04 for number in range(60_000)]},
+    "fps": {"sample_fps": 25.0, "max_frames": 10**9},
+    "ranges": {"ranges": [[number * 0.1, number * 0.1 + 0.05] for number in range(20_000)], "num_frames": 65_536},
+    "scenes": {"cuts_seconds": [number * 0.1 for number in range(1, 20_000)], "num_frames": 65_536},
+    "keyframes": {"keyframes_seconds": [number * 0.1 for number in range(20_000)], "num_frames": 65_536},
+}
+
+
+@pytest.mark.parametrize("name", BUSY)
+def test_a_plan_of_thousands_of_frames_is_made_in_moments(name):
+    start = time.monotonic()
+    plan = make_plan(name, 0.0, 2400.0, **BUSY[name])
+    assert len(plan.timestamps_seconds) >= 20_000
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("times", {"timestamps_seconds": [0.0] * 70_000}, "give at most 65,536"),
+        ("ranges", {"ranges": [[0.0, 1.0]] * 70_000, "num_frames": 2}, "give at most 65,536"),
+        ("scenes", {"cuts_seconds": [0.0] * 70_000, "num_frames": 2}, "give at most 65,536"),
+        ("scenes", {"cuts_seconds": [1.0], "num_frames": 2, "max_frames": 10**12}, "use even numbers from 2 to 65536"),
+        ("pairs", {"num_frames": 10**12}, "use even numbers from 2 to 65536"),
+        ("fps", {"sample_fps": 1e300, "max_frames": 10**12}, "lower sample_fps"),
+        ("fps", {"sample_fps": 1e308, "max_frames": 10**12}, "lower sample_fps"),
+    ],
+)
+def test_no_request_makes_a_plan_without_bounds(name, options, match):
+    with pytest.raises(ConfigError, match=match):
+        make_plan(name, 0.0, 2400.0, **options)
+
+
+@given(
+    starts=st.lists(st.sampled_from([0.0, 0.04, 0.0405, 0.041, 0.08, 1.0]), max_size=40).map(itertools.accumulate),
+    tolerance=st.sampled_from([0.0005, 0.001, 0.25]),
+)
+def test_runs_are_those_that_comparing_every_pair_gives(starts, tolerance):
+    def is_even(part):
+        spacing = (part[-1] - part[0]) / (len(part) - 1)
+        bound = min(tolerance, spacing / 4)
+        far = max(abs(time - part[0] - number * spacing) for number, time in enumerate(part))
+        assume(abs(far - bound) > 1e-9 or far == 0)  # rounding decides there
+        return far <= bound
+
+    starts, first, lengths = [*starts], 0, []
+    for stop in range(1, len(starts) + 1):
+        if stop == len(starts) or not is_even(starts[first : stop + 1]):
+            lengths.append(stop - first)
+            first = stop
+    assert [count for count, _ in even_runs(starts, tolerance_seconds=tolerance)] == lengths
 
 
 def test_the_two_uniform_conventions_differ_by_half_a_step():

@@ -21,11 +21,11 @@ from vreason_agent.errors import ConfigError
 from vreason_agent.model import SamplingParams
 from vreason_agent.model.placement import named_dtype
 from vreason_agent.model.source import default_model
-from vreason_agent.video import Backend, Isolation
+from vreason_agent.video import DEFAULT_LIMITS, Backend, Isolation, Limits
 
 # What LangChain adds to a call for itself, and what says nothing about the output.
 _FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}
-_NOT_IN_OUTPUT = {"api_key", "isolate", "timeout", "batch_size", "max_retries", "streaming", "stream_usage"}
+_NOT_IN_OUTPUT = {"api_key", "isolate", "limits", "timeout", "batch_size", "max_retries", "streaming", "stream_usage"}
 
 
 def _as_config(value: Any) -> VReasonConfig:
@@ -80,6 +80,7 @@ class ChatFields(BaseChatModel):
     allowed_roots: Annotated[SkipValidation[Sequence[str | os.PathLike[str]] | None], BeforeValidator(_as_paths)] = None
     isolate: bool | Isolation = False
     backend: Backend = "opencv"
+    limits: Limits = DEFAULT_LIMITS
     vreason: Annotated[SkipValidation[VReasonConfig | str | dict[str, Any]], BeforeValidator(_as_config)] = (
         VReasonConfig()
     )

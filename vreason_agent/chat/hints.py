@@ -29,6 +29,7 @@ class Hints(TypedDict, total=False):
     num_frames: Annotated[int, Field(ge=1)]
     max_frames: Annotated[int, Field(ge=1)]
     timestamps: Annotated[list[Seconds], Field(min_length=1)]
+    expected: list[Seconds]
     plan: Any
     sample_fps: Annotated[float, Field(gt=0)]
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vreason_agent.chat.media import Media
+from vreason_agent.chat.room import Room
 from vreason_agent.chat.shelf import SHELF
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import ImagePart, VideoPart
@@ -41,12 +42,30 @@ QWEN_LIST_FPS = 2.0  # what Qwen's own tools assume of a video given as a list o
 
 @dataclass(frozen=True)
 class FrameDefaults:
-    """Which frames are looked at where a block does not say."""
+    """Which frames are looked at where a block does not say; what is set here no block exceeds."""
 
     num_frames: int = 4
     max_frames: int = 32
     start_seconds: float | None = None
     stop_seconds: float | None = None
+
+    @property
+    def ceiling(self) -> int:
+        """Most frames that a block may ask for."""
+        return max(self.num_frames, self.max_frames)
+
+    def check(self, name: str, num_frames: int) -> None:
+        """Refuse what a block asks for beyond what the application allows.
+
+        Raises:
+            ConfigError: If `num_frames`, which `name` comes to, are more than the ceiling.
+        """
+        if num_frames > self.ceiling:
+            msg = (
+                f"{name} of a video block asks for {num_frames:,} frames, more than the max_frames={self.ceiling} of "
+                f"the chat model, which no message can raise; ask for fewer, or set ChatVReason(max_frames=...)"
+            )
+            raise ConfigError(msg)
 
 
 @dataclass(frozen=True)
@@ -79,17 +98,20 @@ class Looker:
         defaults: Frames to look at where a block does not say.
         reading: How files are read.
         resize_rule: The resize that frames may get while they are read; `None` keeps their size.
+        room: What the prompt may still hold, asked before a video's first frame is decoded; `None` does not ask.
     """
 
     defaults: FrameDefaults = field(default_factory=FrameDefaults)
     reading: Reading = field(default_factory=Reading)
     resize_rule: ResizeRule | None = None
+    room: Room | None = None
 
     def look_at(self, media: Media) -> tuple[ImagePart | VideoPart, Look]:
         """Read what one block means.
 
         Raises:
-            ConfigError: If the hints contradict each other or lie outside the video.
+            ConfigError: If the hints contradict each other, lie outside the video, or ask for too many frames.
+            PromptTooLongError: If the frames do not fit into the model's context; none is decoded then.
             VideoError: If the file is missing, lies outside the roots, or cannot be decoded.
         """
         if media.frames:
@@ -102,9 +124,17 @@ class Looker:
             if info.kind == "image":
                 return ImagePart(read_frames(video, [0.0]).images[0]), Look(name, "image", 1, ())
             planned = plan_times(info, media.hints, self.defaults)
-            frames = read_frames(video, planned, resize=self._resize(info, len(planned)))
+            if self.room is not None:
+                self.room.take_video(planned, info.height_px, info.width_px)
+            resize, expected = self._resize(info, len(planned)), self._expected(media.hints)
+            frames = read_frames(video, planned, resize=resize, expected=expected)
         times = tuple(float(second) for second in frames.timestamps_seconds)
         return VideoPart(frames.images, times), Look(name, info.kind, len(times), times)
+
+    def _expected(self, hints: Mapping[str, Any]) -> Sequence[float]:
+        """Return the times that later messages will ask for, as far as they may."""
+        expected: Sequence[float] = hints.get("expected", ())
+        return expected if len(expected) <= self.defaults.ceiling else ()
 
     def _resize(self, info: VideoInfo, num_frames: int) -> Resize | None:
         return None if self.resize_rule is None else self.resize_rule(num_frames, info.height_px, info.width_px)
@@ -124,6 +154,7 @@ class Looker:
                 yield video
 
     def _look_at_list(self, media: Media) -> tuple[VideoPart, Look]:
+        self.defaults.check("the list of frames", len(media.frames))
         images = self.reading.images([frame.path or frame.data or b"" for frame in media.frames])
         if len({image.shape for image in images}) > 1:
             sizes = sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images})
@@ -139,9 +170,17 @@ def plan_times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefault
     """Return the times to read, in seconds: those a block names or plans, else temporal pairs spread over its part.
 
     Raises:
-        ConfigError: If the hints are not a part of the video, or no plan of it.
+        ConfigError: If the hints are not a part of the video, no plan of it, or ask for more frames than `defaults`.
         VideoError: If the file is cut before the part's end, or the end is needed and not known.
     """
+    for name in {"num_frames", "max_frames"} & hints.keys():
+        defaults.check(f"{name}={hints[name]}", hints[name])
+    times = _times(info, hints, defaults)
+    defaults.check(next((name for name in ("timestamps", "plan", "sample_fps") if name in hints), "part"), len(times))
+    return times
+
+
+def _times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefaults) -> tuple[float, ...]:
     if "timestamps" in hints:
         return tuple(hints["timestamps"])
     start = hints.get("start_seconds", defaults.start_seconds)

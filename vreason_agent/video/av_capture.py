@@ -18,6 +18,8 @@ from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoStream
 from vreason_agent.video.limits import Limits
 
+_STILL_CODECS = {"mjpeg", "png", "bmp", "webp", "tiff"}
+
 
 def load_av() -> ModuleType:
     """Return PyAV.
@@ -34,7 +36,10 @@ def load_av() -> ModuleType:
 
 
 class AvCapture:
-    """A file that PyAV has open, at its first video stream that is no cover picture; use as a context manager."""
+    """A file that PyAV has open, at its first video stream that is no cover picture; use as a context manager.
+
+    A stream of a codec for pictures is read where there is no other.
+    """
 
     def __init__(self, path: str, limits: Limits) -> None:
         """Open `path`, an absolute path of a checked file.
@@ -50,13 +55,13 @@ class AvCapture:
             raise VideoDecodeError(_unopened(path)) from exc
         streams = self._container.streams.video
         shown = [stream for stream in streams if not stream.disposition & self._av.stream.Disposition.attached_pic]
-        if not shown or shown[0].codec_context is None:
+        if all(stream.codec_context is None for stream in shown):
             self._container.close()
             raise VideoDecodeError(_unopened(path))
-        self._stream = shown[0]
+        self._stream = next((stream for stream in shown if not _is_still(stream)), shown[0])
         self._stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}  # a stream may grow midway
         self._stream.thread_type = "AUTO"
-        self.streams = tuple(_described(stream, is_read=stream is shown[0]) for stream in shown)
+        self.streams = tuple(_described(stream, is_read=stream is self._stream) for stream in shown)
         self._rotation = 0
         self._check_size(limits)
 
@@ -81,6 +86,15 @@ class AvCapture:
             return int(self._stream.frames)
         rate, duration = self._stream.average_rate, self._container.duration
         return round(float(rate) * duration / self._av.time_base) if rate and duration and duration > 0 else None
+
+    def announced_fps(self) -> float:
+        """Return the mean rate that the container announces; 0 where it announces none."""
+        return float(self._stream.average_rate or 0)
+
+    @property
+    def is_order_told(self) -> bool:
+        """Whether packets tell when frames are shown: those of an AVI are numbered as they are decoded."""
+        return not (self._container.format.name == "avi" and self._stream.codec_context.has_b_frames)
 
     def packet_times(self) -> Iterator[tuple[float | None, bool]]:
         """Step through the packets that are shown, in their order in the file.
@@ -153,6 +167,12 @@ def picture_of(frame: Any) -> Picture | None:
     except (load_av().error.FFmpegError, ValueError):  # a pixel format that cannot be converted; its text is native
         return None
     return np.ascontiguousarray(np.rot90(picture, frame.rotation // 90 % 4))
+
+
+def _is_still(stream: Any) -> bool:
+    """Whether a stream may be a cover: some containers do not mark one."""
+    context = stream.codec_context
+    return context is None or context.codec.canonical_name in _STILL_CODECS
 
 
 def _described(stream: Any, *, is_read: bool) -> VideoStream:

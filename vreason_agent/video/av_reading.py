@@ -9,48 +9,62 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import lru_cache
 from itertools import pairwise
 
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.av_capture import AvCapture, picture_of
 from vreason_agent.video.images import Picture
-from vreason_agent.video.index import SEEK_MARGIN_FRAMES, SEEK_SETUP_FRAMES, FrameIndex, collect_times
+from vreason_agent.video.index import (
+    PACKETS_PER_TELLING,
+    SEEK_MARGIN_FRAMES,
+    SEEK_SETUP_FRAMES,
+    FrameIndex,
+    as_long_as_announced,
+    collect_times,
+    told,
+)
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.source import Source
 from vreason_agent.video.stepping import LandedElsewhere, lost
+from vreason_agent.video.watch import OnStep, Watch, once, unwatched
 
 SAME_SECONDS = 1e-6
 
 
-@lru_cache(maxsize=64)
-def index_frames(source: Source, limits: Limits) -> FrameIndex:
+@once
+def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index of a video or GIF file; kept until the file changes.
 
     Raises:
-        VideoDecodeError: If no frame can be decoded.
-        VideoTooLargeError: If it is over `limits`: pixels, seconds, or frames that have to be stepped through.
+        VideoDecodeError: If no frame can be decoded, or `watch` ended it.
+        VideoTooLargeError: If it is over `limits`: pixels, seconds, time, or frames that have to be stepped through.
     """
     with AvCapture(source.path, limits) as capture:
         known: dict[float, bool] = {}
-        times = collect_times(source.path, _noted(capture.packet_times(), known), limits)
-        is_complete = len(known) == len(times) > 0
+        total = capture.announced_frames() or 0
+        packets = told(_noted(capture.packet_times(), known), watch, total, every=PACKETS_PER_TELLING)
+        times = collect_times(source.path, packets, limits)
+        is_complete = len(known) == len(times) > 0 and capture.is_order_told
         index = _index(capture, sorted(known), is_seekable=True) if is_complete and source.kind == "video" else None
-    shape = None if index is None else _end_shape(source, index, limits)
+    shape = None if index is None else _end_shape(source, index, limits, watch)
     if index is None or shape is None:
-        return walk_frames(source, limits)
+        return walk_frames(source, limits, watch)
     keyframes = tuple(number for number, time in enumerate(sorted(known)) if known[time])
     return replace(index, height_px=shape[0], width_px=shape[1], keyframes=keyframes)
 
 
-@lru_cache(maxsize=64)
-def walk_frames(source: Source, limits: Limits) -> FrameIndex:
+@once
+def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index that decoding every frame gives; raises as `index_frames` does."""
     with AvCapture(source.path, limits) as capture:
-        times = collect_times(source.path, (time for time, _ in capture.frames()), limits)
+        steps = told(capture.frames(), watch, capture.announced_frames() or 0)
+        times = collect_times(source.path, (time for time, _ in steps), limits)
         if not times or any(after <= before for before, after in pairwise(times)):
             why = "no frame of it can be decoded" if not times else "the times of its frames do not ascend"
-            msg = f"backend='av' cannot read {source.path!r}: {why}; re-encode it: ffmpeg -i INPUT -c:v libx264 OUT.mp4"
+            msg = (
+                f"backend='av' cannot read {source.path!r}: {why}; use backend='opencv', or re-encode it: "
+                "ffmpeg -i INPUT -c:v libx264 OUT.mp4"
+            )
             raise VideoDecodeError(msg)
         return _index(capture, times, is_seekable=False)
 
@@ -62,15 +76,19 @@ class AvStepper:
         self._source, self._index, self._limits = source, index, limits
         self._open()
 
-    def picture(self, target: int) -> Picture:
+    def picture(self, target: int, on_step: OnStep = unwatched) -> Picture:
         """Return frame `target`, `uint8 (height, width, 3)` in RGB, at full size.
+
+        Args:
+            target: Its number.
+            on_step: Called with the number of each frame that is stepped to; what it raises leaves the file usable.
 
         Raises:
             LandedElsewhere: If the file is not what its packets say: walk it.
             VideoDecodeError: If the frame cannot be decoded.
         """
         if target != self._at:
-            self._go(target)
+            self._go(target, on_step)
         picture = None if self._frame is None else picture_of(self._frame)
         if picture is None:
             raise VideoDecodeError(lost(self._source, target))
@@ -89,33 +107,35 @@ class AvStepper:
             raise VideoDecodeError(lost(self._source, 0))
         self._at, (self._first_seconds, self._frame) = 0, first
 
-    def _go(self, target: int) -> None:
+    def _go(self, target: int, on_step: OnStep) -> None:
         worth = SEEK_SETUP_FRAMES if target in self._index.keyframe_numbers else self._index.seek_worth_frames
         if self._index.is_seekable and not 0 < target - self._at <= worth:
-            self._seek_to(target)
+            self._seek_to(target, on_step)
             return
         if target < self._at:
             self.close()
             self._open()
             if target == 0:
                 return
-        if not self._step_to(target):
+        if not self._step_to(target, on_step):
             raise LandedElsewhere if self._index.is_seekable else VideoDecodeError(lost(self._source, target))
 
-    def _seek_to(self, target: int) -> None:
+    def _seek_to(self, target: int, on_step: OnStep) -> None:
         """Jump before a frame and step to it; of a keyframe nothing before it is decoded, where the jump hits it."""
         before = max(0, target - SEEK_MARGIN_FRAMES)
         for begin in (target, before) if target in self._index.keyframe_numbers else (before,):
             self._capture.seek(self._first_seconds + self._index.timestamps_seconds[begin])
             self._frames = self._capture.frames()
-            if self._step_to(target):
+            if self._step_to(target, on_step):
                 return
         raise LandedElsewhere
 
-    def _step_to(self, target: int) -> bool:
-        """Step until a frame is there; false where one after it comes first."""
+    def _step_to(self, target: int, on_step: OnStep) -> bool:
+        """Step until a frame is there; where one after it comes first, false, and it is not known where the file is."""
         seconds = self._index.timestamps_seconds[target]
-        for time, frame in self._frames:
+        at, self._at = self._at, len(self._index.timestamps_seconds)
+        for number, (time, frame) in enumerate(self._frames, start=at + 1):
+            on_step(number)
             ahead = time - self._first_seconds - seconds
             if abs(ahead) <= SAME_SECONDS:
                 self._at, self._frame = target, frame
@@ -135,9 +155,10 @@ def _noted(packets: Iterator[tuple[float | None, bool]], known: dict[float, bool
 
 
 def _index(capture: AvCapture, times: Sequence[float], *, is_seekable: bool) -> FrameIndex:
-    stream, *others = capture.streams
+    stream = next(stream for stream in capture.streams if stream.is_read)
+    others = [other for other in capture.streams if not other.is_read]
     width, height = capture.upright_size()
-    return FrameIndex(
+    index = FrameIndex(
         timestamps_seconds=tuple(time - times[0] for time in times),
         is_seekable=is_seekable,
         source="packets" if is_seekable else "walk",
@@ -147,12 +168,13 @@ def _index(capture: AvCapture, times: Sequence[float], *, is_seekable: bool) -> 
         codec=stream.codec,
         other_streams=tuple(others),
     )
+    return as_long_as_announced(index, capture.announced_fps())
 
 
-def _end_shape(source: Source, index: FrameIndex, limits: Limits) -> tuple[int, ...] | None:
+def _end_shape(source: Source, index: FrameIndex, limits: Limits, watch: Watch) -> tuple[int, ...] | None:
     """Return the shape of the last picture; `None` unless the first and the last frame are decoded at their times."""
     try:
         with closing(AvStepper(source, index, limits)) as stepper:
-            return stepper.picture(len(index.timestamps_seconds) - 1).shape
+            return stepper.picture(len(index.timestamps_seconds) - 1, lambda _: watch.check()).shape
     except (LandedElsewhere, VideoDecodeError):
         return None

@@ -16,6 +16,7 @@ from vreason_agent.video.index import FrameIndex, index_frames, walk_frames
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.source import Source
 from vreason_agent.video.stepping import Stepper
+from vreason_agent.video.watch import Find, OnStep, unwatched
 
 Backend = Literal["opencv", "av"]
 
@@ -23,7 +24,7 @@ Backend = Literal["opencv", "av"]
 class FrameStepper(Protocol):
     """Moves an open file to frames by number; see `Stepper`."""
 
-    def picture(self, target: int) -> Picture:
+    def picture(self, target: int, on_step: OnStep = unwatched) -> Picture:
         """Return frame `target`, `uint8 (height, width, 3)` in RGB, at full size."""
 
     def close(self) -> None:
@@ -35,13 +36,13 @@ class Decoder:
     """What a backend does for a video or GIF file.
 
     Attributes:
-        index: Finds every frame's time.
-        walk: Finds them by decoding all.
+        index: Finds every frame's time; watched, where a watch is given.
+        walk: Finds them by decoding all, likewise.
         stepper: Opens the file for its frames.
     """
 
-    index: Callable[[Source, Limits], FrameIndex]
-    walk: Callable[[Source, Limits], FrameIndex]
+    index: Find[FrameIndex]
+    walk: Find[FrameIndex]
     stepper: Callable[[Source, FrameIndex, Limits], FrameStepper]
 
 

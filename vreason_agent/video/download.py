@@ -118,28 +118,29 @@ def shown(url: str) -> str:
 
 
 def _fetch(url: str, file: IO[bytes], policy: DownloadPolicy, deadline: float) -> None:
+    given = name = repr(shown(url))
     for _ in range(policy.max_redirects + 1):
-        with _answer(url, policy, deadline) as response:
-            where = _redirect(response, url)
+        with _answer(url, name, policy, deadline) as response:
+            where = _redirect(response, name)
             if where is None:
-                _copy(response, file, url, policy)
+                _copy(response, file, name, policy)
                 return
-        url = _joined(url, where)
-    msg = f"{shown(url)!r}: over max_redirects={policy.max_redirects} redirects; {_INSTEAD}"
+        url, name = _joined(url, where, name), f"what {given} redirects to"  # where that is, the server alone said
+    msg = f"{given}: over max_redirects={policy.max_redirects} redirects; {_INSTEAD}"
     raise VideoError(msg)
 
 
-def _joined(url: str, where: str) -> str:
+def _joined(url: str, where: str, name: str) -> str:
     """Return where a redirect leads; one that is no URL is as good as none."""
     try:
         return urljoin(url, where)
     except ValueError as exc:
-        msg = f"{shown(url)!r} redirects to what is no URL; {_INSTEAD}"
+        msg = f"{name} redirects to what is no URL; {_INSTEAD}"
         raise VideoError(msg) from exc
 
 
-def _checked(url: str, policy: DownloadPolicy) -> SplitResult:
-    """Return the parts of a URL that may be fetched."""
+def _checked(url: str, name: str, policy: DownloadPolicy) -> SplitResult:
+    """Return the parts of a URL that may be fetched; messages call it by `name`."""
     is_plain = url.isascii() and url.isprintable() and not set(url) & set(" \\")  # parsers differ about the others
     try:
         parts = urlsplit(url) if is_plain else SplitResult("", "", "", "", "")
@@ -147,27 +148,27 @@ def _checked(url: str, policy: DownloadPolicy) -> SplitResult:
     except ValueError:
         is_plain = False
     if is_plain and parts.scheme not in policy.schemes:
-        msg = f"{shown(url)!r}: only {' and '.join(policy.schemes)} may be fetched; {_INSTEAD}"
+        msg = f"{name}: only {' and '.join(policy.schemes)} may be fetched; {_INSTEAD}"
         raise VideoError(msg)
     if not is_plain or not has_port or not parts.hostname or "@" in parts.netloc:
-        msg = f"{shown(url)!r} is no plain URL; give one such as https://example.com/clip.mp4, percent-encoded"
+        msg = f"{name} is no plain URL; give one such as https://example.com/clip.mp4, percent-encoded"
         raise VideoError(msg)
     if policy.hosts is not None and parts.hostname not in map(str.lower, policy.hosts):
-        msg = f"{shown(url)!r}: its host is not among the allowed ones; allow it in DownloadPolicy.hosts, or {_INSTEAD}"
+        msg = f"{name}: its host is not among the allowed ones; allow it in DownloadPolicy.hosts, or {_INSTEAD}"
         raise VideoError(msg)
     return parts
 
 
-def _resolved(url: str, parts: SplitResult, policy: DownloadPolicy) -> list[tuple[int, Any]]:
+def _resolved(name: str, parts: SplitResult, policy: DownloadPolicy) -> list[tuple[int, Any]]:
     """Return family and socket address of every address of a host, all of them allowed."""
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port or PORTS[parts.scheme], type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        msg = f"{shown(url)!r}: its host cannot be found; check the URL and the network"
+        msg = f"{name}: its host cannot be found; check the URL and the network"
         raise VideoError(msg) from exc
     for *_, where in found:
         if not policy.is_allowed(ipaddress.ip_address(str(where[0]).partition("%")[0])):
-            msg = f"{shown(url)!r}: its host leads to an address that is not public; {_INSTEAD}"
+            msg = f"{name}: its host leads to an address that is not public; {_INSTEAD}"
             raise VideoError(msg)
     return [(family, where) for family, _, _, _, where in found]
 
@@ -209,10 +210,10 @@ class _Connection(http.client.HTTPConnection):
 
 
 @contextlib.contextmanager
-def _answer(url: str, policy: DownloadPolicy, deadline: float) -> Iterator[http.client.HTTPResponse]:
+def _answer(url: str, name: str, policy: DownloadPolicy, deadline: float) -> Iterator[http.client.HTTPResponse]:
     """Ask for a URL; what goes wrong until the block ends is an error without native text."""
-    parts = _checked(url, policy)
-    connection = _Connection(parts, _resolved(url, parts, policy), deadline)
+    parts = _checked(url, name, policy)
+    connection = _Connection(parts, _resolved(name, parts, policy), deadline)
     timer = Timer(min(TIMEOUT_MAX, max(0.0, deadline - time.monotonic())), connection.expire)
     timer.daemon = True
     timer.start()
@@ -226,24 +227,25 @@ def _answer(url: str, policy: DownloadPolicy, deadline: float) -> Iterator[http.
     except (OSError, http.client.HTTPException) as exc:
         late = f"took over max_seconds={policy.max_seconds:g}"
         why = late if connection.is_late or isinstance(exc, TimeoutError) else "the connection failed or broke off"
-        msg = f"{shown(url)!r} could not be fetched: {why}; try again, or {_INSTEAD}"
+        msg = f"{name} could not be fetched: {why}; try again, or {_INSTEAD}"
         raise VideoError(msg) from exc
     finally:
         timer.cancel()
         connection.close()
 
 
-def _redirect(response: http.client.HTTPResponse, url: str) -> str | None:
+def _redirect(response: http.client.HTTPResponse, name: str) -> str | None:
     """Return where a server sends to; `None` where it sends the file."""
     if response.status in _REDIRECTS and (where := response.getheader("Location")):
         return where
-    if response.status != 200 or response.getheader("Content-Encoding", "identity") != "identity":
-        msg = f"{shown(url)!r} was answered with status {response.status} and no plain file; check the URL in a browser"
+    encoding = response.getheader("Content-Encoding", "identity").strip().lower()
+    if response.status != 200 or encoding != "identity":
+        msg = f"{name} was answered with status {response.status} and no plain file; check the URL in a browser"
         raise VideoError(msg)
     return None
 
 
-def _copy(response: http.client.HTTPResponse, file: IO[bytes], url: str, policy: DownloadPolicy) -> None:
+def _copy(response: http.client.HTTPResponse, file: IO[bytes], name: str, policy: DownloadPolicy) -> None:
     num_bytes = response.length or 0  # as announced, and not believed
     if num_bytes <= policy.max_bytes:
         num_bytes = 0
@@ -251,7 +253,7 @@ def _copy(response: http.client.HTTPResponse, file: IO[bytes], url: str, policy:
             _write(file, chunk)
             num_bytes += len(chunk)
     if num_bytes > policy.max_bytes:
-        msg = f"{shown(url)!r} has over max_bytes={policy.max_bytes:,} bytes; cut the part you need, or {_INSTEAD}"
+        msg = f"{name} has over max_bytes={policy.max_bytes:,} bytes; cut the part you need, or {_INSTEAD}"
         raise VideoTooLargeError(msg)
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)

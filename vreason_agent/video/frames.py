@@ -60,6 +60,11 @@ def stopped(path: str, done: int, total: int) -> str:
     return f"reading {path!r} was stopped after {done} of {total} frames; call it again"
 
 
+def changed(path: str) -> str:
+    """Word that a file is no longer the one that was opened."""
+    return f"{path!r} changed while it was open; open it again"
+
+
 def closed(path: str) -> str:
     """Word that a video was read after it was closed."""
     return f"{path!r} was closed; read inside `with open_video(...)`"

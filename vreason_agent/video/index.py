@@ -10,11 +10,11 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Literal, TypeVar
 
 from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.capture import Capture
@@ -22,6 +22,7 @@ from vreason_agent.video.gif import is_whole_gif
 from vreason_agent.video.info import VideoStream
 from vreason_agent.video.limits import Limits, check_length
 from vreason_agent.video.source import Source
+from vreason_agent.video.watch import Watch, once
 
 COUNT_TOLERANCE = 0.02
 MIN_COMPLETE_SHARE = 1 - COUNT_TOLERANCE
@@ -32,6 +33,10 @@ UNKNOWN_FRAME_SECONDS = 0.04
 SEEK_MARGIN_FRAMES = 16  # a seek decodes from a keyframe at least so many frames before
 SEEK_SLACK_FRAMES = 2  # OpenCV counts frames by a mean rate: aim before the target and step to it
 SEEK_SETUP_FRAMES = 6  # what emptying and filling the decoder costs
+NUM_COMPARED_FRAMES = 8
+PACKETS_PER_TELLING = 256  # a packet takes some 10 us
+
+_Step = TypeVar("_Step")
 
 
 @dataclass(frozen=True)
@@ -106,49 +111,70 @@ def seek_worth_frames(num_frames: int, num_keyframes: int) -> int:
     return SEEK_MARGIN_FRAMES + SEEK_SETUP_FRAMES + round(num_frames / max(1, num_keyframes) / 2)
 
 
-@lru_cache(maxsize=64)
-def index_frames(source: Source, limits: Limits) -> FrameIndex:
+@once
+def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index of a video or GIF file; kept until the file changes.
 
     Raises:
-        VideoDecodeError: If no frame can be decoded.
-        VideoTooLargeError: If it is over `limits`: pixels, seconds, or frames that have to be walked.
+        VideoDecodeError: If no frame can be decoded, or `watch` ended it.
+        VideoTooLargeError: If it is over `limits`: pixels, seconds, time, or frames that have to be walked.
     """
     _check_whole(source)
     with Capture(source.path) as capture:
         width, height = capture.check_size(source.path, limits)
         index = FrameIndex((), True, "packets", None, width, height, capture.codec())
-        scanned, keys, other = _scan_packets(source, index, limits)
+        scanned, keys, other = _scan_packets(source, index, limits, watch)
         if next(capture.steps(), None) is None:
             raise VideoDecodeError(_undecodable(source.path, capture.codec()))
+        first = capture.position_seconds()
         promised = _nearest(_announced_frames(capture), len(scanned))
         times = _from_zero(sorted(scanned))
         is_trusted = source.kind == "video" and other is None and _is_trustworthy(times, promised)
-        if is_trusted and _ends_there(capture, times):
+        if is_trusted and _begins_so(capture, times, first) and _ends_there(capture, times, first, watch):
             numbers = _numbers(keys, sorted(scanned))
             index = replace(index, timestamps_seconds=times, promised_frames=promised, keyframes=numbers)
             return replace(index, is_seekable=index.is_constant_rate)
-    return replace(walk_frames(source, limits), other_streams=() if other is None else (other,))
+    walked = walk_frames(source, limits, watch)
+    if other is not None and len(walked.timestamps_seconds) == 1 < len(scanned):
+        raise VideoDecodeError(_cover(source.path))
+    return replace(walked, other_streams=() if other is None else (other,))
 
 
-@lru_cache(maxsize=64)
-def walk_frames(source: Source, limits: Limits) -> FrameIndex:
+@once
+def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index that decoding every frame gives, for files whose packets are not believed or misled a seek."""
     with Capture(source.path) as capture:
         width, height = capture.check_size(source.path, limits)
         if next(capture.steps(), None) is None:
             raise VideoDecodeError(_undecodable(source.path, capture.codec()))
-        announced, codec = _announced_frames(capture), capture.codec()
+        announced, codec, fps = _announced_frames(capture), capture.codec(), capture.get("FPS")
     with Capture(source.path) as capture:
-        times = _from_zero(_ascending(collect_times(source.path, capture.steps(), limits)))
-    promised = _nearest(announced, len(times))
-    return FrameIndex(times, False, "walk", promised, width, height, codec)
+        steps = told(capture.steps(), watch, max(announced, default=0))
+        times = _from_zero(_ascending(collect_times(source.path, steps, limits)))
+    index = FrameIndex(times, False, "walk", _nearest(announced, len(times)), width, height, codec)
+    return as_long_as_announced(index, fps)
+
+
+def as_long_as_announced(index: FrameIndex, announced_fps: float) -> FrameIndex:
+    """Take an index for complete whose frames reach as far as announced: then they are sparser, and none is lost."""
+    promised, found = index.promised_frames or 0, len(index.timestamps_seconds)
+    if promised <= found or announced_fps <= 0:
+        return index
+    reaches = index.readable_seconds >= MIN_COMPLETE_SHARE * promised / announced_fps
+    return replace(index, promised_frames=found) if reaches else index
 
 
 def _check_whole(source: Source) -> None:
     if source.kind == "gif" and not is_whole_gif(Path(source.path).read_bytes()):
         msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
         raise VideoDecodeError(msg)
+
+
+def _cover(path: str) -> str:
+    return (
+        f"the first video stream of {path!r} is a single picture, such as a cover, which OpenCV cannot pass over; use "
+        "backend='av' (pip install 'vreason-agent[av]'), or leave it out: ffmpeg -i INPUT -map 0:v:1 -c copy OUTPUT.mkv"
+    )
 
 
 def _announced_frames(capture: Capture) -> tuple[int, ...]:
@@ -178,7 +204,7 @@ def _undecodable(path: str, codec: str | None) -> str:
 
 
 def _scan_packets(
-    source: Source, index: FrameIndex, limits: Limits
+    source: Source, index: FrameIndex, limits: Limits, watch: Watch
 ) -> tuple[tuple[float, ...], list[float], VideoStream | None]:
     """Return the packets' times, those of keyframes, and the stream they are of where it is another than the frames'.
 
@@ -193,7 +219,9 @@ def _scan_packets(
         is_same = is_same_size and capture.codec() == index.codec
         other = None if is_same else VideoStream(width, height, capture.codec(), is_read=False)
         keys: list[float] = []
-        return collect_times(source.path, _noting_keys(capture, keys), limits), keys, other
+        total = max(_announced_frames(capture), default=0)
+        packets = told(_noting_keys(capture, keys), watch, total, every=PACKETS_PER_TELLING)
+        return collect_times(source.path, packets, limits), keys, other
 
 
 def _noting_keys(capture: Capture, keys: list[float]) -> Iterator[float]:
@@ -206,6 +234,14 @@ def _noting_keys(capture: Capture, keys: list[float]) -> Iterator[float]:
 
 def _numbers(keys: Sequence[float], times: Sequence[float]) -> tuple[int, ...]:
     return tuple(sorted(bisect.bisect_left(times, key) for key in keys))
+
+
+def told(steps: Iterable[_Step], watch: Watch, total: int, *, every: int = 1) -> Iterator[_Step]:
+    """Step on, and tell of every so many steps that they are done, of about `total`."""
+    for number, step in enumerate(steps, start=1):
+        if number % every == 0:
+            watch.tell(number, total)
+        yield step
 
 
 def collect_times(path: str, steps: Iterable[float], limits: Limits) -> tuple[float, ...]:
@@ -240,11 +276,22 @@ def _is_on_one_clock(times: tuple[float, ...]) -> bool:
     return all(abs(time - number * gap) <= tolerance for number, time in enumerate(times))
 
 
-def _ends_there(capture: Capture, times: tuple[float, ...]) -> bool:
+def _begins_so(capture: Capture, times: tuple[float, ...], first: float) -> bool:
+    """Whether the first frames have the times of the packets: another stream of that size and codec may have others.
+
+    The file stands at its first frame, whose time is `first`.
+    """
+    for time in times[1:NUM_COMPARED_FRAMES]:
+        if not capture.grab() or abs(capture.position_seconds() - first - time) > TIME_TOLERANCE_SECONDS:
+            return False
+    return True
+
+
+def _ends_there(capture: Capture, times: tuple[float, ...], first: float, watch: Watch) -> bool:
     """Whether the last scanned frame can be decoded: edit lists and damage leave packets that are never shown."""
-    first = capture.position_seconds()
     is_there = capture.seek(max(0, len(times) - 1 - SEEK_SLACK_FRAMES))
     while is_there and capture.grab():
+        watch.check()
         if abs(capture.position_seconds() - first - times[-1]) <= TIME_TOLERANCE_SECONDS:
             return True
     return False

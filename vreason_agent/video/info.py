@@ -97,7 +97,7 @@ class VideoInfo:
         msg = (
             f"{self.path!r} is truncated or damaged: {self.num_frames} of {self.promised_frames} frames can be "
             f"decoded, up to {last:.3f} s; get the whole file, or ask for a part that ends there "
-            f"(stop_seconds={last:.3f}, on the command line --stop {last:.3f})"
+            f"(stop_seconds={last:.3f})"
         )
         raise VideoDecodeError(msg)
 

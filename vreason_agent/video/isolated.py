@@ -20,9 +20,6 @@ from io import BufferedReader, BufferedWriter
 from threading import TIMEOUT_MAX, Lock, Timer
 from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vreason_agent.errors import (
     ConfigError,
     VideoDecodeError,
@@ -33,12 +30,14 @@ from vreason_agent.errors import (
 )
 from vreason_agent.video.backend import Backend, decoder_of
 from vreason_agent.video.capture import load_cv2
-from vreason_agent.video.frames import Frames, Progress, closed, stopped
+from vreason_agent.video.frames import Frames, Progress, changed, closed, stopped
+from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoInfo
-from vreason_agent.video.limits import Limits
-from vreason_agent.video.sizing import Resize
-from vreason_agent.video.source import Roots, Source
-from vreason_agent.video.stack import FrameStack
+from vreason_agent.video.kept import KeptFrames
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side
+from vreason_agent.video.receiving import Receiver
+from vreason_agent.video.sizing import Resize, Sizing
+from vreason_agent.video.source import Roots, Source, stamp_of
 
 _ERRORS: dict[str, type[VReasonError]] = {
     kind.__name__: kind for kind in (ConfigError, VideoError, VideoNotFoundError, VideoDecodeError, VideoTooLargeError)
@@ -96,7 +95,7 @@ class ReadingProcess:
         )
         self._requests = cast(BufferedWriter, self._process.stdin)
         self._answers = cast(BufferedReader, self._process.stdout)
-        self._isolation, self._is_late = isolation, False
+        self._isolation, self._is_late, self._has_ended = isolation, False, False
 
     def close(self) -> None:
         """End it."""
@@ -106,57 +105,79 @@ class ReadingProcess:
         with contextlib.suppress(OSError):  # a request that it never read
             self._requests.close()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it answers no more."""
+        return self._has_ended
+
     def ask(
         self,
         name: str,
         request: Mapping[str, Any],
         on_progress: Progress | None = None,
-        resize: Resize | None = None,
-    ) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
-        """Send a request and return its answer: plain data, and the pictures where there are any.
+        receiver: Receiver | None = None,
+    ) -> dict[str, Any]:
+        """Send a request and return the plain data of its answer.
 
         Args:
             name: What is read, for messages.
             request: JSON-plain data.
-            on_progress: Called with (frames read, frames to read); returning True ends the process.
-            resize: Called with each picture as it arrives; what it returns is kept in its place.
+            on_progress: Called with what is done, of how much; returning True ends the process.
+            receiver: Takes the pictures.
 
         Raises:
             VideoDecodeError: It died, or was ended for its time or by `on_progress`.
             VReasonError: What reading raised there.
         """
+        line = json.dumps({**request, "has_progress": on_progress is not None}).encode() + b"\n"
         timer = Timer(min(self._isolation.max_seconds, TIMEOUT_MAX), self._expire)
         timer.daemon = True
         timer.start()
         try:
-            head = self._head(name, {**request, "has_progress": on_progress is not None}, on_progress)
-            pictures = self._pictures(name, head.pop("shape"), resize) if "shape" in head else None
+            head = self._answer(name, line, on_progress, receiver)
         except BaseException:  # what is still to come would be taken for the next answer
-            self._process.kill()
+            self._end()
             raise
         finally:
             timer.cancel()
         if "error" in head:
             raise _ERRORS.get(str(head["error"]), VideoError)(str(head.get("message")))
-        return head, pictures
+        return head
+
+    def _end(self) -> None:
+        self._has_ended = True
+        self._process.kill()
 
     def _expire(self) -> None:
         self._is_late = True
-        self._process.kill()
+        self._end()
 
-    def _head(self, name: str, request: dict[str, Any], on_progress: Progress | None) -> dict[str, Any]:
-        """Send a request and return the plain part of its answer."""
+    def _answer(
+        self, name: str, line: bytes, on_progress: Progress | None, receiver: Receiver | None
+    ) -> dict[str, Any]:
+        """Send a request and take in what comes until the last part of its answer."""
         with self.agreed(name):
-            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.write(line)
             self._requests.flush()
         while True:
             with self.agreed(name):
                 head = dict(json.loads(self._answers.readline(_MAX_HEAD_BYTES)))
-                done, total = (int(number) for number in head.get("progress", (0, 0)))
-            if "progress" not in head:
+            if "progress" in head:
+                self._tell(name, head["progress"], on_progress)
+            elif receiver is not None and "numbers" in head:
+                with self.agreed(name):
+                    receiver.start([int(number) for number in head["numbers"]])
+            elif receiver is not None and "frame" in head:
+                number, picture = self._frame(name, head, receiver)
+                receiver.put(number, picture)
+            else:
                 return head
-            if on_progress is not None and on_progress(done, total):
-                raise VideoDecodeError(stopped(name, done, total))
+
+    def _tell(self, name: str, progress: Any, on_progress: Progress | None) -> None:
+        with self.agreed(name):
+            done, total = (int(number) for number in progress)
+        if on_progress is not None and on_progress(done, total):
+            raise VideoDecodeError(stopped(name, done, total))
 
     @contextlib.contextmanager
     def agreed(self, name: str) -> Iterator[None]:
@@ -166,24 +187,12 @@ class ReadingProcess:
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
             raise VideoDecodeError(self._ended(name)) from exc
 
-    def _pictures(self, name: str, sides: Sequence[int], resize: Resize | None) -> NDArray[np.uint8]:
-        """Receive pictures one by one."""
+    def _frame(self, name: str, head: Mapping[str, Any], receiver: Receiver) -> tuple[int, Picture]:
         with self.agreed(name):
-            count, *shape = (int(side) for side in sides)
-            if len(shape) != 3 or min(count, *shape) < 1 or math.prod(shape) * count > self._isolation.max_memory_bytes:
-                raise ValueError(shape)
-        stack = FrameStack(name, range(count))
-        for number in range(count):
-            picture = self._picture(name, shape)
-            stack.put(number, picture if resize is None else resize(picture))
-        return stack.images
-
-    def _picture(self, name: str, shape: Sequence[int]) -> NDArray[np.uint8]:
-        with self.agreed(name):
-            picture = np.empty(shape, np.uint8)
+            picture = receiver.room([int(side) for side in head["shape"]])
             if self._answers.readinto(picture.data.cast("B")) != picture.nbytes:
-                raise ValueError(shape)
-            return picture
+                raise ValueError(picture.shape)
+            return int(head["frame"]), picture
 
     def _ended(self, name: str) -> str:
         isolation = self._isolation
@@ -211,29 +220,48 @@ def reading_process(isolation: Isolation) -> Iterator[ReadingProcess]:
 class IsolatedVideo:
     """A video opened in a process of its own, which ends with it; `open_video(..., isolate=True)` makes one.
 
+    A process that a read ended, by its caller or by the file, is followed by another one at the next read.
+
     Attributes:
         info: What is known of the video.
     """
 
-    def __init__(self, source: Source, *, request: Mapping[str, Any], isolation: Isolation) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        request: Mapping[str, Any],
+        isolation: Isolation,
+        limits: Limits = DEFAULT_LIMITS,
+        max_kept_bytes: int = 0,
+        on_progress: Progress | None = None,
+    ) -> None:
         """Start the process and let it look at the file.
 
         Args:
             source: The checked file; the process checks it again.
             request: How to open it, as `open_request` writes it.
             isolation: What the process may use.
+            limits: Upper bounds on reads.
+            max_kept_bytes: Pixels of frames to keep here between reads, as they are wanted.
+            on_progress: Called while the process looks at the file; see `open_video`.
 
         Raises:
             VideoError: As `probe` raises, or the process died or took too long.
         """
         self._path, self._lock, self._is_closed = source.path, Lock(), False
-        self._process = ReadingProcess(isolation)
+        self._source, self._request, self._isolation, self._limits = source, request, isolation, limits
+        self._kept, self._keeps = KeptFrames(max_kept_bytes), max_kept_bytes > 0
+        self._process, self.info = self._started(on_progress)
+
+    def _started(self, on_progress: Progress | None = None) -> tuple[ReadingProcess, VideoInfo]:
+        process = ReadingProcess(self._isolation)
         try:
-            head, _ = self._process.ask(self._path, {"do": "open", "video": self._path, **request})
-            with self._process.agreed(self._path):
-                self.info = VideoInfo.from_dict(head)
+            head = process.ask(self._path, {"do": "open", "video": self._path, **self._request}, on_progress)
+            with process.agreed(self._path):
+                return process, VideoInfo.from_dict(head)
         except BaseException:
-            self._process.close()
+            process.close()
             raise
 
     def __enter__(self) -> IsolatedVideo:
@@ -246,20 +274,27 @@ class IsolatedVideo:
         """End the process."""
         with self._lock:
             self._process.close()
+            self._kept.clear()
             self._is_closed = True
 
     @property
     def keyframes_seconds(self) -> tuple[float, ...]:
         """Times of the frames that are decoded without others; none where packets do not tell."""
         with self._lock:
-            self._check_open()
-            head, _ = self._process.ask(self._path, {"do": "keyframes"})
+            self._make_usable()
+            head = self._process.ask(self._path, {"do": "keyframes"})
         with self._process.agreed(self._path):
             return tuple(float(time) for time in head["keyframes_seconds"])
 
-    def _check_open(self) -> None:
+    def _make_usable(self) -> None:
         if self._is_closed:
             raise ConfigError(closed(self._path))
+        if stamp_of(self._path) != self._source.stamp:
+            raise VideoDecodeError(changed(self._path))
+        if self._process.has_ended:
+            self._process.close()
+            self._kept.clear()  # another process may yet number the frames otherwise
+            self._process, self.info = self._started()
 
     def read(
         self,
@@ -269,31 +304,32 @@ class IsolatedVideo:
         resize: Resize | None = None,
         on_progress: Progress | None = None,
         allow_missing: bool = False,
+        expected: Sequence[float] = (),
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
-        request = {
-            "do": "read",
-            "timestamps": [float(time) for time in timestamps],
-            "max_side_px": max_side_px,
-            "allow_missing": allow_missing,
-        }
+        requested = check_request(self._path, timestamps, self._limits)
+        later = check_request(self._path, expected, self._limits) if len(expected) and self._keeps else ()
+        sizing = Sizing(check_side(max_side_px), resize)
         with self._lock:
-            self._check_open()
-            head, pictures = self._process.ask(self._path, request, on_progress, resize)
+            self._make_usable()
+            receiver = Receiver(self._path, len(requested), self._limits, sizing, self._kept)
+            request = {
+                "do": "read",
+                "timestamps": requested,
+                "max_side_px": sizing.max_side_px,
+                "allow_missing": bool(allow_missing),
+                "kept": list(receiver.held),
+                "expected": later,
+            }
+            head = self._process.ask(self._path, request, on_progress, receiver)
         with self._process.agreed(self._path):
-            if pictures is None:
-                raise ValueError
             plain: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value for key, value in head.items()
             }
-            return Frames(images=pictures, info=self.info, **plain)
+            return Frames(images=receiver.images(), info=self.info, **plain)
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def open_request(limits: Limits, roots: Roots | None, backend: Backend, **options: Any) -> dict[str, Any]:
+def open_request(limits: Limits, roots: Roots | None, backend: Backend) -> dict[str, Any]:
     """Return how to open a video, as JSON-plain data.
 
     Raises:
@@ -302,7 +338,7 @@ def open_request(limits: Limits, roots: Roots | None, backend: Backend, **option
     """
     decoder_of(backend)
     folders = None if roots is None else [os.path.abspath(os.fsdecode(root)) for root in roots]
-    return {"limits": asdict(limits), "roots": folders, "backend": backend, **options}
+    return {"limits": asdict(limits), "roots": folders, "backend": backend}
 
 
 def isolated_info(
@@ -324,13 +360,12 @@ def _look(
 _look_once = lru_cache(maxsize=64)(_look)
 
 
-def ask_picture(process: ReadingProcess, source: str | os.PathLike[str] | bytes, limits: Limits) -> NDArray[np.uint8]:
+def ask_picture(process: ReadingProcess, source: str | os.PathLike[str] | bytes, limits: Limits) -> Picture:
     """Read one picture in a reading process; see `read_image`."""
     name = f"{len(source)} bytes of image data" if isinstance(source, bytes) else os.fsdecode(source)
     where = {"data": base64.b64encode(source).decode()} if isinstance(source, bytes) else {"path": name}
-    _, pictures = process.ask(name, {"do": "picture", **where, "limits": asdict(limits)})
+    receiver = Receiver(name, 1, limits)
+    process.ask(name, {"do": "picture", **where, "limits": asdict(limits)}, receiver=receiver)
     with process.agreed(name):
-        if pictures is None:
-            raise ValueError
-        picture: NDArray[np.uint8] = pictures[0]
+        picture: Picture = receiver.images()[0]
         return picture

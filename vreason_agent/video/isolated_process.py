@@ -1,4 +1,4 @@
-"""The process that reads for another one: a line of JSON in, a line of JSON and raw pixels out.
+"""The process that reads for another one: a line of JSON in, lines of JSON and raw pixels out.
 
 Run as `python -m vreason_agent.video.isolated_process` by `vreason_agent.video.isolated`, which ends it. Its limits are
 set before a decoder is loaded. Knows no model.
@@ -11,18 +11,40 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Collection, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vreason_agent.errors import DependencyError, VReasonError
-from vreason_agent.video.frames import Frames
 from vreason_agent.video.images import read_image
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.opened import OpenVideo, open_video
+from vreason_agent.video.sizing import Sizing
 
-Answer = tuple[dict[str, Any], NDArray[np.uint8] | None]
+NO_IMAGES = np.empty((0, 1, 1, 3), np.uint8)
+
+
+class FrameSender:
+    """Sends each picture as soon as it is there, so that they do not pile up here."""
+
+    images: NDArray[np.uint8] = NO_IMAGES
+
+    def __init__(self, pipe: BinaryIO, numbers: Sequence[int], kept: Collection[int] = ()) -> None:
+        """Tell which frames come, of which the other process has those in `kept`."""
+        self._pipe, self._kept = pipe, frozenset(kept)
+        write_head(pipe, {"numbers": list(numbers)})
+
+    def has(self, number: int) -> bool:
+        """Whether the other process has a frame."""
+        return number in self._kept
+
+    def put(self, number: int, picture: NDArray[np.uint8]) -> None:
+        """Send a frame."""
+        write_head(self._pipe, {"frame": number, "shape": picture.shape})
+        self._pipe.write(np.ascontiguousarray(picture).data)
+        self._pipe.flush()
 
 
 class Server:
@@ -36,51 +58,59 @@ class Server:
     def serve(self, request: dict[str, Any]) -> None:
         """Answer one request; what reading raises is an answer too."""
         try:
-            head, pictures = self._answer(**request)
+            head = self._answer(**request)
         except DependencyError:  # it loads in the process that asked: memory is what is missing
             sys.exit(1)
         except VReasonError as error:
-            head, pictures = {"error": type(error).__name__, "message": str(error)}, None
-        self._write(head if pictures is None else {**head, "shape": pictures.shape})
-        if pictures is not None:
-            self._pipe.write(np.ascontiguousarray(pictures).data)
-            self._pipe.flush()
+            head = {"error": type(error).__name__, "message": str(error)}
+        write_head(self._pipe, head)
 
-    def _answer(self, do: str, has_progress: bool, **options: Any) -> Answer:
+    def _answer(self, do: str, has_progress: bool, **options: Any) -> dict[str, Any]:
+        on_progress = self._progress if has_progress else None
         if do == "open":
-            return self._open(**options)
+            return self._open(on_progress=on_progress, **options)
         if do == "picture":
             return self._picture(**options)
         if self._video is None:
             msg = "nothing is open"
             raise RuntimeError(msg)
         if do == "keyframes":
-            return {"keyframes_seconds": self._video.keyframes_seconds}, None
-        on_progress = self._progress if has_progress else None
-        return _plain(self._video.read(on_progress=on_progress, **options))
+            return {"keyframes_seconds": self._video.keyframes_seconds}
+        return self._read(self._video, on_progress=on_progress, **options)
 
-    def _open(self, video: str, limits: dict[str, Any], **options: Any) -> Answer:
-        opened = open_video(video, limits=Limits(**limits), **options)
+    def _open(self, video: str, limits: dict[str, Any], **options: Any) -> dict[str, Any]:
+        opened = open_video(video, limits=Limits(**limits), max_kept_bytes=0, **options)
         if not isinstance(opened, OpenVideo):
             raise TypeError(type(opened))
         self._video = opened
-        return opened.info.to_dict(), None
+        return opened.info.to_dict()
 
-    def _picture(self, limits: dict[str, Any], path: str = "", data: str | None = None) -> Answer:
+    def _read(
+        self, video: OpenVideo, timestamps: list[float], max_side_px: int | None, kept: list[int], **how: Any
+    ) -> dict[str, Any]:
+        """Send frames; what is kept there is of no use where the file turns out to be numbered otherwise."""
+        still_kept = iter((kept,))
+        frames = video.read_into(
+            lambda numbers: FrameSender(self._pipe, numbers, next(still_kept, ())),
+            timestamps,
+            Sizing(max_side_px),
+            **how,
+        )
+        return {key: value for key, value in vars(frames).items() if key not in ("images", "info")}
+
+    def _picture(self, limits: dict[str, Any], path: str = "", data: str | None = None) -> dict[str, Any]:
         source = path if data is None else base64.b64decode(data)
-        return {}, read_image(source, limits=Limits(**limits))[None]
+        FrameSender(self._pipe, [0]).put(0, read_image(source, limits=Limits(**limits)))
+        return {}
 
     def _progress(self, done: int, total: int) -> None:
-        self._write({"progress": [done, total]})
-
-    def _write(self, head: dict[str, Any]) -> None:
-        self._pipe.write(json.dumps(head).encode() + b"\n")
-        self._pipe.flush()
+        write_head(self._pipe, {"progress": [done, total]})
 
 
-def _plain(frames: Frames) -> Answer:
-    head = {key: value for key, value in vars(frames).items() if key not in ("images", "info")}
-    return head, frames.images
+def write_head(pipe: BinaryIO, head: dict[str, Any]) -> None:
+    """Write a line of JSON."""
+    pipe.write(json.dumps(head).encode() + b"\n")
+    pipe.flush()
 
 
 def main() -> None:

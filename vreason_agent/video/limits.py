@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
+from typing import SupportsIndex
 
 from vreason_agent.errors import ConfigError, VideoTooLargeError
 
@@ -19,6 +21,8 @@ class Limits:
         max_walked_frames: Frames that are stepped through where a file has to be walked.
         max_frames: Frames that one read returns; all are in memory at once.
         max_seconds: Length of a video: from its first frame to its last.
+        max_wall_seconds: Time that a look at a file, or one read, may take, checked between frames; `None` does not
+            limit it. A single frame that takes long is ended by `Isolation` only.
     """
 
     max_bytes: int = 16 * 2**30
@@ -26,6 +30,7 @@ class Limits:
     max_walked_frames: int = 1_000_000
     max_frames: int = 4096
     max_seconds: float = 24 * 3600.0
+    max_wall_seconds: float | None = None
 
 
 DEFAULT_LIMITS = Limits()
@@ -45,19 +50,19 @@ def check_length(path: str, seconds: float, limits: Limits) -> None:
         raise VideoTooLargeError(msg)
 
 
-def check_request(path: str, timestamps: Sequence[float], max_side_px: int | None, limits: Limits) -> tuple[float, ...]:
+def check_request(path: str, timestamps: Sequence[float], limits: Limits) -> tuple[float, ...]:
     """Return the times of a read, checked before the file is opened.
 
     Raises:
-        ConfigError: No times, one that is negative or not finite, or a `max_side_px` below 1.
+        ConfigError: No times, or one that is negative or no finite number.
         VideoTooLargeError: If there are more than `limits.max_frames`.
     """
-    requested = tuple(float(time) for time in timestamps)
+    try:
+        requested = tuple(float(time) for time in timestamps)
+    except (TypeError, ValueError):
+        requested = ()
     if not requested or not all(math.isfinite(time) and time >= 0 for time in requested):
-        msg = f"timestamps={list(timestamps)!r}: give at least one time, each a number of seconds from 0"
-        raise ConfigError(msg)
-    if max_side_px is not None and max_side_px < 1:
-        msg = f"max_side_px={max_side_px!r}: use a number of pixels from 1, or None to keep the size"
+        msg = f"timestamps={timestamps!r:.200}: give at least one time, each a number of seconds from 0"
         raise ConfigError(msg)
     if len(requested) > limits.max_frames:
         msg = (
@@ -66,3 +71,19 @@ def check_request(path: str, timestamps: Sequence[float], max_side_px: int | Non
         )
         raise VideoTooLargeError(msg)
     return requested
+
+
+def check_side(max_side_px: SupportsIndex | None) -> int | None:
+    """Return a longer side as Python's own integer.
+
+    Raises:
+        ConfigError: If it is below 1 or no integer.
+    """
+    try:
+        side = None if max_side_px is None else index(max_side_px)
+    except TypeError:
+        side = 0
+    if side is not None and side < 1:
+        msg = f"max_side_px={max_side_px!r}: use a number of pixels from 1, or None to keep the size"
+        raise ConfigError(msg)
+    return side

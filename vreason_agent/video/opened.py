@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import bisect
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
-
-import numpy as np
 
 from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.video.backend import Backend, FrameStepper, decoder_of
-from vreason_agent.video.frames import Frames, Method, Progress, closed, stopped
+from vreason_agent.video.frames import Frames, Method, Progress, changed, closed
 from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, open_request
 from vreason_agent.video.kept import KeptFrames
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side
 from vreason_agent.video.probe import describe
 from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, open_source, stamp_of
-from vreason_agent.video.stack import FrameStack
+from vreason_agent.video.stack import FrameStack, MakeSink
 from vreason_agent.video.stepping import LandedElsewhere
+from vreason_agent.video.watch import OnStep, Watch
 
 MAX_KEPT_BYTES = 256 * 2**20
 
@@ -37,6 +37,7 @@ def open_video(
     limits: Limits = DEFAULT_LIMITS,
     roots: Roots | None = None,
     max_kept_bytes: int = MAX_KEPT_BYTES,
+    on_progress: Progress | None = None,
     isolate: Isolate = False,
     backend: Backend = "opencv",
 ) -> OpenVideo | IsolatedVideo:
@@ -47,6 +48,8 @@ def open_video(
         limits: Upper bounds, checked before the first frame is decoded; they hold for every read.
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
         max_kept_bytes: Pixels of decoded frames to keep between reads; more decodes fewer frames twice.
+        on_progress: Called while the file is looked at, as far as that takes long, with (steps taken, frames
+            announced); returning True ends it with an error.
         isolate: Read in a process of its own, which a hostile file may end but not leave; see `Isolation`.
         backend: What decodes videos and GIFs; see `read_frames`.
 
@@ -57,11 +60,34 @@ def open_video(
     """
     source, isolation = open_source(video, limits=limits, roots=roots), as_isolation(isolate)
     if isolation is not None:
-        request = open_request(limits, roots, backend, max_kept_bytes=max_kept_bytes)
-        return IsolatedVideo(source, request=request, isolation=isolation)
-    return OpenVideo(
-        source, describe(source, limits, backend), limits=limits, max_kept_bytes=max_kept_bytes, backend=backend
-    )
+        request = open_request(limits, roots, backend)
+        return IsolatedVideo(
+            source,
+            request=request,
+            isolation=isolation,
+            limits=limits,
+            max_kept_bytes=max_kept_bytes,
+            on_progress=on_progress,
+        )
+    info = describe(source, limits, backend, Watch(source.path, limits, on_progress))
+    return OpenVideo(source, info, limits=limits, max_kept_bytes=max_kept_bytes, backend=backend)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """How the times of one read are read."""
+
+    make_sink: MakeSink
+    sizing: Sizing
+    watch: Watch
+    allow_missing: bool
+    expected: tuple[float, ...]
+
+    def on_step(self, index: FrameIndex, num_steps: int) -> OnStep:
+        """Return what is called at each step: for a walk of so many steps, what takes the time, it tells of it."""
+        if index.is_seekable:
+            return lambda _: self.watch.check()
+        return lambda number: self.watch.tell(number + 1, num_steps)
 
 
 class OpenVideo:
@@ -82,7 +108,8 @@ class OpenVideo:
     ) -> None:
         self.info, self._decoder = info, decoder_of(backend)
         self._source, self._limits = source, limits
-        self._kept, self._lock, self._is_closed = KeptFrames(max_kept_bytes), Lock(), False
+        self._kept, self._keeps = KeptFrames(max_kept_bytes), max_kept_bytes > 0
+        self._lock, self._is_closed = Lock(), False
         self._index: FrameIndex | None = None
         self._stepper: FrameStepper | None = None
 
@@ -105,7 +132,7 @@ class OpenVideo:
             self._check_usable()
             if self._source.kind in ("image", "frames"):
                 return ()
-            index = self._known_index()
+            index = self._known_index(Watch(self.info.path, self._limits))
         return tuple(index.timestamps_seconds[number] for number in index.keyframes)
 
     def read(
@@ -116,31 +143,53 @@ class OpenVideo:
         resize: Resize | None = None,
         on_progress: Progress | None = None,
         allow_missing: bool = False,
+        expected: Sequence[float] = (),
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
-        requested = check_request(self.info.path, timestamps, max_side_px, self._limits)
-        sizing = Sizing(max_side_px, resize)
+        sizing = Sizing(check_side(max_side_px), resize)
+        return self.read_into(
+            partial(FrameStack, self.info.path),
+            timestamps,
+            sizing,
+            on_progress=on_progress,
+            allow_missing=allow_missing,
+            expected=expected if self._keeps else (),
+        )
+
+    def read_into(
+        self,
+        make_sink: MakeSink,
+        timestamps: Sequence[float],
+        sizing: Sizing,
+        *,
+        on_progress: Progress | None = None,
+        allow_missing: bool = False,
+        expected: Sequence[float] = (),
+    ) -> Frames:
+        """Read as `read` does, each picture into a sink as soon as it is decoded; the result has the sink's images."""
+        requested = check_request(self.info.path, timestamps, self._limits)
+        later = check_request(self.info.path, expected, self._limits) if len(expected) else ()
         with self._lock:
             self._check_usable()
+            work = _Work(make_sink, sizing, Watch(self.info.path, self._limits, on_progress), allow_missing, later)
             if self._source.kind in ("image", "frames"):
-                return self._read_pictures(requested, sizing)
+                return self._read_pictures(requested, work)
             try:
-                return self._read_there(self._known_index(), requested, sizing, on_progress, allow_missing)
+                return self._read_there(self._known_index(work.watch), requested, work)
             except LandedElsewhere:
                 self._forget()
-                self._index = self._decoder.walk(self._source, self._limits)
-                return self._read_there(self._index, requested, sizing, on_progress, allow_missing)
+                self._index = self._decoder.walk(self._source, self._limits, work.watch)
+                return self._read_there(self._index, requested, work)
 
     def _check_usable(self) -> None:
         if self._is_closed:
             raise ConfigError(closed(self.info.path))
         if stamp_of(self._source.path) != self._source.stamp:
-            msg = f"{self.info.path!r} changed while it was open; open it again"
-            raise VideoDecodeError(msg)
+            raise VideoDecodeError(changed(self.info.path))
 
-    def _known_index(self) -> FrameIndex:
+    def _known_index(self, watch: Watch) -> FrameIndex:
         if self._index is None:
-            self._index = self._decoder.index(self._source, self._limits)
+            self._index = self._decoder.index(self._source, self._limits, watch)
         return self._index
 
     def _forget(self) -> None:
@@ -149,61 +198,61 @@ class OpenVideo:
         self._stepper = None
         self._kept.clear()
 
-    def _read_there(
-        self,
-        index: FrameIndex,
-        requested: tuple[float, ...],
-        sizing: Sizing,
-        on_progress: Progress | None,
-        allow_missing: bool,
-    ) -> Frames:
+    def _read_there(self, index: FrameIndex, requested: tuple[float, ...], work: _Work) -> Frames:
         """Read all times, or where that is allowed those that the file has."""
-        late = _late(index, requested) if allow_missing and not index.is_complete else ()
+        late = _late(index, requested) if work.allow_missing and not index.is_complete else ()
         if not late or len(late) == len(requested):
-            return self._read(index, requested, sizing, on_progress)
+            return self._read(index, requested, work)
         there = tuple(time for time in requested if time not in late)
-        frames = self._read(index, there, sizing, on_progress)
-        return replace(frames, missing_seconds=late, reason=_cut(index))
+        return replace(self._read(index, there, work), missing_seconds=late, reason=_cut(index))
 
-    def _read(
-        self, index: FrameIndex, requested: tuple[float, ...], sizing: Sizing, on_progress: Progress | None
-    ) -> Frames:
+    def _read(self, index: FrameIndex, requested: tuple[float, ...], work: _Work) -> Frames:
         targets = _targets(index, requested, self.info)
-        wanted, stack = sorted(set(targets)), FrameStack(self.info.path, targets)
-        for count, target in enumerate(wanted):
-            if on_progress is not None and on_progress(count, len(wanted)):
-                raise VideoDecodeError(stopped(self.info.path, count, len(wanted)))
-            stack.put(target, self._picture(index, target, sizing))
+        on_step = work.on_step(index, max(targets) + 1)
+        picture = partial(self._picture, index, sizing=work.sizing, on_step=on_step)
+        images = self._put_all(
+            targets, work, picture, passed=None if index.is_seekable else _passed(index, targets, work)
+        )
         times = tuple(index.timestamps_seconds[target] for target in targets)
         method: Method = "seek" if index.is_seekable else "walk"
-        return Frames(stack.images, times, requested, tuple(targets), self.info, method)
+        return Frames(images, times, requested, tuple(targets), self.info, method)
 
-    def _picture(self, index: FrameIndex, target: int, sizing: Sizing) -> Picture:
+    def _put_all(
+        self, targets: Sequence[int], work: _Work, picture: Callable[[int], Picture], *, passed: set[int] | None = None
+    ) -> Picture:
+        """Put each frame into a sink, and return what is in it; of a walk also what it passes, while that is kept."""
+        wanted, sink = set(targets), work.make_sink(targets)
+        for count, target in enumerate(sorted(wanted | (passed or set()))):
+            if passed is None:  # of a walk the steps are told
+                work.watch.tell(count, len(wanted))
+            if not sink.has(target) and (target in wanted or not self._kept.is_full):
+                sink.put(target, picture(target))
+        return sink.images
+
+    def _picture(self, index: FrameIndex, target: int, sizing: Sizing, on_step: OnStep) -> Picture:
         kept = self._kept.get(target, sizing)
         if kept is not None:
             return kept
         if self._stepper is None:
             self._stepper = self._decoder.stepper(self._source, index, self._limits)
-        picture = sizing(self._stepper.picture(target))
+        picture = sizing(self._stepper.picture(target, on_step))
         self._kept.put(target, sizing, picture)
         return picture
 
-    def _read_pictures(self, requested: tuple[float, ...], sizing: Sizing) -> Frames:
+    def _read_pictures(self, requested: tuple[float, ...], work: _Work) -> Frames:
         source, info = self._source, self.info
         if source.kind == "image":
-            picture = sizing(read_image(source.path, limits=self._limits))
-            count = len(requested)
-            return Frames(np.stack([picture] * count), (0.0,) * count, requested, (0,) * count, info, "image")
+            zeros = (0,) * len(requested)
+            images = self._put_all(zeros, work, lambda _: work.sizing(read_image(source.path, limits=self._limits)))
+            return Frames(images, (0.0,) * len(requested), requested, zeros, info, "image")
         numbers = [int(time * FOLDER_FPS + 1e-6) for time in requested]
         if max(numbers) >= len(source.frame_paths):
             late = max(requested)
             msg = f"{info.path!r} has {info.num_frames} frames, one a second; none at {late:g} s: ask for earlier times"
             raise VideoDecodeError(msg)
-        stack = FrameStack(info.path, numbers)
-        for number in sorted(set(numbers)):
-            stack.put(number, self._file(number, sizing))
+        images = self._put_all(numbers, work, lambda number: self._file(number, work.sizing))
         times = tuple(number / FOLDER_FPS for number in numbers)
-        return Frames(stack.images, times, requested, tuple(numbers), info, "folder")
+        return Frames(images, times, requested, tuple(numbers), info, "folder")
 
     def _file(self, number: int, sizing: Sizing) -> Picture:
         kept = self._kept.get(number, sizing)
@@ -231,6 +280,12 @@ def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> 
         raise VideoDecodeError(msg)
     times = index.timestamps_seconds
     return [max(0, bisect.bisect_right(times, time + 1e-6) - 1) for time in requested]
+
+
+def _passed(index: FrameIndex, targets: Sequence[int], work: _Work) -> set[int]:
+    """Return the frames that a walk to the targets passes and that later reads will ask for."""
+    numbers = {bisect.bisect_right(index.timestamps_seconds, time + 1e-6) - 1 for time in work.expected}
+    return {number for number in numbers if 0 <= number < max(targets)}
 
 
 def _late(index: FrameIndex, requested: Sequence[float]) -> tuple[float, ...]:

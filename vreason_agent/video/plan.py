@@ -5,6 +5,7 @@ Knows no rule and no file.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -83,19 +84,60 @@ def even_runs(starts: Sequence[float], *, tolerance_seconds: float) -> list[tupl
     Returns:
         For each run the number of pairs and the mean time from pair to pair, s (1.0 for a run of one pair).
     """
-    runs: list[tuple[int, float]] = []
-    first = 0
-    for stop in range(1, len(starts) + 1):
-        if stop < len(starts) and _is_even(starts[first : stop + 1], tolerance_seconds):
-            continue
-        length = stop - first
-        spacing = (starts[stop - 1] - starts[first]) / (length - 1) if length > 1 else 1.0
-        runs.append((length, spacing))
-        first = stop
-    return runs
+    runs: list[_Run] = []
+    for time in starts:
+        if not runs or not runs[-1].takes(time, tolerance_seconds):
+            runs.append(_Run(time))
+    return [(run.length, run.spacing) for run in runs]
 
 
-def _is_even(starts: Sequence[float], tolerance_seconds: float) -> bool:
-    spacing = (starts[-1] - starts[0]) / (len(starts) - 1)
-    tolerance = min(tolerance_seconds, spacing / 4)
-    return all(abs(time - starts[0] - k * spacing) <= tolerance for k, time in enumerate(starts))
+class _Run:
+    """A run that grows: of all its times only those that stick out are kept, so that long runs are not compared anew.
+
+    Attributes:
+        length: How many times are in it.
+    """
+
+    def __init__(self, first: float) -> None:
+        self._first, self._last, self.length = first, first, 1
+        self._late: list[_Point] = [(0, 0.0)]  # corners of the hull of (number, time) above all points
+        self._early: list[_Point] = [(0, 0.0)]  # and below them, mirrored
+
+    @property
+    def spacing(self) -> float:
+        """Mean time from one to the next; 1.0 of a single one."""
+        return (self._last - self._first) / (self.length - 1) if self.length > 1 else 1.0
+
+    def takes(self, time: float, tolerance_seconds: float) -> bool:
+        """Take a time in unless that makes the run uneven, which ends it."""
+        passed, spacing = time - self._first, (time - self._first) / self.length
+        _stick_out(self._late, (self.length, passed))
+        _stick_out(self._early, (self.length, -passed))
+        farthest = max(_farthest(self._late, spacing), _farthest(self._early, -spacing))
+        if farthest > min(tolerance_seconds, spacing / 4):
+            return False
+        self._last, self.length = time, self.length + 1
+        return True
+
+
+_Point = tuple[int, float]
+
+
+def _stick_out(corners: list[_Point], point: _Point) -> None:
+    """Add a point on the right of a hull, and drop the corners that it covers."""
+    while len(corners) > 1 and _slope(corners[-2], corners[-1]) <= _slope(corners[-1], point):
+        corners.pop()
+    corners.append(point)
+
+
+def _farthest(corners: Sequence[_Point], slope: float) -> float:
+    """Return how far the hull reaches above a line of that slope through its first corner."""
+    at = bisect.bisect_left(
+        range(1, len(corners)), True, key=lambda number: _slope(corners[number - 1], corners[number]) <= slope
+    )
+    number, passed = corners[at]
+    return passed - number * slope
+
+
+def _slope(left: _Point, right: _Point) -> float:
+    return (right[1] - left[1]) / (right[0] - left[0])

@@ -11,6 +11,7 @@ from vreason_agent.video.info import FOLDER_FPS, VideoInfo, VideoStream
 from vreason_agent.video.isolated import Isolate, as_isolation, isolated_info
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_length
 from vreason_agent.video.source import Roots, Source, open_source
+from vreason_agent.video.watch import Watch
 
 
 def probe(
@@ -41,8 +42,8 @@ def probe(
     return describe(source, limits, backend)
 
 
-def describe(source: Source, limits: Limits, backend: Backend = "opencv") -> VideoInfo:
-    """Return the facts about a checked source; raises as `probe` does."""
+def describe(source: Source, limits: Limits, backend: Backend = "opencv", watch: Watch | None = None) -> VideoInfo:
+    """Return the facts about a checked source; raises as `probe` does, and where `watch` ends the look."""
     decoder = decoder_of(backend)
     if source.kind == "image":
         height, width = read_image(source.path, limits=limits).shape[:2]
@@ -53,7 +54,7 @@ def describe(source: Source, limits: Limits, backend: Backend = "opencv") -> Vid
         height, width = common_size(source.frame_paths, source.path, limits=limits)
         seconds = count / FOLDER_FPS
         return VideoInfo(source.path, "frames", FOLDER_FPS, count, seconds, width, height, None, True, is_seekable=True)
-    index = decoder.index(source, limits)
+    index = decoder.index(source, limits, watch)
     count = len(index.timestamps_seconds)
     return VideoInfo(
         path=source.path,
@@ -78,7 +79,7 @@ def describe(source: Source, limits: Limits, backend: Backend = "opencv") -> Vid
 def _notes(index: FrameIndex) -> list[str]:
     notes, count, promised = [], len(index.timestamps_seconds), index.promised_frames
     if index.other_streams:
-        notes.append(f"several video streams: the first is read ({index.width_px}x{index.height_px}, {index.codec})")
+        notes.append(f"several video streams: one is read ({index.width_px}x{index.height_px}, {index.codec})")
     if not index.is_seekable:
         notes.append("frames cannot be sought safely: every one is walked, slow and exact")
     if promised is not None and count < promised:

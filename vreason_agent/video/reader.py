@@ -14,7 +14,7 @@ from vreason_agent.video.backend import Backend
 from vreason_agent.video.frames import Frames, Progress
 from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, ask_picture, reading_process
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side
 from vreason_agent.video.opened import OpenVideo, open_video
 from vreason_agent.video.sizing import Resize
 from vreason_agent.video.source import Roots, check_inside, path_text
@@ -30,6 +30,7 @@ def read_frames(
     roots: Roots | None = None,
     on_progress: Progress | None = None,
     allow_missing: bool = False,
+    expected: Sequence[float] = (),
     isolate: Isolate = False,
     backend: Backend = "opencv",
 ) -> Frames:
@@ -45,17 +46,22 @@ def read_frames(
             what it returns is kept in its place. Hashable, and the same for all frames.
         limits: Upper bounds; of an opened video those it was opened with.
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
-        on_progress: Called with (frames read, frames to read); returning True ends the reading with an error.
+        on_progress: Called with (frames read, frames to read), and while a file is looked at or walked with (steps
+            taken, frames announced or steps needed); returning True ends the reading with an error.
         allow_missing: Leave out the times that a cut file lacks, and say in the result which and why, instead of an
             error; at least one has to be there.
+        expected: Times that later reads of an opened video will ask for, at this size. A file that has to be walked is
+            then walked once: the frames for them that it passes are kept, as far as `max_kept_bytes` goes.
         isolate: Read in a process of its own with limits on memory and time, which a file that kills or hangs its
             decoder takes down alone: True, or an `Isolation`. Of an opened video it is as it was opened.
         backend: What decodes videos and GIFs: `opencv`, or `av` for PyAV (extra `av`), which decodes what OpenCV's
             wheels cannot, such as AV1. Of an opened video it is as it was opened; `info.backend` of the result tells.
 
     Raises:
-        ConfigError: No times, one that is negative or not finite, a `max_side_px` below 1, or no such backend.
+        ConfigError: No times, one that is negative or no finite number, a `max_side_px` that is no integer from 1, or
+            no such backend.
         DependencyError: If the backend's library cannot be loaded.
+        VideoTooLargeError: More frames than `limits.max_frames`, or longer than `limits.max_wall_seconds`.
         VideoDecodeError: A time past the end or in the part that a cut file lacks, a frame that cannot be decoded, or
             `on_progress` ended it. Nothing is put in a missing frame's place. Isolated, also if the process died or
             was ended for its time.
@@ -66,11 +72,14 @@ def read_frames(
         "resize": resize,
         "on_progress": on_progress,
         "allow_missing": allow_missing,
+        "expected": expected,
     }
     if isinstance(video, OpenVideo | IsolatedVideo):
         return video.read(timestamps, **how)
-    check_request(path_text(video), timestamps, max_side_px, limits)
-    with open_video(video, limits=limits, roots=roots, max_kept_bytes=0, isolate=isolate, backend=backend) as opened:
+    check_request(path_text(video), timestamps, limits)
+    check_side(max_side_px)
+    opening: dict[str, Any] = {"limits": limits, "roots": roots, "isolate": isolate, "backend": backend}
+    with open_video(video, max_kept_bytes=0, on_progress=on_progress, **opening) as opened:
         return opened.read(timestamps, **how)
 
 

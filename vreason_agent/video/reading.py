@@ -11,6 +11,7 @@ from vreason_agent.video.frames import Frames
 from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.opened import MAX_KEPT_BYTES, OpenVideo, open_video
 from vreason_agent.video.probe import probe
 from vreason_agent.video.reader import read_frames, read_images
@@ -26,6 +27,7 @@ class Reading:
         roots: Folders that files must lie in, links resolved; `None` allows any file.
         isolate: Read in a process of its own, which a hostile file may end but not leave; see `Isolation`.
         backend: What decodes videos and GIFs; see `read_frames`.
+        limits: Upper bounds on files and reads.
 
     Raises:
         ConfigError: If `roots` is no list of paths.
@@ -34,6 +36,7 @@ class Reading:
     roots: Roots | None = None
     isolate: Isolate = False
     backend: Backend = "opencv"
+    limits: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
         if self.roots is not None:
@@ -41,12 +44,17 @@ class Reading:
 
     def probe(self, video: str | os.PathLike[str]) -> VideoInfo:
         """Return what is known of a video; see `probe`."""
-        return probe(video, roots=self.roots, isolate=self.isolate, backend=self.backend)
+        return probe(video, limits=self.limits, roots=self.roots, isolate=self.isolate, backend=self.backend)
 
     def open(self, video: str | os.PathLike[str], *, max_kept_bytes: int = MAX_KEPT_BYTES) -> OpenVideo | IsolatedVideo:
         """Open a video for several reads; see `open_video`."""
         return open_video(
-            video, max_kept_bytes=max_kept_bytes, roots=self.roots, isolate=self.isolate, backend=self.backend
+            video,
+            limits=self.limits,
+            max_kept_bytes=max_kept_bytes,
+            roots=self.roots,
+            isolate=self.isolate,
+            backend=self.backend,
         )
 
     def frames(
@@ -57,6 +65,7 @@ class Reading:
             video,
             timestamps,
             max_side_px=max_side_px,
+            limits=self.limits,
             roots=self.roots,
             isolate=self.isolate,
             backend=self.backend,
@@ -71,6 +80,7 @@ class Reading:
             start_seconds=start_seconds,
             stop_seconds=stop_seconds,
             max_frames=max_frames,
+            limits=self.limits,
             roots=self.roots,
             isolate=self.isolate,
             backend=self.backend,
@@ -78,4 +88,4 @@ class Reading:
 
     def images(self, sources: Sequence[str | os.PathLike[str] | bytes]) -> list[Picture]:
         """Read pictures; see `read_images`."""
-        return read_images(sources, roots=self.roots, isolate=self.isolate)
+        return read_images(sources, limits=self.limits, roots=self.roots, isolate=self.isolate)

@@ -6,6 +6,8 @@ has seen. Knows no file.
 
 from __future__ import annotations
 
+import bisect
+import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -79,7 +81,7 @@ def fps_plan(start_seconds: float, stop_seconds: float, *, sample_fps: float, ma
         start_seconds: Start of the part, at least 0.
         stop_seconds: End of the part, after the start.
         sample_fps: Frames per second, above 0; higher sees more and costs more.
-        max_frames: Most frames; more are an error, since a lower rate would be another plan.
+        max_frames: Most frames, at most 65,536; more are an error, since a lower rate would be another plan.
 
     Raises:
         ConfigError: If the part is empty, the rate is not above 0, or it gives more than `max_frames` frames.
@@ -88,13 +90,15 @@ def fps_plan(start_seconds: float, stop_seconds: float, *, sample_fps: float, ma
     if not (math.isfinite(sample_fps) and sample_fps > 0):
         msg = f"sample_fps={sample_fps!r}: use a number of frames per second above 0, such as 1.0"
         raise ConfigError(msg)
-    count = max(1, math.ceil((stop_seconds - start_seconds) * sample_fps - 1e-6))
-    if count > max_frames:
+    wanted = (stop_seconds - start_seconds) * sample_fps - 1e-6
+    if wanted > min(max_frames, MAX_PLANNED_FRAMES):
         msg = (
-            f"sample_fps={sample_fps:g} gives {count} frames from {start_seconds:g} s to {stop_seconds:g} s, more than "
-            f"max_frames={max_frames}; lower sample_fps, ask for a shorter part, or raise max_frames"
+            f"sample_fps={sample_fps:g} gives {wanted:.0f} frames from {start_seconds:g} s to {stop_seconds:g} s, more "
+            f"than max_frames={max_frames}; lower sample_fps, ask for a shorter part, or raise max_frames up to "
+            f"{MAX_PLANNED_FRAMES}"
         )
         raise ConfigError(msg)
+    count = max(1, math.ceil(wanted))
     times = tuple(start_seconds + index / sample_fps for index in range(count - count % 2 if count > 1 else 1))
     options = {"sample_fps": sample_fps, "max_frames": max_frames}
     return _even("fps", start_seconds, stop_seconds, times, options)
@@ -112,6 +116,7 @@ def times_plan(start_seconds: float, stop_seconds: float, *, timestamps_seconds:
         ConfigError: If the part or the list is empty, a time lies outside the part, or they decrease.
     """
     _check_part(start_seconds, stop_seconds)
+    _check_listed("timestamps_seconds", timestamps_seconds)
     times = tuple(float(time) for time in timestamps_seconds)
     is_inside = all(start_seconds <= time < stop_seconds for time in times)
     if not times or not is_inside or list(times) != sorted(times):
@@ -140,7 +145,7 @@ def keyframes_plan(
         ConfigError: If the part is empty, has no keyframe, or `num_frames` is below 1.
     """
     _check_part(start_seconds, stop_seconds)
-    inside = [float(time) for time in keyframes_seconds if start_seconds <= time < stop_seconds]
+    inside = sorted(float(time) for time in keyframes_seconds if start_seconds <= time < stop_seconds)
     if not inside or not 1 <= num_frames <= MAX_PLANNED_FRAMES:
         msg = (
             f"num_frames={num_frames!r} of {len(inside)} keyframes from {start_seconds:g} to {stop_seconds:g} s: use "
@@ -149,7 +154,7 @@ def keyframes_plan(
         raise ConfigError(msg)
     step = (stop_seconds - start_seconds) / num_frames
     middles = [start_seconds + (number + 0.5) * step for number in range(num_frames)]
-    times = tuple(sorted({min(inside, key=lambda time: abs(time - middle)) for middle in middles}))
+    times = tuple(sorted({_nearest(inside, middle) for middle in middles}))
     options = {"keyframes_seconds": list(times), "num_frames": num_frames}
     return FramePlan("keyframes", start_seconds, stop_seconds, _segments(start_seconds, stop_seconds, times), options)
 
@@ -169,6 +174,7 @@ def ranges_plan(
         ConfigError: If a part is empty or not in its place, or `num_frames` is odd or too small.
     """
     _check_part(start_seconds, stop_seconds)
+    _check_listed("ranges", ranges)
     parts = [(float(start), float(stop)) for start, stop in ranges]
     bounds = [start_seconds, *(bound for part in parts for bound in part), stop_seconds]
     if not parts or bounds != sorted(bounds) or any(start == stop for start, stop in parts):
@@ -212,6 +218,7 @@ def scenes_plan(
     """
     _check_part(start_seconds, stop_seconds)
     last = _last_rung(num_frames, max_frames)
+    _check_listed("cuts_seconds", cuts_seconds)
     cuts = [float(cut) for cut in cuts_seconds]
     if any(not after > before for before, after in pairwise(cuts)) or not all(map(math.isfinite, cuts)):
         msg = f"cuts_seconds={cuts}: give times in seconds in ascending order, each once"
@@ -280,11 +287,20 @@ def _shared(parts: Sequence[tuple[float, float]], num_pairs: int) -> tuple[PlanS
 
 def _counts(parts: Sequence[tuple[float, float]], num_pairs: int) -> list[int]:
     """Give each part a pair, and every further one to the part where they are sparsest."""
-    counts = [1] * len(parts)
+    counts, lengths = [1] * len(parts), [stop - start for start, stop in parts]
+    sparsest = [(-length, part) for part, length in enumerate(lengths)]
+    heapq.heapify(sparsest)
     for _ in range(num_pairs - len(parts)):
-        sparsest = max(range(len(parts)), key=lambda i: (parts[i][1] - parts[i][0]) / counts[i])
-        counts[sparsest] += 1
+        part = sparsest[0][1]
+        counts[part] += 1
+        heapq.heapreplace(sparsest, (-lengths[part] / counts[part], part))
     return counts
+
+
+def _nearest(times: Sequence[float], wanted: float) -> float:
+    """Return the one of ascending times that is nearest, of two the earlier."""
+    at = bisect.bisect_left(times, wanted)
+    return min(times[max(0, at - 1) : at + 1], key=lambda time: abs(time - wanted))
 
 
 def _thinned(
@@ -328,11 +344,19 @@ def _last_rung(num_frames: int, max_frames: int | None) -> int:
 
 
 def _check_even(num_frames: int, max_frames: int) -> None:
-    if not 2 <= num_frames <= MAX_PLANNED_FRAMES or num_frames % 2 or max_frames % 2:
+    is_bounded = 2 <= num_frames <= MAX_PLANNED_FRAMES and max_frames <= MAX_PLANNED_FRAMES
+    if not is_bounded or num_frames % 2 or max_frames % 2:
         msg = (
             f"num_frames={num_frames!r}, max_frames={max_frames!r}: frames come in pairs; use even numbers from 2 "
             f"to {MAX_PLANNED_FRAMES}"
         )
+        raise ConfigError(msg)
+
+
+def _check_listed(name: str, values: Sequence[Any]) -> None:
+    """Refuse a list that is longer than any plan, before it is worked on."""
+    if len(values) > MAX_PLANNED_FRAMES:
+        msg = f"{name} has {len(values):,} entries; give at most {MAX_PLANNED_FRAMES:,}"
         raise ConfigError(msg)
 
 

@@ -19,7 +19,7 @@ from vreason_agent.video.backend import Backend
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation, as_isolation
-from vreason_agent.video.limits import DEFAULT_LIMITS
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.opened import OpenVideo, open_video
 from vreason_agent.video.probe import probe
 from vreason_agent.video.sampling import uniform_plan
@@ -73,6 +73,7 @@ def find_scenes(
     start_seconds: float | None = None,
     stop_seconds: float | None = None,
     max_frames: int = 600,
+    limits: Limits = DEFAULT_LIMITS,
     roots: Roots | None = None,
     isolate: Isolate = False,
     backend: Backend = "opencv",
@@ -84,6 +85,7 @@ def find_scenes(
         start_seconds: Start of the part; `None` is the beginning.
         stop_seconds: Its end, exclusive; `None` is the end of the video.
         max_frames: Most frames to compare, at least 2, evenly spread. More find shorter shots and cost more.
+        limits: Upper bounds; of an opened video those it was opened with.
         roots: Folders that the file must lie in, links resolved; `None` allows any file.
         isolate: Read in a process of its own; see `Isolation`. Of an opened video it is as it was opened.
         backend: What decodes; see `read_frames`. Of an opened video it is as it was opened.
@@ -99,9 +101,10 @@ def find_scenes(
         raise ConfigError(msg)
     if isinstance(video, OpenVideo | IsolatedVideo):
         return _scan(video, _span(video.info, start_seconds, stop_seconds), max_frames)
-    source = open_source(video, limits=DEFAULT_LIMITS, roots=roots)
-    info = probe(source.path, isolate=isolate, backend=backend)
-    return _scan_once(source, _span(info, start_seconds, stop_seconds), max_frames, as_isolation(isolate), backend)
+    source = open_source(video, limits=limits, roots=roots)
+    info = probe(source.path, limits=limits, isolate=isolate, backend=backend)
+    span = _span(info, start_seconds, stop_seconds)
+    return _scan_once(source, span, max_frames, limits, as_isolation(isolate), backend)
 
 
 def check_scenes_library() -> None:
@@ -125,8 +128,11 @@ def _span(info: VideoInfo, start_seconds: float | None, stop_seconds: float | No
 
 
 @lru_cache(maxsize=64)
-def _scan_once(source: Source, span: Span, max_frames: int, isolation: Isolation | None, backend: Backend) -> Scenes:
-    with open_video(source.path, max_kept_bytes=0, isolate=isolation or False, backend=backend) as video:
+def _scan_once(
+    source: Source, span: Span, max_frames: int, limits: Limits, isolation: Isolation | None, backend: Backend
+) -> Scenes:
+    how: dict[str, Any] = {"limits": limits, "isolate": isolation or False, "backend": backend}
+    with open_video(source.path, max_kept_bytes=0, **how) as video:
         return _scan(video, span, max_frames)
 
 

@@ -104,8 +104,9 @@ def open_source(
     path = _existing_path(given)
     if roots is not None:
         check_inside(path, given, roots)
-    status = os.stat(path)
-    stamp = _stamp(status)
+    status, stamp = os.stat(path), stamp_of(path)
+    if stamp is None:
+        raise VideoError(_unreadable(given))
     if stat.S_ISDIR(status.st_mode):
         return Source(path, "frames", _list_frames(path, given, roots), stamp)
     if not stat.S_ISREG(status.st_mode):
@@ -134,15 +135,24 @@ def _check_pattern(path: str, given: str) -> None:
 
 
 def stamp_of(path: str) -> tuple[int, int] | None:
-    """Return what changes when the file does; `None` where nothing is there any more."""
+    """Return what changes when the file does, or a picture in the folder; `None` where it cannot be looked at."""
     try:
-        return _stamp(os.stat(path))
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            with os.scandir(path) as entries:
+                pictures = sorted((entry.name, *_stamp(entry.stat())) for entry in entries if _is_picture(entry))
+            return status.st_mtime_ns, hash(tuple(pictures))
+        return _stamp(status)
     except OSError:
         return None
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
+
+
+def _is_picture(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()
 
 
 def path_text(given: object) -> str:
@@ -256,7 +266,7 @@ def _is_text(head: bytes) -> bool:
 def _list_frames(path: str, given: str, roots: Roots | None) -> tuple[str, ...]:
     try:
         with os.scandir(path) as entries:
-            names = [entry.name for entry in entries if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()]
+            names = [entry.name for entry in entries if _is_picture(entry)]
     except OSError as exc:
         raise VideoError(_unreadable(given)) from exc
     if not names:

@@ -11,6 +11,7 @@ from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
 from vreason_agent.video.conversion import FILLINGS, retrieve_first, unconverted
 from vreason_agent.video.index import SEEK_SLACK_FRAMES, TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.source import Source
+from vreason_agent.video.watch import OnStep, unwatched
 
 
 class LandedElsewhere(Exception):
@@ -24,15 +25,19 @@ class Stepper:
         self._source, self._index = source, index
         self._open()
 
-    def picture(self, target: int) -> Any:
+    def picture(self, target: int, on_step: OnStep = unwatched) -> Any:
         """Return frame `target`, `uint8 (height, width, 3)` in RGB, at full size.
+
+        Args:
+            target: Its number.
+            on_step: Called with the number of each frame that is stepped to; what it raises leaves the file usable.
 
         Raises:
             LandedElsewhere: If the file is not what its packets say: walk it.
             VideoDecodeError: If the frame cannot be decoded, or OpenCV does not convert it.
         """
-        self._go(target)
-        image = self._capture.retrieve_rgb() if self._is_converted else self._first_picture(target)
+        self._go(target, on_step)
+        image = self._capture.retrieve_rgb() if self._is_converted else self._first_picture(target, on_step)
         if image is None:
             raise VideoDecodeError(lost(self._source, target))
         if self._index.source == "packets" and not self._index.is_seekable:
@@ -49,18 +54,18 @@ class Stepper:
         self._advance()
         self._first_seconds = self._capture.position_seconds()
 
-    def _first_picture(self, target: int) -> Any:
+    def _first_picture(self, target: int, on_step: OnStep) -> Any:
         """Retrieve from a capture that nothing was retrieved from, and see whether that is a picture."""
         image, is_filling = retrieve_first(self._capture, FILLINGS[0])
         if is_filling:
             with closing(Stepper(self._source, self._index)) as again:
-                again._go(target)
+                again._go(target, on_step)
                 if retrieve_first(again._capture, FILLINGS[1])[1]:
                     raise VideoDecodeError(unconverted(self._source.path))
         self._is_converted = True
         return image
 
-    def _go(self, target: int) -> None:
+    def _go(self, target: int, on_step: OnStep) -> None:
         if not self._index.is_seekable:
             if target < self._at:
                 self.close()
@@ -69,6 +74,7 @@ class Stepper:
             self._at = self._jump(max(0, target - SEEK_SLACK_FRAMES))
         while self._at < target:
             self._advance()
+            on_step(self._at)
         if self._at != target or not self._is_as_scanned():
             raise LandedElsewhere
 

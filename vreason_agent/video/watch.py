@@ -1,0 +1,94 @@
+"""Who watches a long piece of work: a limit on its time, and a caller who is told its progress and may end it.
+
+Knows no file.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Protocol, TypeVar
+
+from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
+from vreason_agent.video.frames import Progress, stopped
+from vreason_agent.video.limits import Limits
+from vreason_agent.video.source import Source
+
+OnStep = Callable[[int], None]
+"""Called with the number of each frame that is stepped to."""
+
+_Found = TypeVar("_Found")
+_Kept = TypeVar("_Kept", covariant=True)
+
+
+class Watch:
+    """Asked between the frames of one piece of work."""
+
+    def __init__(self, path: str, limits: Limits, on_progress: Progress | None = None) -> None:
+        """Begin to count time.
+
+        Args:
+            path: What is worked on, for messages.
+            limits: Of them `max_wall_seconds`.
+            on_progress: Told what is done, of how much; returning True ends the work.
+        """
+        self._path, self._seconds, self._on_progress = path, limits.max_wall_seconds, on_progress
+        self._deadline = math.inf if self._seconds is None else time.monotonic() + self._seconds
+
+    def check(self) -> None:
+        """Check the time.
+
+        Raises:
+            VideoTooLargeError: If it is over.
+        """
+        if time.monotonic() > self._deadline:
+            msg = (
+                f"{self._path!r} took over max_wall_seconds={self._seconds:g}; ask for fewer frames or a shorter file, "
+                "or re-encode it at a constant rate: ffmpeg -i INPUT -r 25 -c:v libx264 OUTPUT.mp4"
+            )
+            raise VideoTooLargeError(msg)
+
+    def tell(self, done: int, total: int) -> None:
+        """Check the time, and tell what is done.
+
+        Raises:
+            VideoTooLargeError: If the time is over.
+            VideoDecodeError: If the caller ends the work.
+        """
+        self.check()
+        if self._on_progress is not None and self._on_progress(done, max(done, total)):
+            raise VideoDecodeError(stopped(self._path, done, max(done, total)))
+
+
+def unwatched(_: int) -> None:
+    """Watch nothing."""
+
+
+class Find(Protocol[_Kept]):
+    """What is found out about a file, once."""
+
+    def __call__(self, source: Source, limits: Limits, watch: Watch | None = None) -> _Kept:
+        """Find it out, or tell what is known."""
+
+    def cache_clear(self) -> None:
+        """Forget what is known."""
+
+
+def once(find: Callable[[Source, Limits, Watch], _Found]) -> Find[_Found]:
+    """Keep what is found about the last 64 files; who watches makes no difference to it."""
+
+    @lru_cache(maxsize=64)
+    def place(source: Source, limits: Limits) -> list[_Found]:
+        return []
+
+    @wraps(find)
+    def found(source: Source, limits: Limits, watch: Watch | None = None) -> _Found:
+        known = place(source, limits)
+        if not known:
+            known.append(find(source, limits, watch or Watch(source.path, limits)))
+        return known[0]
+
+    found.cache_clear = place.cache_clear  # type: ignore[attr-defined]
+    return found  # type: ignore[return-value]
