@@ -10,11 +10,11 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
-from vreason_agent.decoding import DecodingTrace, VReasonConfig, vreason_generate
+from vreason_agent.decoding import DecodingTrace, Schedule, VReasonConfig, vreason_generate
 from vreason_agent.model import TextPart, Turn, VideoLanguageModel, VideoPart, load_model
 from vreason_agent.model.vision import preprocess_prompt, vision_inputs
 from vreason_agent.tiny.render import write_clip
@@ -24,9 +24,7 @@ from vreason_agent.video import pairs_plan, probe, read_frames
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="V-Reason inside transformers' generate")
-    parser.add_argument(
-        "--schedule", default="switching", help="off, switching, alternating, minimize, maximize, random"
-    )
+    parser.add_argument("--schedule", default="switching", choices=get_args(Schedule))
     parser.add_argument("--max-new-tokens", type=int, default=160)
     arguments = parser.parse_args()
     model = load_model()

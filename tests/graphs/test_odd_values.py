@@ -99,7 +99,9 @@ def test_other_arguments_when_built(name: str, remedy: str) -> None:
             build_video_qa_graph(**arguments)
 
 
-@pytest.mark.parametrize("roots", ["/", "/data", b"/", Path("/"), 7, [7], iter(["/"])], ids=lambda roots: type(roots).__name__)
+@pytest.mark.parametrize(
+    "roots", ["/", "/data", b"/", Path("/"), 7, [7], iter(["/"])], ids=lambda roots: type(roots).__name__
+)
 def test_allowed_roots_that_are_no_list_of_paths(roots: Any) -> None:
     with pytest.raises(ConfigError, match=r"no list of paths; give one, e\.g\. \['/"):
         build_video_qa_graph(script(), allowed_roots=roots)

@@ -86,3 +86,15 @@ def test_the_generator_runs_as_a_command(tmp_path: Path, capsys: pytest.CaptureF
     assert out.exists()
     assert out.with_suffix(".json").exists()
     assert make_clip(4).questions[0].question in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["clip.mp4", "--seed", "-1"], "seed"), (["clip.xyz"], "choose an ending among .mp4")],
+)
+def test_the_command_of_the_world_tells_a_mistake_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        world.main([str(tmp_path / arguments[0]), *arguments[1:]])
+    assert told in capsys.readouterr().err.splitlines()[-1]

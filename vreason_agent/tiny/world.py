@@ -164,8 +164,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", choices=sorted(SPLITS), default="demo")
     parser.add_argument("--scene-set", choices=sorted(SETS), default="standard")
     args = parser.parse_args(argv)
-    clip = make_clip(args.seed, args.split, scene_set=args.scene_set)
-    write_clip(args.out, clip)
+    try:
+        clip = make_clip(args.seed, args.split, scene_set=args.scene_set)
+        write_clip(args.out, clip)
+    except ConfigError as exc:
+        parser.error(str(exc))
     print(clip.questions[0].text)
     return 0
 
