@@ -6,6 +6,7 @@ This module knows no node and no rule.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -21,6 +22,9 @@ def read_attempt(state: VideoQAState, asked: Asked, message: AIMessage, seconds:
     confidence = confidence_of(message)
     seen = asked.seen_seconds or confidence.evidence.get("timestamps_seconds") or state["timestamps_seconds"]
     answer = read_answer(message, state["task"]["options"])
+    if "from_logprobs" in confidence.warnings:  # which know no options
+        kind = "choice" if answer["choice"] else confidence.answer["kind"]
+        confidence = replace(confidence, answer={**answer, "kind": kind})
     return Attempt(
         attempt=len(state["attempts"]),
         rung=state["rung"],

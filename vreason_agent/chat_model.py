@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from itertools import chain
 from typing import Any
@@ -130,11 +130,11 @@ class ChatVReason(ChatFields):
         return list(self.engine.tokenizer.encode(text, add_special_tokens=False))
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        """Return how many tokens the prompt of these messages has, frames included (they are read for it)."""
+        """Return how many tokens these messages have, frames included (they are read for it); any part of a talk."""
         call = self.for_call(None, {} if tools is None else {"tools": tools})
         with as_langchain_errors():
-            job = call._job(messages)
-            return job.engine.count_tokens(job.request.turns, job.request.tools)
+            turns = call._turns(call._conversation(messages)) if messages else ()
+            return call.engine.count_tokens(turns, call._tools)
 
     def generate(self, messages: list[list[BaseMessage]], *args: Any, **kwargs: Any) -> LLMResult:
         """Answer each list of messages; where a cache is used, a file that was overwritten is asked about again."""
@@ -293,7 +293,8 @@ class ChatVReason(ChatFields):
             return self._job(messages)
 
     def _job(self, messages: Sequence[BaseMessage]) -> Job:
-        engine, conversation, output_format = self.engine, self._conversation(messages), self.output_format
+        engine, output_format = self.engine, self.output_format
+        conversation = self._conversation(messages, room=Room(engine.context_length, engine.count_tokens))
         in_reasoning = starts_in_reasoning(engine)
         if ignored := output_format.unenforced:
             told = f"this part of the schema is not enforced while decoding: {'; '.join(ignored)}; check it afterwards"
@@ -302,7 +303,7 @@ class ChatVReason(ChatFields):
             turns=self._turns(conversation),
             sampling=self.sampling,
             vreason=self.vreason_config,
-            tools=output_format.use.tools if output_format.has_calls else (),
+            tools=self._tools,
             grammar=output_format.grammar(engine.grammar_words, starts_in_reasoning=in_reasoning)
             if output_format.is_enforced
             else None,
@@ -321,11 +322,15 @@ class ChatVReason(ChatFields):
         instructions = self.output_format.instructions
         return conversation.turns if instructions is None else with_instructions(conversation.turns, instructions)
 
-    def _conversation(self, messages: Sequence[BaseMessage]) -> Conversation:
+    @property
+    def _tools(self) -> tuple[Mapping[str, Any], ...]:
+        return self.output_format.use.tools if self.output_format.has_calls else ()
+
+    def _conversation(self, messages: Sequence[BaseMessage], *, room: Room | None = None) -> Conversation:
         defaults = FrameDefaults(self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds)
         reading = Reading(self.allowed_roots, self.isolate, self.backend, self.limits)
         engine = self.engine
-        looker = Looker(defaults, reading, engine.frame_resize, Room(engine.context_length, engine.count_tokens))
+        looker = Looker(defaults, reading, engine.frame_resize, room)
         return read_messages(messages, wording=engine.question_prompt, looker=looker)
 
 

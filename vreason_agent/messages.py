@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from vreason_agent.chat.history import blocks_of, called, said
 from vreason_agent.chat.looking import Look, Looker
-from vreason_agent.chat.media import read_block
+from vreason_agent.chat.media import is_media, read_block
 from vreason_agent.errors import ConfigError, is_utf8
 from vreason_agent.model import Part, Role, TextPart, Turn
 from vreason_agent.question import video_question
@@ -32,6 +32,7 @@ _ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
     (AIMessage, "assistant"),
     (ToolMessage, "tool"),
 )
+_READ = ("text", "text-plain", "json", "tool_result")
 _NOT_FOR_THE_MODEL = ("reasoning", "thinking", "redacted_thinking", "tool_use", "tool_call", "non_standard")
 
 
@@ -80,6 +81,7 @@ class _Reader:
     def turns(self, message: BaseMessage) -> Iterator[Turn]:
         """Convert one message; the results of tools that Anthropic's form puts into it are turns of their own."""
         content = said(message) if isinstance(message, AIMessage) else blocks_of(message)
+        content = [_reported(block) for block in content] if isinstance(message, ToolMessage) else content
         results: list[Any] = [block for block in content if _type(block) == "tool_result"]
         for block in results:
             yield Turn("tool", tuple(self._parts(block.get("content") or "")))
@@ -98,7 +100,7 @@ class _Reader:
         if block.get("type") in ("text", "text-plain"):
             return [_text_part(self._text(block))]
         if block.get("type") == "json":
-            return [TextPart(json.dumps(block.get("json"), ensure_ascii=False))]
+            return [_text_part(json.dumps(block.get("json"), ensure_ascii=False, default=str))]
         if block.get("type") in _NOT_FOR_THE_MODEL:
             return []
         media = read_block(block)
@@ -115,6 +117,12 @@ class _Reader:
             return str(block.get("text", ""))
         self.options = tuple(extras.get("options") or ())
         return self.wording(extras["question"], self.options)
+
+
+def _reported(block: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
+    """Return a tool's block; one of a type that only its provider knows is read as the JSON that it is."""
+    is_known = isinstance(block, str) or block.get("type") in (*_READ, *_NOT_FOR_THE_MODEL) or is_media(block)
+    return block if is_known else {"type": "json", "json": dict(block)}  # type: ignore[arg-type]
 
 
 def _text_part(text: str) -> TextPart:

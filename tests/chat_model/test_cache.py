@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.caches import InMemoryCache
+from langchain_core.caches import BaseCache, InMemoryCache
 from langchain_core.globals import set_llm_cache
+from langchain_core.load import dumps, loads
 from langchain_core.messages import HumanMessage
 
 from tests.chat_model.fakes import FakeEngine
@@ -118,3 +120,30 @@ def test_what_cannot_be_read_is_told_when_it_is_looked_at(engine: FakeEngine, ca
         ChatVReason().invoke(asked({"type": "video", "url": "/no/such/clip.mp4"}))
     with pytest.raises(ValueError, match="give 'url'"):
         ChatVReason().invoke(asked({"type": "video"}))
+
+
+class WrittenCache(BaseCache):
+    """A cache that keeps text, as those in databases do."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], str] = {}
+
+    def lookup(self, prompt: str, llm_string: str) -> Any:
+        row = self.rows.get((prompt, llm_string))
+        return None if row is None else [loads(text, allowed_objects="all") for text in json.loads(row)]
+
+    def update(self, prompt: str, llm_string: str, return_val: Any) -> None:
+        self.rows[prompt, llm_string] = json.dumps([dumps(generation) for generation in return_val])
+
+    def clear(self, **kwargs: Any) -> None:
+        self.rows.clear()
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")  # of `loads`
+@pytest.mark.parametrize("output_version", ["v0", "v1"])
+def test_an_answer_survives_a_cache_that_writes_it_down(engine: FakeEngine, clip: Path, output_version: str) -> None:
+    model = ChatVReason(cache=WrittenCache(), output_version=output_version)
+    first, again = (model.invoke([HumanMessage([standard(clip)])]) for _ in range(2))
+    assert len(engine.requests) == 1
+    assert again.content == first.content
+    assert again.response_metadata == first.response_metadata

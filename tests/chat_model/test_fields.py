@@ -198,3 +198,16 @@ def test_a_configured_model_streams_as_before(engine: FakeEngine) -> None:
 
 def test_tokens_are_counted_by_the_callers_function_where_there_is_one(engine: FakeEngine) -> None:
     assert ChatVReason(custom_get_token_ids=lambda text: [1, 2]).get_num_tokens("a red circle") == 2
+
+
+class Prefixed(ChatVReason):
+    """Somebody's own chat model, with a field of its own."""
+
+    prefix: str
+
+
+def test_a_subclass_keeps_its_fields_in_a_call_and_in_a_caches_key(engine: FakeEngine) -> None:
+    model = Prefixed(prefix="mine")
+    assert model.for_call(None, {"seed": 1}).prefix == "mine"
+    assert model.invoke("?", seed=1).content
+    assert model._identifying_params != Prefixed(prefix="other")._identifying_params

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -97,11 +98,27 @@ def test_a_refusal_beside_the_content_is_said_once(engine: FakeEngine) -> None:
         assert given(engine, message).parts == (TextPart(refusal["refusal"]),)
 
 
-@pytest.mark.parametrize("kind", [HumanMessage, SystemMessage, ToolMessage])
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "search_result", "title": "Fox", "content": [{"type": "text", "text": "It is red."}]},
+        {"type": "document", "source": {"type": "text", "data": "It is red."}},
+        {"type": "custom_tool_call_output", "output": "It is red."},
+        {"type": "refusal", "refusal": "It is red."},
+    ],
+)
+def test_a_tools_block_that_only_its_provider_knows_is_read_as_its_json(engine: FakeEngine, block: Any) -> None:
+    call = {"name": "search", "args": {}, "id": "1"}
+    ChatVReason().invoke([HumanMessage("?"), AIMessage("", tool_calls=[call]), ToolMessage([block], tool_call_id="1")])
+    (part,) = engine.requests[-1].turns[-1].parts
+    assert isinstance(part, TextPart)
+    assert json.loads(part.text) == block
+
+
+@pytest.mark.parametrize("kind", [HumanMessage, SystemMessage])
 @pytest.mark.parametrize("block", [CUT, chunk("{}"), *SEARCHED[:3], {"type": "refusal", "refusal": "no"}])
-def test_in_other_messages_such_blocks_are_refused(engine: FakeEngine, kind: Any, block: Any) -> None:
-    more = {"tool_call_id": "1"} if kind is ToolMessage else {}
-    messages: list[BaseMessage] = [HumanMessage("?"), kind([block], **more)]
+def test_in_what_people_say_such_blocks_are_refused(engine: FakeEngine, kind: Any, block: Any) -> None:
+    messages: list[BaseMessage] = [HumanMessage("?"), kind([block])]
     with pytest.raises(ConfigError, match="cannot be read; use 'text', 'image' or 'video' blocks") as caught:
         ChatVReason().invoke(messages)
     assert isinstance(caught.value, ModelInvalidRequestError)

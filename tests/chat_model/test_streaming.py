@@ -118,3 +118,27 @@ def test_an_interrupted_context_ends_its_generations_on_any_thread() -> None:
     work.let_on()
     assert len(list(items)) < len(whole) - 1
     assert Stopper().interrupt is None
+
+
+def test_a_reader_that_is_dropped_in_the_generations_own_thread_leaves_without_a_word() -> None:
+    """Memory is collected in any thread, the generation's too, which cannot wait for itself."""
+    raised: list[BaseException] = []
+    begun = threading.Event()
+    work = Work(1000)
+
+    def closing(event: StreamEvent, on_token: OnToken) -> bool | None:
+        is_over = on_token(event)
+        if event.step == 1:
+            begun.wait()
+            try:
+                items.close()
+            except RuntimeError as exc:
+                raised.append(exc)
+        return is_over
+
+    items = iterate(lambda on_token: work(lambda event: closing(event, on_token)), Stopper())
+    next(items)
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "vreason-generate"]
+    begun.set()
+    thread.join()
+    assert raised == []

@@ -9,12 +9,20 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain_core.exceptions import ModelInvalidRequestError, OutputParserException
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+    trim_messages,
+)
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from tests.chat_model.test_chat_model import added_up
 from vreason_agent.chat_model import ChatVReason, SchemaWarning
+from vreason_agent.confidence import confidence_of
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import unload
 from vreason_agent.model.scripted import load_scripted
@@ -296,6 +304,19 @@ class TestPrompt:
         assert f"<|im_start|>assistant\n{CALL}<|im_end|>" in scripted.prompts[-1]
         assert "<tool_response>\nred circle\n</tool_response>\nSo?" in scripted.prompts[-1]
 
+    def test_any_part_of_a_talk_can_be_counted_and_trimmed(self, scripted: Scripted, chat_model: ChatVReason) -> None:
+        talk: list[BaseMessage] = [SystemMessage("Be short."), HumanMessage("a"), AIMessage("b"), HumanMessage("c")]
+        counts = [chat_model.get_num_tokens_from_messages(talk[:length]) for length in range(5)]
+        assert counts[0] == 0
+        assert counts == sorted(set(counts))
+        assert chat_model.get_num_tokens_from_messages([AIMessage("b")]) > 0
+        for strategy in ("first", "last"):
+            kept = trim_messages(
+                talk, max_tokens=counts[-1] - 1, token_counter=chat_model, strategy=strategy, include_system=False
+            )
+            assert 0 < len(kept) < len(talk)
+        assert trim_messages(talk, max_tokens=counts[-1], token_counter=chat_model) == talk
+
     def test_tools_count_as_tokens(self, scripted: Scripted, chat_model: ChatVReason) -> None:
         question: list[BaseMessage] = [HumanMessage("?")]
         plain = chat_model.get_num_tokens_from_messages(question)
@@ -474,3 +495,23 @@ def json_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 def called(name: str, arguments: str) -> str:
     return f'<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>'
+
+
+@pytest.mark.parametrize("says", ["日本語😀", "ünïcode"])
+def test_bytes_of_logprobs_put_the_text_together(scripted: Scripted, says: str) -> None:
+    """A token can be a part of a character."""
+    scripted.says = f"<think>a</think><answer>{says}</answer>"
+    message = ChatVReason(model="scripted", top_logprobs=1, max_tokens=120).invoke("?")
+    content = message.response_metadata["logprobs"]["content"]
+    assert b"".join(bytes(entry["bytes"]) for entry in content).decode().startswith(scripted.says)
+    assert all(entry["top_logprobs"][0]["bytes"] == entry["bytes"] for entry in content[:-1])
+    without_record = AIMessage(message.content, response_metadata={"logprobs": {"content": content}})
+    assert confidence_of(without_record).answer["text"] == says
+
+
+def test_a_call_that_a_stop_text_cuts_is_not_said_to_be_called(scripted: Scripted, chat_model: ChatVReason) -> None:
+    scripted.says = "<think>a</think>" + CALL
+    asked = chat_model.bind_tools([zoom], stop=['"arguments"'])
+    for message in (asked.invoke("?"), added_up(asked.stream("?"))):
+        assert (message.tool_calls, len(message.invalid_tool_calls)) == ([], 1)
+        assert message.response_metadata["finish_reason"] == "stop"

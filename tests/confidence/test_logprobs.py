@@ -141,3 +141,11 @@ def test_a_record_wins_over_logprobs() -> None:
     both = message(random_tokens(30))
     both.response_metadata["confidence"] = {"signals": {"entropy_drop": 0.7}}
     assert confidence_of(both).signals == {"entropy_drop": 0.7}
+
+
+@pytest.mark.parametrize("shown", ["bytes:", "\ufffd"])
+def test_halves_of_characters_are_put_together_by_their_bytes(shown: str) -> None:
+    pieces = [b"\xe6\x97", b"\xa5", b" ok"]
+    tokens = [{**token(shown if number < 2 else " ok", 0.5), "bytes": list(p)} for number, p in enumerate(pieces)]
+    assert confidence_of(message(tokens)).answer["text"] == "日 ok"
+    assert confidence_of(message([{**tokens[0], "bytes": None}, *tokens[1:]])).answer["text"] == f"{shown * 2} ok"

@@ -48,3 +48,9 @@ def test_a_served_answer_that_does_not_settle_is_looked_at_again(clip: Path) -> 
     assert [decision["action"] for decision in result["decisions"]] == ["more_frames", "accept"]
     assert "failed to drop" in result["decisions"][0]["reason"]
     assert result["answer"] == "red"
+
+
+def test_the_record_says_which_option_a_served_answer_is(clip: Path) -> None:
+    result = ask(clip, served("blue", settles=True))
+    assert result["choice"] == "B"
+    assert result["confidence"]["answer"] == {"text": "blue", "choice": "B", "kind": "choice"}

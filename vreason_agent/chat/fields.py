@@ -167,7 +167,7 @@ class ChatFields(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        fields = {name: getattr(self, name) for name in own_fields() if name not in _NOT_IN_OUTPUT}
+        fields = {name: getattr(self, name) for name in own_fields(type(self)) if name not in _NOT_IN_OUTPUT}
         fields |= {"model": self.model or default_model(), "vreason": self.vreason_config.to_dict()}
         fields["stop_texts"] = fields.pop("stop")  # LangChain puts a call's `stop` in the place of that name
         return {**fields, "output_version": self.output_version}
@@ -185,14 +185,14 @@ class ChatFields(BaseChatModel):
             changes["stop"] = stop
         if not changes:
             return self
-        fields = {name: getattr(self, name) for name in own_fields()}
+        fields = {name: getattr(self, name) for name in own_fields(type(self))}
         with as_langchain_errors():
             return type(self)(profile=self.profile, **{**fields, **changes})  # else it would be read from disk again
 
 
-def own_fields() -> list[str]:
-    """Return the names of the fields that are not every chat model's."""
-    return [name for name in ChatFields.model_fields if name not in BaseChatModel.model_fields]
+def own_fields(kind: type[BaseChatModel] = ChatFields) -> list[str]:
+    """Return the names of a class's fields that are not every chat model's, those of a subclass included."""
+    return [name for name in kind.model_fields if name not in BaseChatModel.model_fields]
 
 
 def _check_per_call(changes: Mapping[str, Any]) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from langchain_core.messages.ai import OutputTokenDetails, UsageMetadata
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from vreason_agent.chat.calls import read_call
 from vreason_agent.chat.looking import Look, evidence_of
 from vreason_agent.chat.output_format import OutputFormat
 from vreason_agent.chat.splitting import Output
@@ -95,7 +97,8 @@ class Reply:
     @property
     def _finish_reason(self) -> str:
         reason = self.generation.finish_reason
-        return "tool_calls" if self.output.calls and reason == "stop" else reason
+        is_called = any(read_call(call)["type"] == "tool_call" for call in self.output.calls)
+        return "tool_calls" if is_called and reason == "stop" else reason
 
     @property
     def _kind(self) -> str:
@@ -160,6 +163,21 @@ def logprob_entry(
 
     def entry(token_id: int, logprob: float) -> dict[str, Any]:
         text = tokenizer.decode([token_id], skip_special_tokens=False)
-        return {"token": text, "bytes": list(text.encode()), "logprob": float(logprob)}
+        return {"token": text, "bytes": list(_bytes_of(tokenizer, token_id, text)), "logprob": float(logprob)}
 
     return {**entry(token_id, logprob), "top_logprobs": [entry(*alternative) for alternative in alternatives]}
+
+
+def _bytes_of(tokenizer: Any, token_id: int, text: str) -> bytes:
+    """Return a token's own bytes, also where they are a part of a character and its text cannot show them."""
+    piece = tokenizer.convert_ids_to_tokens(token_id) if "\ufffd" in text else None
+    known = _byte_of_letter()
+    if piece is None or not all(letter in known for letter in piece):
+        return text.encode()
+    return bytes(known[letter] for letter in piece)
+
+
+@cache
+def _byte_of_letter() -> dict[str, int]:
+    """Return the bytes by the letters in which byte-level vocabularies write them."""
+    return {letter: byte for byte, letter in bytes_to_unicode().items()}  # type: ignore[no-untyped-call]

@@ -76,7 +76,8 @@ def iterate(work: Work, stopper: Stopper) -> Generator[Item]:
         raise item
     finally:
         stopper.cancel()
-        thread.join()
+        if threading.current_thread() is not thread:  # a reader that was dropped is closed wherever memory is collected
+            thread.join()
 
 
 async def aiterate(work: Work, stopper: Stopper) -> AsyncGenerator[Item]:

@@ -8,6 +8,7 @@ with its default configuration. Knows no server and no chat model's class.
 from __future__ import annotations
 
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,8 +128,27 @@ def logprob_signals(tokens: Sequence[Mapping[str, Any]]) -> dict[str, float | No
     Args:
         tokens: In the standard shape, at least one.
     """
-    texts = [str(token["token"]) for token in tokens]
+    texts = listed_texts(tokens)
     return read_signals(LogprobTrace(tokens), token_span(texts, said_answer("".join(texts))))
+
+
+def listed_texts(tokens: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what each token adds to the text: by its `bytes` where all have them, as a token can be half a character.
+
+    Args:
+        tokens: In the standard shape.
+    """
+    pieces = [_bytes_of(token) for token in tokens]
+    if None in pieces:
+        return [str(token["token"]) for token in tokens]
+    decoder = getincrementaldecoder("utf-8")("replace")
+    return [decoder.decode(piece or b"") for piece in pieces]
+
+
+def _bytes_of(token: Mapping[str, Any]) -> bytes | None:
+    given = token.get("bytes")
+    is_list = isinstance(given, list | tuple) and all(type(byte) is int and 0 <= byte < 256 for byte in given)
+    return bytes(given) if is_list and given is not None else None
 
 
 def units_of(tokens: Sequence[Mapping[str, Any]]) -> dict[str, str]:

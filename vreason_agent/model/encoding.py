@@ -84,7 +84,7 @@ class PromptEncoder:
         """Encode a conversation, ready for the assistant's next words.
 
         Args:
-            turns: the conversation.
+            turns: the conversation, user or tool having the last word.
             tools: definitions of tools in OpenAI's form. A template that knows tools lays them out, with calls and
                 results; for others they are written out as text (`tool_prompt`).
 
@@ -95,6 +95,23 @@ class PromptEncoder:
         if not turns or turns[-1].role == "assistant":
             last = repr(turns[-1].role) if turns else "missing"
             raise ConfigError(f"the last turn is {last}: it must be user or tool; add the question as a user turn")
+        return self._encode(turns, tools)
+
+    def count_tokens(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()) -> int:
+        """Number of tokens of a conversation, those of pictures included; of one that is answered without the opening.
+
+        No pixel is touched.
+
+        Args:
+            turns: the conversation; none counts 0.
+            tools: definitions of tools, as `encode` takes them.
+
+        Raises:
+            GenerationError: the template refuses the turns or drops a part of them.
+        """
+        return self._encode(turns, tools).num_tokens if turns else 0
+
+    def _encode(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> EncodedPrompt:
         draft = PromptDraft(self._tokenizer)
         if needs_tools(turns, tools) and not self.knows_tools:
             turns, tools = write_out_tools(turns, tools), ()
@@ -177,7 +194,7 @@ class PromptEncoder:
                     tools=tools or None,
                     chat_template=self._template,
                     tokenize=False,
-                    add_generation_prompt=True,
+                    add_generation_prompt=messages[-1]["role"] != "assistant",
                 )
             )
         except TemplateError as exc:

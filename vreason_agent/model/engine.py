@@ -121,8 +121,8 @@ class VideoLanguageModel:
         return frame_resize(num_frames, height, width, self.encoder.video.settings, self.encoder.video.budget)
 
     def count_tokens(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()) -> int:
-        """Number of prompt tokens of a conversation, those of pictures included; no pixel is touched."""
-        return self.encoder.encode(turns, tools).num_tokens
+        """Number of tokens of a conversation, those of pictures included; no pixel is touched, no turn counts 0."""
+        return self.encoder.count_tokens(turns, tools)
 
     @cached_property
     def num_bytes(self) -> int:
