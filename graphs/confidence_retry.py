@@ -6,11 +6,13 @@ record. This module knows no video and no graph of this package.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.errors import GraphBubbleUp
 
 from ..confidence import confidence_of
 from ..errors import ConfigError, DependencyError
@@ -40,6 +42,7 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
         signal: str = "answer_probability",
         min_value: float = 0.5,
         variations: Sequence[Mapping[str, Any]] = VARIATIONS,
+        ignored_errors: tuple[type[Exception], ...] = (Exception,),
     ) -> None:
         """Set what is enough, and what is tried while it is not.
 
@@ -48,6 +51,8 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
             min_value: The answer is good enough from this value on. Higher asks again more often.
             variations: What differs in each further try, in turn: the chat model's keyword arguments, and `prompt`, a
                 text that is put after the conversation for that try alone.
+            ignored_errors: What a further try may raise without ending the run, as where a provider refuses `seed`: the
+                answer that is there is kept. The first call is never caught, and neither is an interrupt.
 
         Raises:
             ConfigError: If there is no variation or an empty one, no such signal, or `min_value` is no number.
@@ -58,6 +63,7 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
             msg = f"{given}: give at least one variation, e.g. ({{'seed': 1}},), and a number"
             raise ConfigError(msg)
         self.signal, self.min_value, self.variations = check_least_signal(signal), float(min_value), tuple(variations)
+        self.ignored_errors = ignored_errors
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -65,7 +71,8 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
         """Call the model, and again as long as the answer's signal is too low and a variation is left."""
         tries = [self._read(handler(request))]
         while (again := self._again(request, tries)) is not None:
-            tries.append(self._read(handler(again)))
+            with self._keeping(tries):
+                tries.append(self._read(handler(again)))
         return self._best(tries)
 
     async def awrap_model_call(
@@ -74,8 +81,19 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
         """Call the model without blocking the event loop, as `wrap_model_call` does."""
         tries = [self._read(await handler(request))]
         while (again := self._again(request, tries)) is not None:
-            tries.append(self._read(await handler(again)))
+            with self._keeping(tries):
+                tries.append(self._read(await handler(again)))
         return self._best(tries)
+
+    @contextmanager
+    def _keeping(self, tries: list[_Try]) -> Iterator[None]:
+        """Count what is raised in a further try as a try without an answer."""
+        try:
+            yield
+        except GraphBubbleUp:
+            raise
+        except self.ignored_errors as exc:
+            tries.append(replace(tries[0], message=None, value=None, is_usable=False, error=type(exc).__name__))
 
     def _again(self, request: ModelRequest[Any], tries: Sequence[_Try]) -> ModelRequest[Any] | None:
         """Return the next request; `None` if the first answer is left alone, one is enough, or all was tried."""
@@ -99,7 +117,8 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
     def _record(self, tries: Sequence[_Try], best: _Try) -> dict[str, Any]:
         chosen, is_enough = tries.index(best), self._is_enough(best)
         reason = f"{self._finding(best, is_enough=is_enough)} at try {chosen + 1} of {len(tries)}"
-        numbers = {"signal": self.signal, "min_value": self.min_value, "values": [one.value for one in tries]}
+        values, errors = [one.value for one in tries], [one.error for one in tries]
+        numbers = {"signal": self.signal, "min_value": self.min_value, "values": values, "errors": errors}
         return {**numbers, "chosen": chosen, "is_enough": is_enough, "reason": reason}
 
     def _finding(self, best: _Try, *, is_enough: bool) -> str:
@@ -120,14 +139,18 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
 
 @dataclass(frozen=True, eq=False)
 class _Try:
-    """One call: its message, and the signal of its answer, `None` where it was not measured or tools are called."""
+    """One call: its message, and the signal of its answer, `None` where it was not measured or tools are called.
+
+    `error` names the class of what was raised in the place of a response.
+    """
 
     response: ModelResponse[Any]
     message: AIMessage | None
     value: float | None
     is_usable: bool
+    error: str | None = None
 
     @property
-    def rank(self) -> tuple[bool, bool, float]:
-        """What the best is chosen by: it can be read, it was measured, it is sure."""
-        return self.is_usable, self.value is not None, self.value or 0.0
+    def rank(self) -> tuple[bool, bool, bool, float]:
+        """What the best is chosen by: it came at all, can be read, was measured, is sure."""
+        return self.error is None, self.is_usable, self.value is not None, self.value or 0.0

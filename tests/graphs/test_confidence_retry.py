@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import ModelRequest, ModelResponse
 from langchain_core.language_models import FakeListChatModel
+from langgraph.errors import GraphInterrupt
 
 from vreason_agent.errors import ConfigError, DependencyError
 from vreason_agent.graphs import ScriptedChatModel, ScriptedReply, confidence_retry
@@ -146,3 +148,38 @@ def test_without_langchain_the_install_command_is_named(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "langchain.agents.middleware", None)
     with pytest.raises(DependencyError, match=r"pip install 'vreason-agent\[agents\]'"):
         importlib.reload(confidence_retry)
+
+
+class Refusing(ScriptedChatModel):
+    """A provider that takes no seed."""
+
+    raised: type[Exception] = ValueError
+
+    def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+        if "seed" in kwargs:
+            raise self.raised("no seed, please")
+        return super()._generate(messages, *args, **kwargs)
+
+
+async def test_a_further_try_that_fails_leaves_the_answer_that_is_there() -> None:
+    model = Refusing(replies=[ScriptedReply("red", {"answer_probability": 0.2})] * 2)
+    for final in (app(model).invoke(ASKED)["messages"][-1], (await app(model).ainvoke(ASKED))["messages"][-1]):
+        record = final.response_metadata["confidence_retry"]
+        assert (final.text, record["values"]) == ("red", [0.2, None, None])
+        assert record["errors"] == [None, "ValueError", "ValueError"]
+
+
+def test_errors_that_are_not_to_be_ignored_and_interrupts_end_the_run() -> None:
+    replies = [ScriptedReply("red", {"answer_probability": 0.2})]
+    with pytest.raises(ValueError, match="no seed, please"):
+        app(Refusing(replies=replies), ignored_errors=(KeyError,)).invoke(ASKED)
+    answer = script(0.2).invoke("?")
+    responses = iter([ModelResponse(result=[answer])])
+
+    def handler(request: ModelRequest[Any]) -> ModelResponse[Any]:
+        for response in responses:
+            return response
+        raise GraphInterrupt
+
+    with pytest.raises(GraphInterrupt):
+        ConfidenceRetryMiddleware().wrap_model_call(ModelRequest(model=script(), messages=[]), handler)
