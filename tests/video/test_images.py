@@ -109,3 +109,10 @@ def test_a_photograph_that_exif_turns_to_the_size_of_the_others_is_let_through(t
     (tmp_path / "1.jpg").write_bytes(encoded[:2] + mark + encoded[2:])
     info = probe(tmp_path)
     assert (info.width_px, info.height_px, info.num_frames) == (64, 48, 2)
+
+
+def test_pictures_given_as_data_are_limited_like_files() -> None:
+    data = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    assert read_image(data).shape == (8, 8, 3)
+    with pytest.raises(VideoTooLargeError, match=r"image data has \d+ bytes, more than max_bytes=10; scale it down"):
+        read_image(data, limits=Limits(max_bytes=10))

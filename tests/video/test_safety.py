@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import Limits, open_video, probe, read_frames
+from vreason_agent.errors import (
+    ConfigError,
+    VideoDecodeError,
+    VideoError,
+    VideoNotFoundError,
+    VideoTooLargeError,
+)
+from vreason_agent.video import Isolation, Limits, local_path, make_plan, open_video, probe, read_frames
 from vreason_agent.video.capture import Capture
 
 PLAYLISTS = {
@@ -195,3 +203,56 @@ def test_more_frames_than_a_read_may_give_are_refused_before_one_is_decoded(writ
         with pytest.raises(VideoTooLargeError, match="more than max_frames=3; ask for fewer at a time"):
             read_frames(video, [0.0] * 4)
         assert decoded == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"max_wall_seconds": math.nan},
+        {"max_seconds": math.nan},
+        {"max_seconds": "x"},
+        {"max_bytes": math.nan},
+        {"max_bytes": 1e9},
+        {"max_pixels": None},
+        {"max_frames": "x"},
+        {"max_frames": -1},
+        {"max_walked_frames": True},
+    ],
+    ids=str,
+)
+def test_a_limit_that_limits_nothing_is_refused(odd: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"give whole numbers from 0, and seconds from 0, such as Limits\("):
+        Limits(**odd)
+
+
+def test_limits_may_be_infinite_seconds_and_numbers_of_numpy() -> None:
+    odd: Any = {"max_wall_seconds": np.float32(2.0), "max_frames": np.int64(8)}
+    limits = Limits(max_seconds=math.inf, **odd)
+    assert (limits.max_seconds, limits.max_frames) == (math.inf, 8)
+
+
+@pytest.mark.parametrize("memory", [4e9, 10**30, math.nan, 0, True])
+def test_memory_that_no_process_can_be_limited_to_is_refused(memory: Any) -> None:
+    with pytest.raises(ConfigError, match="use a whole number of bytes from 1 to 2"):
+        Isolation(max_memory_bytes=memory)
+
+
+def test_times_beyond_any_number_are_refused(write_opencv) -> None:
+    with pytest.raises(ConfigError, match="each a number of seconds from 0"):
+        read_frames(write_opencv("a.mp4"), [10**400])
+    plans: dict[str, Any] = {"times": {"timestamps_seconds": [10**400]}, "fps": {"sample_fps": 10**400}}
+    for name, options in plans.items():
+        with pytest.raises(ConfigError, match=f"plan '{name}' cannot be made .* its options are"):
+            make_plan(name, 0.0, 1.0, **options)
+
+
+@pytest.mark.parametrize("url", ["file://[::1/x", "http://[::1/x", "file://[x]/a"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="nothing is fetched from a network; download the file"):
+        local_path(url)
+
+
+@pytest.mark.parametrize("url", ["a\x00b", "file:///x%00"])
+def test_a_name_with_a_nul_is_not_found(url: str) -> None:
+    with pytest.raises(VideoNotFoundError, match=r"no such file or folder: .*; check the path"):
+        local_path(url)

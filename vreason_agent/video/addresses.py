@@ -8,7 +8,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _HOSTS_OWN = ipaddress.IPv4Address("168.63.129.16")  # a cloud's internal services, at an address of the public range
 _CARRIERS = ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "::ffff:0:0:0/96")
 _SPECIAL = ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "5f00::/16")  # not every Python knows them
-_REFUSED = tuple(map(ipaddress.ip_network, (*_CARRIERS, *_SPECIAL)))
+_SERVICES = ("192.31.196.0/24", "192.52.193.0/24", "192.175.48.0/24", "2620:4f:8000::/48")  # AS112 and AMT relays
+_REFUSED = tuple(map(ipaddress.ip_network, (*_CARRIERS, *_SPECIAL, *_SERVICES)))
 
 
 def is_public(address: Address) -> bool:

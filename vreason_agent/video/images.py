@@ -40,6 +40,7 @@ def read_image(
         VideoTooLargeError: More bytes than `limits.max_bytes` or pixels than `limits.max_pixels`.
     """
     if isinstance(source, bytes):
+        _check_bytes("image data", len(source), limits)
         return _decode(source, f"{len(source)} bytes of image data", limits)
     given = path_text(source)
     if roots is not None:
@@ -108,15 +109,19 @@ def _undecodable(name: str) -> str:
     return f"{name} cannot be decoded as a picture; give a JPEG, PNG, WebP or BMP"
 
 
+def _check_bytes(name: str, num_bytes: int, limits: Limits) -> None:
+    if num_bytes > limits.max_bytes:
+        msg = f"{name} has {num_bytes:,} bytes, more than max_bytes={limits.max_bytes:,}; scale it down"
+        raise VideoTooLargeError(msg)
+
+
 def _read_bytes(given: str, limits: Limits) -> bytes:
     try:
         status = os.stat(given)
         if not stat.S_ISREG(status.st_mode):
             msg = f"{given!r} is not a regular file; give the path of an image file"
             raise VideoError(msg)
-        if status.st_size > limits.max_bytes:
-            msg = f"{given!r} has {status.st_size:,} bytes, more than max_bytes={limits.max_bytes:,}; scale it down"
-            raise VideoTooLargeError(msg)
+        _check_bytes(repr(given), status.st_size, limits)
         with open(given, "rb") as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError, ValueError) as exc:

@@ -34,7 +34,7 @@ from vreason_agent.video.frames import Frames, Progress, changed, closed, stoppe
 from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.kept import KeptFrames
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side, is_count, is_time
 from vreason_agent.video.receiving import Receiver
 from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, stamp_of
@@ -58,8 +58,9 @@ class Isolation:
     max_seconds: float = 120.0
 
     def __post_init__(self) -> None:
-        if self.max_memory_bytes < 1 or not (math.isfinite(self.max_seconds) and self.max_seconds > 0):
-            msg = f"{self!r}: use a number of bytes from 1 and a number of seconds above 0"
+        is_memory = is_count(self.max_memory_bytes) and 1 <= self.max_memory_bytes < 2**63
+        if not is_memory or not is_time(self.max_seconds) or not 0 < self.max_seconds < math.inf:
+            msg = f"{self!r:.300}: use a whole number of bytes from 1 to 2**63 - 1, and a number of seconds above 0"
             raise ConfigError(msg)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from operator import index
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from vreason_agent.errors import ConfigError, VideoTooLargeError
 
@@ -23,6 +24,9 @@ class Limits:
         max_seconds: Length of a video: from its first frame to its last.
         max_wall_seconds: Time that a look at a file, or one read, may take, checked between frames; `None` does not
             limit it. A single frame that takes long is ended by `Isolation` only.
+
+    Raises:
+        ConfigError: If a count is no whole number from 0, or a time no number from 0 (`math.inf` does not limit it).
     """
 
     max_bytes: int = 16 * 2**30
@@ -31,6 +35,24 @@ class Limits:
     max_frames: int = 4096
     max_seconds: float = 24 * 3600.0
     max_wall_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        counts = (self.max_bytes, self.max_pixels, self.max_walked_frames, self.max_frames)
+        seconds = (self.max_seconds, 0.0 if self.max_wall_seconds is None else self.max_wall_seconds)
+        if not all(is_count(number) for number in counts) or not all(is_time(number) for number in seconds):
+            msg = f"{self!r:.300}: give whole numbers from 0, and seconds from 0, such as Limits(max_seconds=3600.0)"
+            raise ConfigError(msg)
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a whole number from 0."""
+    return type(value) is not bool and isinstance(value, Integral) and int(value) >= 0
+
+
+def is_time(value: Any) -> bool:
+    """Whether a value is a number of seconds from 0, or infinite."""
+    number: Any = value if type(value) is not bool and isinstance(value, Real) else -1
+    return bool(number >= 0)  # what is not a number is not
 
 
 DEFAULT_LIMITS = Limits()
@@ -59,7 +81,7 @@ def check_request(path: str, timestamps: Sequence[float], limits: Limits) -> tup
     """
     try:
         requested = tuple(float(time) for time in timestamps)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         requested = ()
     if not requested or not all(math.isfinite(time) and time >= 0 for time in requested):
         msg = f"timestamps={timestamps!r:.200}: give at least one time, each a number of seconds from 0"

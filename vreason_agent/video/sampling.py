@@ -264,10 +264,10 @@ def make_plan(name: str, start_seconds: float, stop_seconds: float, **options: A
         return rule(start_seconds, stop_seconds, **options)
     except ConfigError:
         raise
-    except (TypeError, ValueError) as exc:  # options come from data
+    except (TypeError, ValueError, OverflowError) as exc:  # options come from data
         names = (rule.__kwdefaults__ or {}).keys() | set(rule.__annotations__)
         given = ", ".join(sorted(names - {"start_seconds", "stop_seconds", "return"}))
-        msg = f"plan {name!r} cannot be made with {options!r}; its options are: {given}"
+        msg = f"plan {name!r} cannot be made with {options!r:.200}; its options are: {given}"
         raise ConfigError(msg) from exc
 
 

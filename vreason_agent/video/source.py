@@ -183,14 +183,26 @@ def local_path(url: str) -> str:
 
     Raises:
         ConfigError: For any other scheme, or a file on another host: nothing is fetched from a network.
+        VideoNotFoundError: If it holds a NUL character, which no name can.
     """
+    path = _file_of(url)
+    if path is None:
+        msg = f"{url!r}: nothing is fetched from a network; download the file and give its path or a file:// URL"
+        raise ConfigError(msg)
+    if "\x00" in path:
+        msg = f"no such file or folder: {path!r:.200}; check the path"
+        raise VideoNotFoundError(msg)
+    return path
+
+
+def _file_of(url: str) -> str | None:
     if "://" not in url:
         return url
-    parts = urlsplit(url)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return unquote(parts.path)
-    msg = f"{url!r}: nothing is fetched from a network; download the file and give its path or a file:// URL"
-    raise ConfigError(msg)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # an address in brackets that is none
+        return None
+    return unquote(parts.path) if parts.scheme == "file" and parts.netloc in ("", "localhost") else None
 
 
 def _existing_path(given: str) -> str:
