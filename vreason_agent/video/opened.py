@@ -84,10 +84,10 @@ class _Work:
     expected: tuple[float, ...]
 
     def on_step(self, index: FrameIndex, num_steps: int) -> OnStep:
-        """Return what is called at each step: for a walk of so many steps, what takes the time, it tells of it."""
-        if index.is_seekable:
-            return lambda _: self.watch.check()
-        return lambda number: self.watch.tell(number + 1, num_steps)
+        """Return what is called at each step: where steps are what takes the time, it tells of so many."""
+        if _is_stepped(index):
+            return lambda number: self.watch.tell(min(number + 1, num_steps), num_steps)
+        return lambda _: self.watch.check()
 
 
 class OpenVideo:
@@ -210,9 +210,7 @@ class OpenVideo:
         targets = _targets(index, requested, self.info)
         on_step = work.on_step(index, max(targets) + 1)
         picture = partial(self._picture, index, sizing=work.sizing, on_step=on_step)
-        images = self._put_all(
-            targets, work, picture, passed=None if index.is_seekable else _passed(index, targets, work)
-        )
+        images = self._put_all(targets, work, picture, passed=_passed(index, targets, work))
         times = tuple(index.timestamps_seconds[target] for target in targets)
         method: Method = "seek" if index.is_seekable else "walk"
         return Frames(images, times, requested, tuple(targets), self.info, method)
@@ -220,10 +218,10 @@ class OpenVideo:
     def _put_all(
         self, targets: Sequence[int], work: _Work, picture: Callable[[int], Picture], *, passed: set[int] | None = None
     ) -> Picture:
-        """Put each frame into a sink, and return what is in it; of a walk also what it passes, while that is kept."""
+        """Put each frame into a sink, and return what is in it; of steps also what they pass, while that is kept."""
         wanted, sink = set(targets), work.make_sink(targets)
         for count, target in enumerate(sorted(wanted | (passed or set()))):
-            if passed is None:  # of a walk the steps are told
+            if passed is None:  # or else the steps are told
                 work.watch.tell(count, len(wanted))
             if not sink.has(target) and (target in wanted or not self._kept.is_full):
                 sink.put(target, picture(target))
@@ -282,8 +280,15 @@ def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> 
     return [max(0, bisect.bisect_right(times, time + 1e-6) - 1) for time in requested]
 
 
-def _passed(index: FrameIndex, targets: Sequence[int], work: _Work) -> set[int]:
-    """Return the frames that a walk to the targets passes and that later reads will ask for."""
+def _is_stepped(index: FrameIndex) -> bool:
+    """Whether it is steps that take the time of a read: a walk, or a way from far keyframes."""
+    return not index.is_seekable or index.has_far_keyframes
+
+
+def _passed(index: FrameIndex, targets: Sequence[int], work: _Work) -> set[int] | None:
+    """Return the frames that steps to the targets pass and that later reads will ask for; `None` where seeks lead."""
+    if not _is_stepped(index):
+        return None
     numbers = {bisect.bisect_right(index.timestamps_seconds, time + 1e-6) - 1 for time in work.expected}
     return {number for number in numbers if 0 <= number < max(targets)}
 
