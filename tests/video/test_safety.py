@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -195,3 +196,68 @@ def test_more_frames_than_a_read_may_give_are_refused_before_one_is_decoded(writ
         with pytest.raises(VideoTooLargeError, match="more than max_frames=3; ask for fewer at a time"):
             read_frames(video, [0.0] * 4)
         assert decoded == []
+
+
+WAYS: list[dict[str, Any]] = [{}, {"backend": "av"}, {"isolate": True}]
+
+
+@pytest.mark.parametrize("how", WAYS, ids=str)
+def test_more_pixels_than_a_read_may_return_are_refused_before_one_is_decoded(write_opencv, decoded, how):
+    """With the limits as shipped 4,096 frames of 8K came to 380 GiB, and to a raw error of numpy's."""
+    path, picture = write_opencv("a.mp4", size=(160, 120)), 160 * 120 * 3
+    with open_video(path, limits=Limits(max_result_bytes=3 * picture), **how) as video:
+        decoded.clear()
+        match = rf"4 frames of '.*' at 160x120 pixels are {4 * picture:,} bytes, more than max_result_bytes=172,800; "
+        with pytest.raises(VideoTooLargeError, match=match + "give a smaller max_side_px, or ask for fewer times at"):
+            read_frames(video, [0.0] * 4)
+        assert decoded == []
+        assert read_frames(video, [0.0] * 3).images.nbytes == 3 * picture
+        assert read_frames(video, [0.0] * 12, max_side_px=80).images.nbytes == 3 * picture
+        with pytest.raises(VideoTooLargeError, match=r"at 80x60 pixels are 187,200 bytes.*give a smaller max_side_px"):
+            read_frames(video, [0.0] * 13, max_side_px=80)
+
+
+@pytest.mark.parametrize("how", WAYS, ids=str)
+def test_what_a_resize_makes_too_large_is_refused_at_its_first_frame(write_opencv, how):
+    path, made = write_opencv("a.mp4", size=(160, 120)), []
+
+    def doubled(picture: np.ndarray) -> np.ndarray:
+        made.append(picture)
+        return np.repeat(picture, 2, axis=0)
+
+    limits = Limits(max_result_bytes=160 * 120 * 3 * 4)
+    assert read_frames(path, [0.0, 1.0], resize=doubled, limits=limits, **how).images.shape == (2, 240, 160, 3)
+    made.clear()
+    with pytest.raises(
+        VideoTooLargeError, match=r"3 frames .* at 160x240 pixels are 345,600 bytes.*ask for fewer times"
+    ):
+        read_frames(path, [0.0, 1.0, 2.0], resize=doubled, limits=limits, **how)
+    assert len(made) == 1
+    small = Limits(max_result_bytes=3 * 8 * 8 * 3)
+    assert (
+        read_frames(path, [0.0, 1.0, 2.0], resize=lambda picture: picture[:8, :8], limits=small, **how).num_decoded == 3
+    )
+
+
+@pytest.mark.parametrize("how", WAYS, ids=str)
+def test_frames_that_there_is_no_memory_for_are_an_error_of_ours(write_opencv, how):
+    """More than an address can count."""
+    side = 2**24
+    with pytest.raises(VideoTooLargeError, match="bytes, more than there is memory for; give a smaller max_side_px"):
+        read_frames(
+            write_opencv("a.mp4"),
+            [0.0],
+            resize=lambda picture: np.broadcast_to(picture[:1, :1], (side, side, 3)),
+            limits=Limits(max_result_bytes=2**62),
+            **how,
+        )
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_pictures_of_a_folder_and_a_still_count_too(tmp_path: Path, isolate: bool):
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((40, 40, 3), np.uint8))
+    for path, times in ((tmp_path, [0.0, 1.0, 2.0]), (tmp_path / "0.png", [0.0] * 3)):
+        with pytest.raises(VideoTooLargeError, match="14,400 bytes, more than max_result_bytes=9,600; give a smaller"):
+            read_frames(path, times, limits=Limits(max_result_bytes=9600), isolate=isolate)
+        assert read_frames(path, times[:2], limits=Limits(max_result_bytes=9600), isolate=isolate).num_decoded == 2

@@ -77,13 +77,20 @@ def _header_size(path: str) -> tuple[int, int] | None:
 def fit_within(image: Picture, max_side_px: int | None) -> Picture:
     """Scale a picture down to a longer side of at most `max_side_px`; `None` and small pictures change nothing."""
     height, width = image.shape[:2]
-    if max_side_px is None or max(height, width) <= max_side_px:
+    size = size_within(width, height, max_side_px)
+    if size == (width, height):
         return image
-    scale = max_side_px / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     cv2 = load_cv2()
     resized: Picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return resized
+
+
+def size_within(width: int, height: int, max_side_px: int | None) -> tuple[int, int]:
+    """Return width and height that `fit_within` gives a picture."""
+    if max_side_px is None or max(height, width) <= max_side_px:
+        return width, height
+    scale = max_side_px / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _decode(data: bytes, name: str, limits: Limits) -> Picture:

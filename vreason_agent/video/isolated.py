@@ -38,6 +38,7 @@ from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, ch
 from vreason_agent.video.receiving import Receiver
 from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, stamp_of
+from vreason_agent.video.stack import check_result
 
 _ERRORS: dict[str, type[VReasonError]] = {
     kind.__name__: kind for kind in (ConfigError, VideoError, VideoNotFoundError, VideoDecodeError, VideoTooLargeError)
@@ -312,6 +313,7 @@ class IsolatedVideo:
         sizing = Sizing(check_side(max_side_px), resize)
         with self._lock:
             self._make_usable()
+            check_result(self.info, len(requested), sizing, self._limits)
             receiver = Receiver(self._path, len(requested), self._limits, sizing, self._kept)
             request = {
                 "do": "read",

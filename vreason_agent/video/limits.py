@@ -20,6 +20,7 @@ class Limits:
         max_pixels: Width times height of a frame.
         max_walked_frames: Frames that are stepped through where a file has to be walked.
         max_frames: Frames that one read returns; all are in memory at once.
+        max_result_bytes: Pixels that one read returns, at the size that they are wanted, height * width * 3 bytes each.
         max_seconds: Length of a video: from its first frame to its last.
         max_wall_seconds: Time that a look at a file, or one read, may take, checked between frames; `None` does not
             limit it. A single frame that takes long is ended by `Isolation` only.
@@ -29,6 +30,7 @@ class Limits:
     max_pixels: int = 7680 * 4320
     max_walked_frames: int = 1_000_000
     max_frames: int = 4096
+    max_result_bytes: int = 8 * 2**30
     max_seconds: float = 24 * 3600.0
     max_wall_seconds: float | None = None
 

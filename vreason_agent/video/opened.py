@@ -24,7 +24,7 @@ from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, ch
 from vreason_agent.video.probe import describe
 from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, open_source, stamp_of
-from vreason_agent.video.stack import FrameStack, MakeSink
+from vreason_agent.video.stack import FrameStack, MakeSink, check_result
 from vreason_agent.video.stepping import LandedElsewhere
 from vreason_agent.video.watch import OnStep, Watch
 
@@ -147,9 +147,11 @@ class OpenVideo:
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
         sizing = Sizing(check_side(max_side_px), resize)
+        requested = check_request(self.info.path, timestamps, self._limits)
+        check_result(self.info, len(requested), sizing, self._limits)
         return self.read_into(
-            partial(FrameStack, self.info.path),
-            timestamps,
+            partial(FrameStack, self.info.path, self._limits),
+            requested,
             sizing,
             on_progress=on_progress,
             allow_missing=allow_missing,

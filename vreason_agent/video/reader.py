@@ -61,7 +61,8 @@ def read_frames(
         ConfigError: No times, one that is negative or no finite number, a `max_side_px` that is no integer from 1, or
             no such backend.
         DependencyError: If the backend's library cannot be loaded.
-        VideoTooLargeError: More frames than `limits.max_frames`, or longer than `limits.max_wall_seconds`.
+        VideoTooLargeError: More frames than `limits.max_frames`, more of their bytes than `limits.max_result_bytes`, or
+            longer than `limits.max_wall_seconds`.
         VideoDecodeError: A time past the end or in the part that a cut file lacks, a frame that cannot be decoded, or
             `on_progress` ended it. Nothing is put in a missing frame's place. Isolated, also if the process died or
             was ended for its time.
