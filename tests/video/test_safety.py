@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import Limits, open_video, probe, read_frames
+from vreason_agent.video import Limits, open_video, probe, read_frames, read_image
 from vreason_agent.video.capture import Capture
 
 PLAYLISTS = {
@@ -136,6 +136,49 @@ def test_a_picture_linked_into_a_folder_from_outside_the_roots_is_refused(tmp_pa
     (tmp_path / "frames" / "0.png").symlink_to(tmp_path / "secret.png")
     with pytest.raises(VideoError, match="outside the allowed folders"):
         probe(tmp_path / "frames", roots=[tmp_path / "frames"])
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A picture outside `tmp_path/root`, where there are four others."""
+    (tmp_path / "root" / "frames").mkdir(parents=True)
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / "root" / "frames" / f"{number}.png"), np.full((40, 40, 3), 10, np.uint8))
+    cv2.imwrite(str(tmp_path / "secret.png"), np.full((40, 40, 3), 200, np.uint8))
+    return tmp_path / "secret.png"
+
+
+@pytest.mark.parametrize("has_roots", [False, True])
+@pytest.mark.parametrize("video", ["root/frames", "root/frames/3.png"])
+def test_a_picture_swapped_for_a_link_during_a_read_is_not_given(secret: Path, video: str, has_roots: bool):
+    """With roots it is not even read, though the file's name was checked when the folder was opened."""
+    root, read = secret.parent / "root", []
+
+    def swap(done: int, total: int) -> None:
+        if done == min(1, total - 1):
+            (root / "frames" / "3.png").unlink()
+            (root / "frames" / "3.png").symlink_to(secret)
+
+    def noted(picture: np.ndarray) -> np.ndarray:
+        read.append(int(picture.mean()))
+        return picture
+
+    times, roots = [0.0, 1.0, 2.0, 3.0], [root] if has_roots else None
+    with open_video(secret.parent / video, roots=roots) as opened:
+        with pytest.raises(VideoDecodeError, match="changed while it was open; open it again"):
+            read_frames(opened, times, resize=noted, on_progress=swap)
+        assert (200 in read) == (not has_roots)
+        assert not opened._kept._pictures
+
+
+def test_a_picture_is_opened_by_its_real_path_and_no_link_that_came_there(secret: Path, monkeypatch):
+    frames, real = secret.parent / "root" / "frames", os.path.realpath
+    (frames / "inside.png").symlink_to(frames / "0.png")
+    assert read_image(frames / "inside.png", roots=[frames]).mean() == 10
+    (frames / "late.png").symlink_to(secret)
+    monkeypatch.setattr(os.path, "realpath", lambda path: str(path) if str(path).endswith("late.png") else real(path))
+    with pytest.raises(VideoError, match="cannot be read; check its permissions"):
+        read_image(frames / "late.png", roots=[frames])
 
 
 @pytest.fixture

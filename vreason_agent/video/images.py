@@ -42,9 +42,10 @@ def read_image(
     if isinstance(source, bytes):
         return _decode(source, f"{len(source)} bytes of image data", limits)
     given = path_text(source)
+    path = given if roots is None else os.path.realpath(given)
     if roots is not None:
-        check_inside(os.path.realpath(given), given, roots)
-    return _decode(_read_bytes(given, limits), repr(given), limits)
+        check_inside(path, given, roots)
+    return _decode(_read_bytes(path, given, limits, follows=roots is None), repr(given), limits)
 
 
 def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_LIMITS) -> tuple[int, int]:
@@ -115,16 +116,17 @@ def _undecodable(name: str) -> str:
     return f"{name} cannot be decoded as a picture; give a JPEG, PNG, WebP or BMP"
 
 
-def _read_bytes(given: str, limits: Limits) -> bytes:
+def _read_bytes(path: str, given: str, limits: Limits, *, follows: bool) -> bytes:
+    """Return what is in a file; unless links are followed, one that has come to its place is none that can be read."""
     try:
-        status = os.stat(given)
+        status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             msg = f"{given!r} is not a regular file; give the path of an image file"
             raise VideoError(msg)
         if status.st_size > limits.max_bytes:
             msg = f"{given!r} has {status.st_size:,} bytes, more than max_bytes={limits.max_bytes:,}; scale it down"
             raise VideoTooLargeError(msg)
-        with open(given, "rb") as file:
+        with open(path, "rb", opener=None if follows else _open_no_link) as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
         msg = f"no such image: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'}"
@@ -132,3 +134,7 @@ def _read_bytes(given: str, limits: Limits) -> bytes:
     except OSError as exc:
         msg = f"{given!r} cannot be read; check its permissions, e.g. with: ls -l {given}"
         raise VideoError(msg) from exc
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 
-from vreason_agent.errors import ConfigError, VideoDecodeError
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError
 from vreason_agent.video.backend import Backend, FrameStepper, decoder_of
 from vreason_agent.video.frames import Frames, Method, Progress, changed, closed
 from vreason_agent.video.images import Picture, read_image
@@ -23,7 +23,7 @@ from vreason_agent.video.kept import KeptFrames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side
 from vreason_agent.video.probe import describe
 from vreason_agent.video.sizing import Resize, Sizing
-from vreason_agent.video.source import Roots, Source, open_source, stamp_of
+from vreason_agent.video.source import Roots, Source, check_inside, open_source, stamp_of
 from vreason_agent.video.stack import FrameStack, MakeSink, check_result
 from vreason_agent.video.stepping import LandedElsewhere
 from vreason_agent.video.watch import OnStep, Watch
@@ -70,7 +70,8 @@ def open_video(
             on_progress=on_progress,
         )
     info = describe(source, limits, backend, Watch(source.path, limits, on_progress))
-    return OpenVideo(source, info, limits=limits, max_kept_bytes=max_kept_bytes, backend=backend)
+    folders = None if roots is None else tuple(os.path.realpath(os.fsdecode(root)) for root in roots)
+    return OpenVideo(source, info, limits=limits, roots=folders, max_kept_bytes=max_kept_bytes, backend=backend)
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,12 @@ class OpenVideo:
         info: VideoInfo,
         *,
         limits: Limits = DEFAULT_LIMITS,
+        roots: Roots | None = None,
         max_kept_bytes: int = MAX_KEPT_BYTES,
         backend: Backend = "opencv",
     ) -> None:
         self.info, self._decoder = info, decoder_of(backend)
-        self._source, self._limits = source, limits
+        self._source, self._limits, self._roots = source, limits, roots
         self._kept, self._keeps = KeptFrames(max_kept_bytes), max_kept_bytes > 0
         self._lock, self._is_closed = Lock(), False
         self._index: FrameIndex | None = None
@@ -175,7 +177,7 @@ class OpenVideo:
             self._check_usable()
             work = _Work(make_sink, sizing, Watch(self.info.path, self._limits, on_progress), allow_missing, later)
             if self._source.kind in ("image", "frames"):
-                return self._read_pictures(requested, work)
+                return self._read_unchanged(requested, work)
             try:
                 return self._read_there(self._known_index(work.watch), requested, work)
             except LandedElsewhere:
@@ -239,11 +241,21 @@ class OpenVideo:
         self._kept.put(target, sizing, picture)
         return picture
 
+    def _read_unchanged(self, requested: tuple[float, ...], work: _Work) -> Frames:
+        """Read pictures, each of which is opened anew, and see that none has changed meanwhile."""
+        try:
+            frames = self._read_pictures(requested, work)
+            self._check_usable()
+        except VideoError:
+            self._forget()  # what was kept may be of another file
+            raise
+        return frames
+
     def _read_pictures(self, requested: tuple[float, ...], work: _Work) -> Frames:
         source, info = self._source, self.info
         if source.kind == "image":
             zeros = (0,) * len(requested)
-            images = self._put_all(zeros, work, lambda _: work.sizing(read_image(source.path, limits=self._limits)))
+            images = self._put_all(zeros, work, lambda _: work.sizing(self._still(source.path)))
             return Frames(images, (0.0,) * len(requested), requested, zeros, info, "image")
         numbers = [int(time * FOLDER_FPS + 1e-6) for time in requested]
         if max(numbers) >= len(source.frame_paths):
@@ -258,9 +270,18 @@ class OpenVideo:
         kept = self._kept.get(number, sizing)
         if kept is not None:
             return kept
-        picture = sizing(read_image(self._source.frame_paths[number], limits=self._limits))
+        picture = sizing(self._still(self._source.frame_paths[number]))
         self._kept.put(number, sizing, picture)
         return picture
+
+    def _still(self, path: str) -> Picture:
+        """Read a picture, unless it has become a link out of the roots."""
+        if self._roots is not None:
+            try:
+                check_inside(os.path.realpath(path), path, self._roots)
+            except VideoError as exc:
+                raise VideoDecodeError(changed(self.info.path)) from exc
+        return read_image(path, limits=self._limits, roots=self._roots)
 
 
 def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> list[int]:
