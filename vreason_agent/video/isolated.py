@@ -34,7 +34,7 @@ from vreason_agent.video.frames import Frames, Progress, changed, closed, stoppe
 from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.kept import KeptFrames
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_expected, check_request, check_side
 from vreason_agent.video.receiving import Receiver
 from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, stamp_of
@@ -309,7 +309,7 @@ class IsolatedVideo:
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
         requested = check_request(self._path, timestamps, self._limits)
-        later = check_request(self._path, expected, self._limits) if len(expected) and self._keeps else ()
+        later = check_expected(self._path, expected, self._limits)
         sizing = Sizing(check_side(max_side_px), resize)
         with self._lock:
             self._make_usable()
@@ -321,7 +321,7 @@ class IsolatedVideo:
                 "max_side_px": sizing.max_side_px,
                 "allow_missing": bool(allow_missing),
                 "kept": list(receiver.held),
-                "expected": later,
+                "expected": later if self._keeps else (),
             }
             head = self._process.ask(self._path, request, on_progress, receiver)
         with self._process.agreed(self._path):

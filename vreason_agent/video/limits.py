@@ -59,20 +59,40 @@ def check_request(path: str, timestamps: Sequence[float], limits: Limits) -> tup
         ConfigError: No times, or one that is negative or no finite number.
         VideoTooLargeError: If there are more than `limits.max_frames`.
     """
-    try:
-        requested = tuple(float(time) for time in timestamps)
-    except (TypeError, ValueError):
-        requested = ()
-    if not requested or not all(math.isfinite(time) and time >= 0 for time in requested):
+    requested = _times(timestamps)
+    if not requested:
         msg = f"timestamps={timestamps!r:.200}: give at least one time, each a number of seconds from 0"
         raise ConfigError(msg)
+    _check_count(path, requested, limits)
+    return requested
+
+
+def check_expected(path: str, expected: Sequence[float], limits: Limits) -> tuple[float, ...]:
+    """Return the times that later reads will ask for, which may be none; raises as `check_request` does."""
+    times = _times(expected)
+    if times is None:
+        msg = f"expected={expected!r:.200}: give the times of later reads, each a number of seconds from 0, or ()"
+        raise ConfigError(msg)
+    _check_count(path, times, limits)
+    return times
+
+
+def _times(given: Sequence[float]) -> tuple[float, ...] | None:
+    """Return times as Python's own numbers; `None` if one is none."""
+    try:
+        times = tuple(float(time) for time in given)
+    except (TypeError, ValueError):
+        return None
+    return times if all(math.isfinite(time) and time >= 0 for time in times) else None
+
+
+def _check_count(path: str, requested: tuple[float, ...], limits: Limits) -> None:
     if len(requested) > limits.max_frames:
         msg = (
             f"{len(requested):,} frames of {path!r} were asked for, more than max_frames={limits.max_frames:,}; "
             "ask for fewer at a time"
         )
         raise VideoTooLargeError(msg)
-    return requested
 
 
 def check_side(max_side_px: SupportsIndex | None) -> int | None:

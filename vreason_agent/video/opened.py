@@ -20,7 +20,7 @@ from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, open_request
 from vreason_agent.video.kept import KeptFrames
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_expected, check_request, check_side
 from vreason_agent.video.probe import describe
 from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, check_inside, open_source, stamp_of
@@ -150,6 +150,7 @@ class OpenVideo:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
         sizing = Sizing(check_side(max_side_px), resize)
         requested = check_request(self.info.path, timestamps, self._limits)
+        later = check_expected(self.info.path, expected, self._limits)
         check_result(self.info, len(requested), sizing, self._limits)
         return self.read_into(
             partial(FrameStack, self.info.path, self._limits),
@@ -157,7 +158,7 @@ class OpenVideo:
             sizing,
             on_progress=on_progress,
             allow_missing=allow_missing,
-            expected=expected if self._keeps else (),
+            expected=later if self._keeps else (),
         )
 
     def read_into(
@@ -172,7 +173,7 @@ class OpenVideo:
     ) -> Frames:
         """Read as `read` does, each picture into a sink as soon as it is decoded; the result has the sink's images."""
         requested = check_request(self.info.path, timestamps, self._limits)
-        later = check_request(self.info.path, expected, self._limits) if len(expected) else ()
+        later = check_expected(self.info.path, expected, self._limits)
         with self._lock:
             self._check_usable()
             work = _Work(make_sink, sizing, Watch(self.info.path, self._limits, on_progress), allow_missing, later)

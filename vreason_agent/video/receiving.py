@@ -61,7 +61,7 @@ class Receiver:
         """Take a frame at its full size, one that only a later read will ask for while there is room to keep it."""
         if self._stack is None or (self._kept.is_full and not self._stack.wants(number)):
             return
-        sized = picture if self._sizing.resize is None else self._sizing.resize(picture)
+        sized = self._sizing.resized(picture)
         self._stack.put(number, sized)
         self._kept.put(number, self._sizing, sized)
 
