@@ -7,14 +7,15 @@ import random
 import shutil
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from tests.video.conftest import number_of, numbered, oracle_pictures
-from vreason_agent.errors import ConfigError, VideoDecodeError
-from vreason_agent.video import find_scenes, open_video, pairs_plan, read_frames
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
+from vreason_agent.video import Limits, find_scenes, open_video, pairs_plan, read_frames
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.images import fit_within
 from vreason_agent.video.kept import KeptFrames
@@ -154,6 +155,43 @@ def test_a_resize_of_the_callers_equals_resizing_later(write_opencv, isolate):
     small = read_frames(path, times, resize=halve, isolate=isolate)
     assert small.images.shape == (3, 60, 80, 3)
     assert np.array_equal(small.images, whole.images[:, ::2, ::2])
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize(
+    ("made", "what"),
+    [
+        (None, "NoneType"),
+        (np.zeros((4, 4), np.uint8), r"uint8 \(4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), r"uint8 \(4, 4, 4\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"uint8 \(0, 4, 3\)"),
+        (np.zeros((4, 4, 3)), r"float64 \(4, 4, 3\)"),
+    ],
+    ids=str,
+)
+def test_a_resize_that_gives_no_picture_is_an_error(write_opencv, isolate, made, what):
+    """Of `None` a raw AttributeError came."""
+    with open_video(write_opencv("a.mp4"), isolate=isolate) as video:
+        with pytest.raises(ConfigError, match=f"returned {what}; return each frame as uint8 of shape"):
+            read_frames(video, [0.0], resize=lambda picture: made)
+        assert read_frames(video, [0.0]).num_decoded == 1
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"isolate": True}, {"max_kept_bytes": 0}, {"isolate": True, "max_kept_bytes": 0}], ids=str
+)
+@pytest.mark.parametrize("expected", [[float("nan")], None, [-1.0], 3.0, ["x"]], ids=str)
+def test_expected_times_that_are_none_are_an_error_by_their_name(write_opencv, how, expected):
+    nothing: Any = np.array([])
+    path, match = write_opencv("a.mp4"), r"expected=.*: give the times of later reads, each a number of seconds from 0"
+    with open_video(path, **how) as video:
+        with pytest.raises(ConfigError, match=match):
+            read_frames(video, [0.0], expected=expected)
+        assert read_frames(video, [0.0], expected=nothing).num_decoded == 1
+    with pytest.raises(ConfigError, match=match):
+        read_frames(path, [0.0], expected=expected, isolate=how.get("isolate", False))
+    with pytest.raises(VideoTooLargeError, match="more than max_frames=2; ask for fewer at a time"):
+        read_frames(path, [0.0], expected=[0.0, 1.0, 2.0], limits=Limits(max_frames=2))
 
 
 @pytest.mark.parametrize("isolate", [False, True])

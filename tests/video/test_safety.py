@@ -18,7 +18,7 @@ from vreason_agent.errors import (
     VideoNotFoundError,
     VideoTooLargeError,
 )
-from vreason_agent.video import Isolation, Limits, local_path, make_plan, open_video, probe, read_frames
+from vreason_agent.video import Isolation, Limits, local_path, make_plan, open_video, probe, read_frames, read_image
 from vreason_agent.video.capture import Capture
 
 PLAYLISTS = {
@@ -146,6 +146,49 @@ def test_a_picture_linked_into_a_folder_from_outside_the_roots_is_refused(tmp_pa
 
 
 @pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A picture outside `tmp_path/root`, where there are four others."""
+    (tmp_path / "root" / "frames").mkdir(parents=True)
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / "root" / "frames" / f"{number}.png"), np.full((40, 40, 3), 10, np.uint8))
+    cv2.imwrite(str(tmp_path / "secret.png"), np.full((40, 40, 3), 200, np.uint8))
+    return tmp_path / "secret.png"
+
+
+@pytest.mark.parametrize("has_roots", [False, True])
+@pytest.mark.parametrize("video", ["root/frames", "root/frames/3.png"])
+def test_a_picture_swapped_for_a_link_during_a_read_is_not_given(secret: Path, video: str, has_roots: bool):
+    """With roots it is not even read, though the file's name was checked when the folder was opened."""
+    root, read = secret.parent / "root", []
+
+    def swap(done: int, total: int) -> None:
+        if done == min(1, total - 1):
+            (root / "frames" / "3.png").unlink()
+            (root / "frames" / "3.png").symlink_to(secret)
+
+    def noted(picture: np.ndarray) -> np.ndarray:
+        read.append(int(picture.mean()))
+        return picture
+
+    times, roots = [0.0, 1.0, 2.0, 3.0], [root] if has_roots else None
+    with open_video(secret.parent / video, roots=roots) as opened:
+        with pytest.raises(VideoDecodeError, match="changed while it was open; open it again"):
+            read_frames(opened, times, resize=noted, on_progress=swap)
+        assert (200 in read) == (not has_roots)
+        assert not opened._kept._pictures
+
+
+def test_a_picture_is_opened_by_its_real_path_and_no_link_that_came_there(secret: Path, monkeypatch):
+    frames, real = secret.parent / "root" / "frames", os.path.realpath
+    (frames / "inside.png").symlink_to(frames / "0.png")
+    assert read_image(frames / "inside.png", roots=[frames]).mean() == 10
+    (frames / "late.png").symlink_to(secret)
+    monkeypatch.setattr(os.path, "realpath", lambda path: str(path) if str(path).endswith("late.png") else real(path))
+    with pytest.raises(VideoError, match="cannot be read; check its permissions"):
+        read_image(frames / "late.png", roots=[frames])
+
+
+@pytest.fixture
 def decoded(monkeypatch) -> list[str]:
     """Record the files of which a frame is decoded: the captures that step through packets decode nothing."""
     paths: list[str] = []
@@ -256,3 +299,68 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 def test_a_name_with_a_nul_is_not_found(url: str) -> None:
     with pytest.raises(VideoNotFoundError, match=r"no such file or folder: .*; check the path"):
         local_path(url)
+
+
+WAYS: list[dict[str, Any]] = [{}, {"backend": "av"}, {"isolate": True}]
+
+
+@pytest.mark.parametrize("how", WAYS, ids=str)
+def test_more_pixels_than_a_read_may_return_are_refused_before_one_is_decoded(write_opencv, decoded, how):
+    """With the limits as shipped 4,096 frames of 8K came to 380 GiB, and to a raw error of numpy's."""
+    path, picture = write_opencv("a.mp4", size=(160, 120)), 160 * 120 * 3
+    with open_video(path, limits=Limits(max_result_bytes=3 * picture), **how) as video:
+        decoded.clear()
+        match = rf"4 frames of '.*' at 160x120 pixels are {4 * picture:,} bytes, more than max_result_bytes=172,800; "
+        with pytest.raises(VideoTooLargeError, match=match + "give a smaller max_side_px, or ask for fewer times at"):
+            read_frames(video, [0.0] * 4)
+        assert decoded == []
+        assert read_frames(video, [0.0] * 3).images.nbytes == 3 * picture
+        assert read_frames(video, [0.0] * 12, max_side_px=80).images.nbytes == 3 * picture
+        with pytest.raises(VideoTooLargeError, match=r"at 80x60 pixels are 187,200 bytes.*give a smaller max_side_px"):
+            read_frames(video, [0.0] * 13, max_side_px=80)
+
+
+@pytest.mark.parametrize("how", WAYS, ids=str)
+def test_what_a_resize_makes_too_large_is_refused_at_its_first_frame(write_opencv, how):
+    path, made = write_opencv("a.mp4", size=(160, 120)), []
+
+    def doubled(picture: np.ndarray) -> np.ndarray:
+        made.append(picture)
+        return np.repeat(picture, 2, axis=0)
+
+    limits = Limits(max_result_bytes=160 * 120 * 3 * 4)
+    assert read_frames(path, [0.0, 1.0], resize=doubled, limits=limits, **how).images.shape == (2, 240, 160, 3)
+    made.clear()
+    with pytest.raises(
+        VideoTooLargeError, match=r"3 frames .* at 160x240 pixels are 345,600 bytes.*ask for fewer times"
+    ):
+        read_frames(path, [0.0, 1.0, 2.0], resize=doubled, limits=limits, **how)
+    assert len(made) == 1
+    small = Limits(max_result_bytes=3 * 8 * 8 * 3)
+    assert (
+        read_frames(path, [0.0, 1.0, 2.0], resize=lambda picture: picture[:8, :8], limits=small, **how).num_decoded == 3
+    )
+
+
+@pytest.mark.parametrize("how", WAYS, ids=str)
+def test_frames_that_there_is_no_memory_for_are_an_error_of_ours(write_opencv, how):
+    """More than an address can count."""
+    side = 2**24
+    with pytest.raises(VideoTooLargeError, match="bytes, more than there is memory for; give a smaller max_side_px"):
+        read_frames(
+            write_opencv("a.mp4"),
+            [0.0],
+            resize=lambda picture: np.broadcast_to(picture[:1, :1], (side, side, 3)),
+            limits=Limits(max_result_bytes=2**62),
+            **how,
+        )
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_pictures_of_a_folder_and_a_still_count_too(tmp_path: Path, isolate: bool):
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((40, 40, 3), np.uint8))
+    for path, times in ((tmp_path, [0.0, 1.0, 2.0]), (tmp_path / "0.png", [0.0] * 3)):
+        with pytest.raises(VideoTooLargeError, match="14,400 bytes, more than max_result_bytes=9,600; give a smaller"):
+            read_frames(path, times, limits=Limits(max_result_bytes=9600), isolate=isolate)
+        assert read_frames(path, times[:2], limits=Limits(max_result_bytes=9600), isolate=isolate).num_decoded == 2

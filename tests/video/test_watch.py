@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import pytest
 from tests.video.conftest import HEIGHT, WIDTH, numbered, oracle_pictures
 from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
 from vreason_agent.video import Limits, open_video, probe, read_frames
-from vreason_agent.video.index import PACKETS_PER_TELLING
+from vreason_agent.video.capture import Capture
+from vreason_agent.video.index import MAX_SOUGHT_FRAMES, PACKETS_PER_TELLING, SEEK_MARGIN_FRAMES
 
 WAYS: list[dict[str, Any]] = [{}, {"backend": "av"}, {"isolate": True}]
 
@@ -101,3 +103,81 @@ def test_time_is_limited_between_frames(
     with pytest.raises(VideoTooLargeError, match=r"or re-encode it at a constant rate: ffmpeg"):
         probe(gif, limits=limits, **how)
     assert read_frames(gif, [0.0], limits=Limits(max_wall_seconds=600.0), **how).num_decoded == 1
+
+
+KEYFRAMES = {"one": 10_000, "two": 400}
+
+
+@pytest.fixture(params=[(name, count) for name in ("a.mp4", "a.mkv", "a.ts") for count in KEYFRAMES], ids=str)
+def sparse(request: Any, write_av: Callable[..., Path]) -> Path:
+    """A file of constant rate whose keyframes lie so far apart that a seek would decode for long."""
+    name, count = request.param
+    options = {"g": str(KEYFRAMES[count]), "sc_threshold": "1000000000", "strict": "-2"}  # over 600 is experimental
+    return write_av(name, list(range(0, 800 * 40, 40)), **options)
+
+
+def test_no_seek_decodes_long_where_keyframes_are_far(sparse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seek is native and cannot be ended: with one keyframe in 6,000 frames a limit of 1 s held after 13 s."""
+    pictures, sought, true_seek = oracle_pictures(sparse), [], Capture.seek
+
+    def noted(self: Capture, aim: int) -> bool:
+        sought.append(aim)
+        return true_seek(self, aim)
+
+    monkeypatch.setattr(Capture, "seek", noted)
+    with open_video(sparse, max_kept_bytes=0) as video:
+        assert video.info.is_seekable
+        assert len(video.keyframes_seconds) in (1, 2)
+        for times in ([31.0, 1.0, 20.0], [30.9], [17.0], [16.1], [15.9], [0.0, 14.0]):
+            frames = read_frames(video, times)
+            assert frames.method == "seek"
+            for image, time, number in zip(frames.images, times, frames.frame_indices, strict=True):
+                assert number == int(time * 25 + 1e-6)
+                assert np.array_equal(image, pictures[number])
+        keyframes = [round(time * 25) for time in video.keyframes_seconds]
+    begun = [max(number for number in keyframes if number <= max(0, aim - SEEK_MARGIN_FRAMES)) for aim in sought]
+    assert all(aim - begin <= MAX_SOUGHT_FRAMES for aim, begin in zip(sought, begun, strict=True))
+    assert sparse.suffix != ".ts" or not any(sought), "it lists no keyframes, and a seek may lead behind one"
+
+
+@pytest.mark.parametrize("how", [{}, {"isolate": True}], ids=str)
+def test_a_way_from_a_far_keyframe_is_told_of_and_can_be_ended(sparse: Path, how: dict[str, Any]) -> None:
+    with pytest.raises(VideoDecodeError, match=r"stopped after 790 of 800 frames; call it again"):
+        open_video(sparse, on_progress=lambda done, total: done == 790, **how)
+    told: list[tuple[int, int]] = []
+    with open_video(sparse, max_kept_bytes=0, on_progress=lambda *share: told.append(share), **how) as video:
+        assert told[-1] == (800, 800), "the end is looked at step by step"
+        told.clear()
+        with pytest.raises(VideoDecodeError, match=r"stopped after 750 of 776 frames; call it again"):
+            read_frames(video, [31.0], on_progress=lambda done, total: done == 750)
+        read_frames(video, [31.0, 15.0], on_progress=lambda *share: told.append(share))
+    assert len(told) > 300
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_time_is_limited_on_the_way_from_a_far_keyframe(sparse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that each frame moves on by 1 s."""
+    clock, true_grab = [0.0], Capture.grab
+
+    def slow(self: Capture) -> bool:
+        clock[0] += 1.0 if self.get("FORMAT") != -1 else 0.0
+        return true_grab(self)
+
+    monkeypatch.setattr(Capture, "grab", slow)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    with pytest.raises(VideoTooLargeError, match=r"max_wall_seconds=50; ask for fewer frames or a shorter"):
+        probe(sparse, limits=Limits(max_wall_seconds=50.0))
+    assert clock[0] < 53.0
+    with open_video(sparse, limits=Limits(max_wall_seconds=10_000.0)) as video:
+        video._limits, clock[0] = Limits(max_wall_seconds=50.0), 0.0
+        with pytest.raises(VideoTooLargeError, match=r"or re-encode it at a constant rate: ffmpeg"):
+            read_frames(video, [15.0])
+    assert clock[0] < 53.0
+
+
+def test_frames_that_a_way_from_a_far_keyframe_passes_are_kept_for_later_reads(sparse: Path) -> None:
+    with open_video(sparse) as video:
+        read_frames(video, [0.0, 31.0], expected=[0.0, 7.0, 20.0, 31.0])
+        steps: list[int] = []
+        later = read_frames(video, [7.0, 20.0], on_progress=lambda done, total: steps.append(done))
+    assert (steps, later.frame_indices) == ([], (175, 500))

@@ -43,9 +43,10 @@ def read_image(
         _check_bytes("image data", len(source), limits)
         return _decode(source, f"{len(source)} bytes of image data", limits)
     given = path_text(source)
+    path = given if roots is None else os.path.realpath(given)
     if roots is not None:
-        check_inside(os.path.realpath(given), given, roots)
-    return _decode(_read_bytes(given, limits), repr(given), limits)
+        check_inside(path, given, roots)
+    return _decode(_read_bytes(path, given, limits, follows=roots is None), repr(given), limits)
 
 
 def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_LIMITS) -> tuple[int, int]:
@@ -78,13 +79,20 @@ def _header_size(path: str) -> tuple[int, int] | None:
 def fit_within(image: Picture, max_side_px: int | None) -> Picture:
     """Scale a picture down to a longer side of at most `max_side_px`; `None` and small pictures change nothing."""
     height, width = image.shape[:2]
-    if max_side_px is None or max(height, width) <= max_side_px:
+    size = size_within(width, height, max_side_px)
+    if size == (width, height):
         return image
-    scale = max_side_px / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     cv2 = load_cv2()
     resized: Picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return resized
+
+
+def size_within(width: int, height: int, max_side_px: int | None) -> tuple[int, int]:
+    """Return width and height that `fit_within` gives a picture."""
+    if max_side_px is None or max(height, width) <= max_side_px:
+        return width, height
+    scale = max_side_px / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _decode(data: bytes, name: str, limits: Limits) -> Picture:
@@ -115,14 +123,15 @@ def _check_bytes(name: str, num_bytes: int, limits: Limits) -> None:
         raise VideoTooLargeError(msg)
 
 
-def _read_bytes(given: str, limits: Limits) -> bytes:
+def _read_bytes(path: str, given: str, limits: Limits, *, follows: bool) -> bytes:
+    """Return what is in a file; unless links are followed, one that has come to its place is none that can be read."""
     try:
-        status = os.stat(given)
+        status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             msg = f"{given!r} is not a regular file; give the path of an image file"
             raise VideoError(msg)
         _check_bytes(repr(given), status.st_size, limits)
-        with open(given, "rb") as file:
+        with open(path, "rb", opener=None if follows else _open_no_link) as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
         msg = f"no such image: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'}"
@@ -130,3 +139,7 @@ def _read_bytes(given: str, limits: Limits) -> bytes:
     except OSError as exc:
         msg = f"{given!r} cannot be read; check its permissions, e.g. with: ls -l {given}"
         raise VideoError(msg) from exc
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))

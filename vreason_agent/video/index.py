@@ -11,7 +11,7 @@ import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from statistics import median
 from typing import Literal, TypeVar
@@ -33,8 +33,11 @@ UNKNOWN_FRAME_SECONDS = 0.04
 SEEK_MARGIN_FRAMES = 16  # a seek decodes from a keyframe at least so many frames before
 SEEK_SLACK_FRAMES = 2  # OpenCV counts frames by a mean rate: aim before the target and step to it
 SEEK_SETUP_FRAMES = 6  # what emptying and filling the decoder costs
+MAX_SOUGHT_FRAMES = 300  # a seek decodes at one go, which no watch can end
 NUM_COMPARED_FRAMES = 8
 PACKETS_PER_TELLING = 256  # a packet takes some 10 us
+
+_MPEG_PS, _MPEG_TS = b"\x00\x00\x01\xba", b"G"
 
 _Step = TypeVar("_Step")
 
@@ -54,6 +57,8 @@ class FrameIndex:
         codec: FourCC of the stream that is read.
         other_streams: Video streams that are not read, as far as they show: to OpenCV one of another size or codec.
         keyframes: Numbers of the frames that are decoded without others, none where packets are not believed.
+        is_table_told: Whether the container lists its keyframes; MPEG streams do not, and there a seek may lead behind
+            one and decode up to the next.
     """
 
     timestamps_seconds: tuple[float, ...]
@@ -65,6 +70,7 @@ class FrameIndex:
     codec: str | None
     other_streams: tuple[VideoStream, ...] = ()
     keyframes: tuple[int, ...] = ()
+    is_table_told: bool = True
 
     @property
     def seek_worth_frames(self) -> int:
@@ -75,6 +81,12 @@ class FrameIndex:
     def keyframe_numbers(self) -> frozenset[int]:
         """The numbers in `keyframes`, to ask whether a frame is one."""
         return frozenset(self.keyframes)
+
+    @cached_property
+    def has_far_keyframes(self) -> bool:
+        """Whether some frames are so far from the keyframe before that they are stepped to from there."""
+        marks = (0, *self.keyframes, len(self.timestamps_seconds))
+        return any(after - before > MAX_SOUGHT_FRAMES for before, after in pairwise(marks))
 
     @cached_property
     def is_constant_rate(self) -> bool:
@@ -111,6 +123,21 @@ def seek_worth_frames(num_frames: int, num_keyframes: int) -> int:
     return SEEK_MARGIN_FRAMES + SEEK_SETUP_FRAMES + round(num_frames / max(1, num_keyframes) / 2)
 
 
+def sought_frame(index: FrameIndex, aim: int) -> int:
+    """Return what to seek in order to come to a frame: it, where the seek decodes few frames, or else one before it.
+
+    That one is as close behind a keyframe as OpenCV lets a seek begin there; 0 is the file's beginning.
+    """
+    if index.has_far_keyframes and not index.is_table_told:
+        return 0
+    reach = SEEK_MARGIN_FRAMES + SEEK_SLACK_FRAMES
+    num_before = bisect.bisect_right(index.keyframes, aim - reach)
+    begin = index.keyframes[num_before - 1] if num_before else 0
+    if aim - begin <= MAX_SOUGHT_FRAMES:
+        return aim
+    return begin + reach if begin else 0
+
+
 @once
 def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index of a video or GIF file; kept until the file changes.
@@ -130,10 +157,12 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
         promised = _nearest(_announced_frames(capture), len(scanned))
         times = _from_zero(sorted(scanned))
         is_trusted = source.kind == "video" and other is None and _is_trustworthy(times, promised)
-        if is_trusted and _begins_so(capture, times, first) and _ends_there(capture, times, first, watch):
+        if is_trusted and _begins_so(capture, times, first):
             numbers = _numbers(keys, sorted(scanned))
             index = replace(index, timestamps_seconds=times, promised_frames=promised, keyframes=numbers)
-            return replace(index, is_seekable=index.is_constant_rate)
+            index = replace(index, is_table_told=not _is_mpeg_stream(source.path))
+            if _ends_there(capture, index, first, watch):
+                return replace(index, is_seekable=index.is_constant_rate)
     walked = walk_frames(source, limits, watch)
     if other is not None and len(walked.timestamps_seconds) == 1 < len(scanned):
         raise VideoDecodeError(_cover(source.path))
@@ -168,6 +197,11 @@ def _check_whole(source: Source) -> None:
     if source.kind == "gif" and not is_whole_gif(Path(source.path).read_bytes()):
         msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
         raise VideoDecodeError(msg)
+
+
+def _is_mpeg_stream(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(_MPEG_PS)).startswith((_MPEG_PS, _MPEG_TS))
 
 
 def _cover(path: str) -> str:
@@ -287,11 +321,24 @@ def _begins_so(capture: Capture, times: tuple[float, ...], first: float) -> bool
     return True
 
 
-def _ends_there(capture: Capture, times: tuple[float, ...], first: float, watch: Watch) -> bool:
-    """Whether the last scanned frame can be decoded: edit lists and damage leave packets that are never shown."""
-    is_there = capture.seek(max(0, len(times) - 1 - SEEK_SLACK_FRAMES))
-    while is_there and capture.grab():
-        watch.check()
+def _ends_there(capture: Capture, index: FrameIndex, first: float, watch: Watch) -> bool:
+    """Whether the last scanned frame can be decoded: edit lists and damage leave packets that are never shown.
+
+    The file stands near its beginning. Where a seek would decode long, it is stepped there, which is told.
+    """
+    times = index.timestamps_seconds
+    aim = max(0, len(times) - 1 - SEEK_SLACK_FRAMES)
+    begin = sought_frame(index, aim)
+    is_stepped = begin < aim
+    if not (is_stepped and begin == 0) and not capture.seek(begin):
+        return False
+    for number in count(max(begin, NUM_COMPARED_FRAMES) + 1):
+        if not capture.grab():
+            return False
+        if is_stepped:
+            watch.tell(min(number, len(times)), len(times))
+        else:
+            watch.check()
         if abs(capture.position_seconds() - first - times[-1]) <= TIME_TOLERANCE_SECONDS:
             return True
     return False

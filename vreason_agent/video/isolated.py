@@ -34,10 +34,19 @@ from vreason_agent.video.frames import Frames, Progress, changed, closed, stoppe
 from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.kept import KeptFrames
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side, is_count, is_time
+from vreason_agent.video.limits import (
+    DEFAULT_LIMITS,
+    Limits,
+    check_expected,
+    check_request,
+    check_side,
+    is_count,
+    is_time,
+)
 from vreason_agent.video.receiving import Receiver
 from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, stamp_of
+from vreason_agent.video.stack import check_result
 
 _ERRORS: dict[str, type[VReasonError]] = {
     kind.__name__: kind for kind in (ConfigError, VideoError, VideoNotFoundError, VideoDecodeError, VideoTooLargeError)
@@ -309,10 +318,11 @@ class IsolatedVideo:
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
         requested = check_request(self._path, timestamps, self._limits)
-        later = check_request(self._path, expected, self._limits) if len(expected) and self._keeps else ()
+        later = check_expected(self._path, expected, self._limits)
         sizing = Sizing(check_side(max_side_px), resize)
         with self._lock:
             self._make_usable()
+            check_result(self.info, len(requested), sizing, self._limits)
             receiver = Receiver(self._path, len(requested), self._limits, sizing, self._kept)
             request = {
                 "do": "read",
@@ -320,7 +330,7 @@ class IsolatedVideo:
                 "max_side_px": sizing.max_side_px,
                 "allow_missing": bool(allow_missing),
                 "kept": list(receiver.held),
-                "expected": later,
+                "expected": later if self._keeps else (),
             }
             head = self._process.ask(self._path, request, on_progress, receiver)
         with self._process.agreed(self._path):

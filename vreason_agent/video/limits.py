@@ -21,6 +21,7 @@ class Limits:
         max_pixels: Width times height of a frame.
         max_walked_frames: Frames that are stepped through where a file has to be walked.
         max_frames: Frames that one read returns; all are in memory at once.
+        max_result_bytes: Pixels that one read returns, at the size that they are wanted, height * width * 3 bytes each.
         max_seconds: Length of a video: from its first frame to its last.
         max_wall_seconds: Time that a look at a file, or one read, may take, checked between frames; `None` does not
             limit it. A single frame that takes long is ended by `Isolation` only.
@@ -33,11 +34,12 @@ class Limits:
     max_pixels: int = 7680 * 4320
     max_walked_frames: int = 1_000_000
     max_frames: int = 4096
+    max_result_bytes: int = 8 * 2**30
     max_seconds: float = 24 * 3600.0
     max_wall_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        counts = (self.max_bytes, self.max_pixels, self.max_walked_frames, self.max_frames)
+        counts = (self.max_bytes, self.max_pixels, self.max_walked_frames, self.max_frames, self.max_result_bytes)
         seconds = (self.max_seconds, 0.0 if self.max_wall_seconds is None else self.max_wall_seconds)
         if not all(is_count(number) for number in counts) or not all(is_time(number) for number in seconds):
             msg = f"{self!r:.300}: give whole numbers from 0, and seconds from 0, such as Limits(max_seconds=3600.0)"
@@ -79,20 +81,40 @@ def check_request(path: str, timestamps: Sequence[float], limits: Limits) -> tup
         ConfigError: No times, or one that is negative or no finite number.
         VideoTooLargeError: If there are more than `limits.max_frames`.
     """
-    try:
-        requested = tuple(float(time) for time in timestamps)
-    except (TypeError, ValueError, OverflowError):
-        requested = ()
-    if not requested or not all(math.isfinite(time) and time >= 0 for time in requested):
+    requested = _times(timestamps)
+    if not requested:
         msg = f"timestamps={timestamps!r:.200}: give at least one time, each a number of seconds from 0"
         raise ConfigError(msg)
+    _check_count(path, requested, limits)
+    return requested
+
+
+def check_expected(path: str, expected: Sequence[float], limits: Limits) -> tuple[float, ...]:
+    """Return the times that later reads will ask for, which may be none; raises as `check_request` does."""
+    times = _times(expected)
+    if times is None:
+        msg = f"expected={expected!r:.200}: give the times of later reads, each a number of seconds from 0, or ()"
+        raise ConfigError(msg)
+    _check_count(path, times, limits)
+    return times
+
+
+def _times(given: Sequence[float]) -> tuple[float, ...] | None:
+    """Return times as Python's own numbers; `None` if one is none."""
+    try:
+        times = tuple(float(time) for time in given)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return times if all(math.isfinite(time) and time >= 0 for time in times) else None
+
+
+def _check_count(path: str, requested: tuple[float, ...], limits: Limits) -> None:
     if len(requested) > limits.max_frames:
         msg = (
             f"{len(requested):,} frames of {path!r} were asked for, more than max_frames={limits.max_frames:,}; "
             "ask for fewer at a time"
         )
         raise VideoTooLargeError(msg)
-    return requested
 
 
 def check_side(max_side_px: SupportsIndex | None) -> int | None:

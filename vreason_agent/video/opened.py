@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 
-from vreason_agent.errors import ConfigError, VideoDecodeError
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError
 from vreason_agent.video.backend import Backend, FrameStepper, decoder_of
 from vreason_agent.video.frames import Frames, Method, Progress, changed, closed
 from vreason_agent.video.images import Picture, read_image
@@ -20,11 +20,11 @@ from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, open_request
 from vreason_agent.video.kept import KeptFrames
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_expected, check_request, check_side
 from vreason_agent.video.probe import describe
 from vreason_agent.video.sizing import Resize, Sizing
-from vreason_agent.video.source import Roots, Source, open_source, stamp_of
-from vreason_agent.video.stack import FrameStack, MakeSink
+from vreason_agent.video.source import Roots, Source, check_inside, open_source, stamp_of
+from vreason_agent.video.stack import FrameStack, MakeSink, check_result
 from vreason_agent.video.stepping import LandedElsewhere
 from vreason_agent.video.watch import OnStep, Watch
 
@@ -70,7 +70,8 @@ def open_video(
             on_progress=on_progress,
         )
     info = describe(source, limits, backend, Watch(source.path, limits, on_progress))
-    return OpenVideo(source, info, limits=limits, max_kept_bytes=max_kept_bytes, backend=backend)
+    folders = None if roots is None else tuple(os.path.realpath(os.fsdecode(root)) for root in roots)
+    return OpenVideo(source, info, limits=limits, roots=folders, max_kept_bytes=max_kept_bytes, backend=backend)
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,10 @@ class _Work:
     expected: tuple[float, ...]
 
     def on_step(self, index: FrameIndex, num_steps: int) -> OnStep:
-        """Return what is called at each step: for a walk of so many steps, what takes the time, it tells of it."""
-        if index.is_seekable:
-            return lambda _: self.watch.check()
-        return lambda number: self.watch.tell(number + 1, num_steps)
+        """Return what is called at each step: where steps are what takes the time, it tells of so many."""
+        if _is_stepped(index):
+            return lambda number: self.watch.tell(min(number + 1, num_steps), num_steps)
+        return lambda _: self.watch.check()
 
 
 class OpenVideo:
@@ -103,11 +104,12 @@ class OpenVideo:
         info: VideoInfo,
         *,
         limits: Limits = DEFAULT_LIMITS,
+        roots: Roots | None = None,
         max_kept_bytes: int = MAX_KEPT_BYTES,
         backend: Backend = "opencv",
     ) -> None:
         self.info, self._decoder = info, decoder_of(backend)
-        self._source, self._limits = source, limits
+        self._source, self._limits, self._roots = source, limits, roots
         self._kept, self._keeps = KeptFrames(max_kept_bytes), max_kept_bytes > 0
         self._lock, self._is_closed = Lock(), False
         self._index: FrameIndex | None = None
@@ -147,13 +149,16 @@ class OpenVideo:
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
         sizing = Sizing(check_side(max_side_px), resize)
+        requested = check_request(self.info.path, timestamps, self._limits)
+        later = check_expected(self.info.path, expected, self._limits)
+        check_result(self.info, len(requested), sizing, self._limits)
         return self.read_into(
-            partial(FrameStack, self.info.path),
-            timestamps,
+            partial(FrameStack, self.info.path, self._limits),
+            requested,
             sizing,
             on_progress=on_progress,
             allow_missing=allow_missing,
-            expected=expected if self._keeps else (),
+            expected=later if self._keeps else (),
         )
 
     def read_into(
@@ -168,12 +173,12 @@ class OpenVideo:
     ) -> Frames:
         """Read as `read` does, each picture into a sink as soon as it is decoded; the result has the sink's images."""
         requested = check_request(self.info.path, timestamps, self._limits)
-        later = check_request(self.info.path, expected, self._limits) if len(expected) else ()
+        later = check_expected(self.info.path, expected, self._limits)
         with self._lock:
             self._check_usable()
             work = _Work(make_sink, sizing, Watch(self.info.path, self._limits, on_progress), allow_missing, later)
             if self._source.kind in ("image", "frames"):
-                return self._read_pictures(requested, work)
+                return self._read_unchanged(requested, work)
             try:
                 return self._read_there(self._known_index(work.watch), requested, work)
             except LandedElsewhere:
@@ -210,9 +215,7 @@ class OpenVideo:
         targets = _targets(index, requested, self.info)
         on_step = work.on_step(index, max(targets) + 1)
         picture = partial(self._picture, index, sizing=work.sizing, on_step=on_step)
-        images = self._put_all(
-            targets, work, picture, passed=None if index.is_seekable else _passed(index, targets, work)
-        )
+        images = self._put_all(targets, work, picture, passed=_passed(index, targets, work))
         times = tuple(index.timestamps_seconds[target] for target in targets)
         method: Method = "seek" if index.is_seekable else "walk"
         return Frames(images, times, requested, tuple(targets), self.info, method)
@@ -220,10 +223,10 @@ class OpenVideo:
     def _put_all(
         self, targets: Sequence[int], work: _Work, picture: Callable[[int], Picture], *, passed: set[int] | None = None
     ) -> Picture:
-        """Put each frame into a sink, and return what is in it; of a walk also what it passes, while that is kept."""
+        """Put each frame into a sink, and return what is in it; of steps also what they pass, while that is kept."""
         wanted, sink = set(targets), work.make_sink(targets)
         for count, target in enumerate(sorted(wanted | (passed or set()))):
-            if passed is None:  # of a walk the steps are told
+            if passed is None:  # or else the steps are told
                 work.watch.tell(count, len(wanted))
             if not sink.has(target) and (target in wanted or not self._kept.is_full):
                 sink.put(target, picture(target))
@@ -239,11 +242,21 @@ class OpenVideo:
         self._kept.put(target, sizing, picture)
         return picture
 
+    def _read_unchanged(self, requested: tuple[float, ...], work: _Work) -> Frames:
+        """Read pictures, each of which is opened anew, and see that none has changed meanwhile."""
+        try:
+            frames = self._read_pictures(requested, work)
+            self._check_usable()
+        except VideoError:
+            self._forget()  # what was kept may be of another file
+            raise
+        return frames
+
     def _read_pictures(self, requested: tuple[float, ...], work: _Work) -> Frames:
         source, info = self._source, self.info
         if source.kind == "image":
             zeros = (0,) * len(requested)
-            images = self._put_all(zeros, work, lambda _: work.sizing(read_image(source.path, limits=self._limits)))
+            images = self._put_all(zeros, work, lambda _: work.sizing(self._still(source.path)))
             return Frames(images, (0.0,) * len(requested), requested, zeros, info, "image")
         numbers = [int(time * FOLDER_FPS + 1e-6) for time in requested]
         if max(numbers) >= len(source.frame_paths):
@@ -258,9 +271,18 @@ class OpenVideo:
         kept = self._kept.get(number, sizing)
         if kept is not None:
             return kept
-        picture = sizing(read_image(self._source.frame_paths[number], limits=self._limits))
+        picture = sizing(self._still(self._source.frame_paths[number]))
         self._kept.put(number, sizing, picture)
         return picture
+
+    def _still(self, path: str) -> Picture:
+        """Read a picture, unless it has become a link out of the roots."""
+        if self._roots is not None:
+            try:
+                check_inside(os.path.realpath(path), path, self._roots)
+            except VideoError as exc:
+                raise VideoDecodeError(changed(self.info.path)) from exc
+        return read_image(path, limits=self._limits, roots=self._roots)
 
 
 def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> list[int]:
@@ -282,8 +304,15 @@ def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> 
     return [max(0, bisect.bisect_right(times, time + 1e-6) - 1) for time in requested]
 
 
-def _passed(index: FrameIndex, targets: Sequence[int], work: _Work) -> set[int]:
-    """Return the frames that a walk to the targets passes and that later reads will ask for."""
+def _is_stepped(index: FrameIndex) -> bool:
+    """Whether it is steps that take the time of a read: a walk, or a way from far keyframes."""
+    return not index.is_seekable or index.has_far_keyframes
+
+
+def _passed(index: FrameIndex, targets: Sequence[int], work: _Work) -> set[int] | None:
+    """Return the frames that steps to the targets pass and that later reads will ask for; `None` where seeks lead."""
+    if not _is_stepped(index):
+        return None
     numbers = {bisect.bisect_right(index.timestamps_seconds, time + 1e-6) - 1 for time in work.expected}
     return {number for number in numbers if 0 <= number < max(targets)}
 

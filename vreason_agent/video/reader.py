@@ -14,7 +14,7 @@ from vreason_agent.video.backend import Backend
 from vreason_agent.video.frames import Frames, Progress
 from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, ask_picture, reading_process
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_request, check_side
+from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_expected, check_request, check_side
 from vreason_agent.video.opened import OpenVideo, open_video
 from vreason_agent.video.sizing import Resize
 from vreason_agent.video.source import Roots, check_inside, path_text
@@ -58,10 +58,11 @@ def read_frames(
             wheels cannot, such as AV1. Of an opened video it is as it was opened; `info.backend` of the result tells.
 
     Raises:
-        ConfigError: No times, one that is negative or no finite number, a `max_side_px` that is no integer from 1, or
-            no such backend.
+        ConfigError: No times, one here or in `expected` that is negative or no finite number, a `max_side_px` that is
+            no integer from 1, a `resize` that returns no picture, or no such backend.
         DependencyError: If the backend's library cannot be loaded.
-        VideoTooLargeError: More frames than `limits.max_frames`, or longer than `limits.max_wall_seconds`.
+        VideoTooLargeError: More frames than `limits.max_frames`, more of their bytes than `limits.max_result_bytes`, or
+            longer than `limits.max_wall_seconds`.
         VideoDecodeError: A time past the end or in the part that a cut file lacks, a frame that cannot be decoded, or
             `on_progress` ended it. Nothing is put in a missing frame's place. Isolated, also if the process died or
             was ended for its time.
@@ -77,6 +78,7 @@ def read_frames(
     if isinstance(video, OpenVideo | IsolatedVideo):
         return video.read(timestamps, **how)
     check_request(path_text(video), timestamps, limits)
+    check_expected(path_text(video), expected, limits)
     check_side(max_side_px)
     opening: dict[str, Any] = {"limits": limits, "roots": roots, "isolate": isolate, "backend": backend}
     with open_video(video, max_kept_bytes=0, on_progress=on_progress, **opening) as opened:

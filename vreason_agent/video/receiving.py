@@ -34,7 +34,7 @@ class Receiver:
             sizing: What becomes of each; the other process has scaled them to the longer side already.
             kept: Where they are kept; what is there at that size need not be sent.
         """
-        self._name, self._num_frames, self._max_pixels = name, num_frames, limits.max_pixels
+        self._name, self._num_frames, self._limits = name, num_frames, limits
         self._sizing, self._kept = sizing, kept or KeptFrames(0)
         self.held = self._kept.of_size(sizing)
         self._stack: FrameStack | None = None
@@ -46,14 +46,14 @@ class Receiver:
         if self._stack is not None:
             self._kept.clear()
             self.held = {}
-        self._stack = FrameStack(self._name, numbers)
+        self._stack = FrameStack(self._name, self._limits, numbers)
         for number in sorted({*numbers} & self.held.keys()):
             self._stack.put(number, self.held[number])
 
     def room(self, shape: Sequence[int]) -> Picture:
         """Return memory for a picture of that shape."""
         height, width, channels = shape
-        if self._stack is None or channels != 3 or min(height, width) < 1 or height * width > self._max_pixels:
+        if self._stack is None or channels != 3 or min(height, width) < 1 or height * width > self._limits.max_pixels:
             raise ValueError(shape)
         return np.empty((height, width, channels), np.uint8)
 
@@ -61,7 +61,7 @@ class Receiver:
         """Take a frame at its full size, one that only a later read will ask for while there is room to keep it."""
         if self._stack is None or (self._kept.is_full and not self._stack.wants(number)):
             return
-        sized = picture if self._sizing.resize is None else self._sizing.resize(picture)
+        sized = self._sizing.resized(picture)
         self._stack.put(number, sized)
         self._kept.put(number, self._sizing, sized)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
+from vreason_agent.errors import ConfigError
 from vreason_agent.video.images import Picture, fit_within
 
 Resize = Callable[[Picture], Picture]
@@ -23,9 +26,24 @@ class Sizing:
     resize: Resize | None = None
 
     def __call__(self, picture: Picture) -> Picture:
-        """Return a full-size frame as it is wanted."""
-        scaled = fit_within(picture, self.max_side_px)
-        return scaled if self.resize is None else self.resize(scaled)
+        """Return a full-size frame as it is wanted; raises as `resized` does."""
+        return self.resized(fit_within(picture, self.max_side_px))
+
+    def resized(self, picture: Picture) -> Picture:
+        """Return what `resize` makes of a frame.
+
+        Raises:
+            ConfigError: If that is no picture.
+        """
+        if self.resize is None:
+            return picture
+        made = self.resize(picture)
+        is_picture = isinstance(made, np.ndarray) and made.dtype == np.uint8 and made.ndim == 3 and made.size > 0
+        if not is_picture or made.shape[2] != 3:
+            what = f"{made.dtype} {made.shape}" if isinstance(made, np.ndarray) else type(made).__name__
+            msg = f"resize={self.resize!r} returned {what}; return each frame as uint8 of shape (height, width, 3)"
+            raise ConfigError(msg)
+        return made
 
 
 FULL_SIZE = Sizing()

@@ -7,8 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
-from vreason_agent.errors import VideoDecodeError
-from vreason_agent.video.images import Picture
+from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
+from vreason_agent.video.images import Picture, size_within
+from vreason_agent.video.info import VideoInfo
+from vreason_agent.video.limits import Limits
+from vreason_agent.video.sizing import Sizing
 
 
 class FrameSink(Protocol):
@@ -25,6 +28,30 @@ class FrameSink(Protocol):
         """Take a frame."""
 
 
+def check_result(info: VideoInfo, num_frames: int, sizing: Sizing, limits: Limits) -> None:
+    """Check before the first frame is decoded what a read will return; of a `resize` its first frame tells.
+
+    Raises:
+        VideoTooLargeError: If that is more than `limits.max_result_bytes`.
+    """
+    if sizing.resize is None:
+        width, height = size_within(info.width_px, info.height_px, sizing.max_side_px)
+        _check_bytes(info.path, num_frames, width, height, limits)
+
+
+def _check_bytes(path: str, num_frames: int, width: int, height: int, limits: Limits) -> None:
+    if num_frames * width * height * 3 > limits.max_result_bytes:
+        raise VideoTooLargeError(_too_large(path, num_frames, width, height, limits))
+
+
+def _too_large(path: str, num_frames: int, width: int, height: int, limits: Limits | None = None) -> str:
+    over = "there is memory for" if limits is None else f"max_result_bytes={limits.max_result_bytes:,}"
+    return (
+        f"{num_frames:,} frames of {path!r} at {width}x{height} pixels are {num_frames * width * height * 3:,} bytes, "
+        f"more than {over}; give a smaller max_side_px, or ask for fewer times at once"
+    )
+
+
 MakeSink = Callable[[Sequence[int]], FrameSink]
 """Makes the sink of frames with these numbers; called once more where a file turns out to be numbered otherwise."""
 
@@ -38,9 +65,9 @@ class FrameStack:
 
     images: Picture
 
-    def __init__(self, path: str, numbers: Sequence[int]) -> None:
-        """Make room for the frames with these numbers, which may repeat."""
-        self._path, self._numbers = path, np.asarray(numbers)
+    def __init__(self, path: str, limits: Limits, numbers: Sequence[int]) -> None:
+        """Be ready for the frames with these numbers, which may repeat."""
+        self._path, self._limits, self._numbers = path, limits, np.asarray(numbers)
         self._has_room, self._wanted, self._lacking = False, frozenset(numbers), set(numbers)
 
     @property
@@ -61,12 +88,22 @@ class FrameStack:
 
         Raises:
             VideoDecodeError: If it has another size than the ones before.
+            VideoTooLargeError: If all at its size are more than `limits.max_result_bytes`, or than there is memory for.
         """
         if not self._has_room:
-            self.images, self._has_room = np.empty((len(self._numbers), *picture.shape), np.uint8), True
+            self._make_room(picture)
         if picture.shape != self.images.shape[1:]:
             sizes = sorted(f"{width}x{height}" for height, width in (picture.shape[:2], self.images.shape[1:3]))
             msg = f"the frames of {self._path!r} differ in size ({', '.join(sizes)}); bring them to one size"
             raise VideoDecodeError(msg)
         self.images[self._numbers == number] = picture
         self._lacking.discard(number)
+
+    def _make_room(self, picture: Picture) -> None:
+        num_frames, (height, width) = len(self._numbers), picture.shape[:2]
+        _check_bytes(self._path, num_frames, width, height, self._limits)
+        try:
+            self.images = np.empty((num_frames, *picture.shape), np.uint8)
+        except MemoryError as exc:
+            raise VideoTooLargeError(_too_large(self._path, num_frames, width, height)) from exc
+        self._has_room = True

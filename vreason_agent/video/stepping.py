@@ -9,7 +9,7 @@ from typing import Any
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
 from vreason_agent.video.conversion import FILLINGS, retrieve_first, unconverted
-from vreason_agent.video.index import SEEK_SLACK_FRAMES, TIME_TOLERANCE_SECONDS, FrameIndex
+from vreason_agent.video.index import SEEK_SLACK_FRAMES, TIME_TOLERANCE_SECONDS, FrameIndex, sought_frame
 from vreason_agent.video.source import Source
 from vreason_agent.video.watch import OnStep, unwatched
 
@@ -68,15 +68,29 @@ class Stepper:
     def _go(self, target: int, on_step: OnStep) -> None:
         if not self._index.is_seekable:
             if target < self._at:
-                self.close()
-                self._open()
+                self._reopen()
         elif not 0 <= target - self._at <= self._index.seek_worth_frames:
-            self._at = self._jump(max(0, target - SEEK_SLACK_FRAMES))
+            self._approach(target)
         while self._at < target:
             self._advance()
             on_step(self._at)
         if self._at != target or not self._is_as_scanned():
             raise LandedElsewhere
+
+    def _reopen(self) -> None:
+        self.close()
+        self._open()
+
+    def _approach(self, target: int) -> None:
+        """Jump near a frame; where a jump there would decode long, to the keyframe before, unless it is passed."""
+        aim = max(0, target - SEEK_SLACK_FRAMES)
+        begin = sought_frame(self._index, aim)
+        if begin < aim and begin <= self._at <= target:
+            return
+        if begin == 0 < aim:
+            self._reopen()
+        else:
+            self._at = self._jump(begin)
 
     def _jump(self, aim: int) -> int:
         """Seek, and return the number of the frame that it led to, told by its time."""
