@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from tests.video.conftest import number_of, numbered, oracle_pictures, oracle_times
 from tests.video.test_reader import assert_equals_oracle
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import Backend, Limits, VideoStream, probe, read_frames
+from vreason_agent.video import Backend, Limits, VideoStream, probe, read_frames, resolve_span
 from vreason_agent.video.conversion import FILLINGS
+from vreason_agent.video.edit_list import shown_seconds
 
 Writer = Callable[..., Path]
 BACKENDS: tuple[Backend, ...] = ("opencv", "av")
@@ -169,6 +170,72 @@ def test_a_second_stream_of_the_same_kind_is_not_taken_for_the_first(tmp_path: P
         assert (info.num_frames, info.is_complete) == (50, True)
         assert info.duration_seconds == pytest.approx(4.0, abs=0.05)
     assert_equals_oracle(path, seed=17)
+
+
+def stream_copied(source: Path, target: Path, start_seconds: float) -> Path:
+    """Cut a clip as `ffmpeg -ss START -i SOURCE -c copy TARGET`: an edit list hides what leads to the first frame."""
+    with av.open(str(source)) as reader, av.open(str(target), "w", options={"movflags": "faststart"}) as writer:
+        taken, given = reader.streams.video[0], writer.add_stream_from_template(reader.streams.video[0])
+        assert taken.time_base is not None
+        start = round(start_seconds / taken.time_base)
+        reader.seek(start, stream=taken)
+        for packet in reader.demux(taken):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, given
+                writer.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("start", "num_shown"), [(1.0, 225), (1.5, 212), (5.9, 102), (9.0, 25)])
+def test_a_clip_cut_by_stream_copy_is_whole(write: Writer, tmp_path: Path, start, num_shown, backend: Backend):
+    """The container counts the frames that its edit list hides; 1.5 s and 5.9 s lie within a frame."""
+    whole = write("whole.mp4", codec="libx264", num_frames=250, options={"g": "50", "bf": "2"})
+    path = stream_copied(whole, tmp_path / "cut.mp4", start)
+    info = probe(path, backend=backend)
+    assert (info.num_frames, info.promised_frames, info.is_complete) == (num_shown, num_shown, True)
+    assert info.duration_seconds == pytest.approx(num_shown / 25)
+    assert resolve_span(info, None, None) == (0.0, info.duration_seconds)
+    assert "that the file announces" not in info.note
+    frames = read_frames(path, [0.0, (num_shown - 1) / 25], backend=backend)
+    assert [number_of(image) for image in frames.images] == [250 - num_shown, 249]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_clip_cut_by_stream_copy_that_is_truncated_is_told_by_what_it_would_show(
+    write: Writer, tmp_path: Path, backend: Backend
+):
+    whole = write("whole.mp4", codec="libx264", num_frames=250, options={"g": "50", "bf": "2"})
+    path = stream_copied(whole, tmp_path / "cut.mp4", 1.0)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * 0.6)])
+    info = probe(path, backend=backend)
+    assert (info.is_complete, info.promised_frames) == (False, 225)
+    assert info.duration_seconds == pytest.approx(9.0, abs=0.1)
+    with pytest.raises(VideoDecodeError, match=r"truncated or damaged: \d+ of 225 frames.*get the whole file"):
+        info.check_readable()
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_an_edit_list_tells_what_is_shown_and_not_what_waits(tmp_path: Path, version: int):
+    """Three edits at 1000 a second: 2 s of waiting, 3 s and 1 s."""
+    layout = ">QqI" if version else ">IiI"
+    entries = b"".join(struct.pack(layout, *edit, 1 << 16) for edit in [(2000, -1), (3000, 500), (1000, 9000)])
+    edits = _box(b"elst", bytes([version, 0, 0, 0]), struct.pack(">I", 3), entries)
+    header = _box(b"mvhd", bytes([version, 0, 0, 0]), bytes(16 if version else 8), struct.pack(">I", 1000))
+    tracks = [
+        _box(b"trak", _box(b"edts", edit), _box(b"mdia", _box(b"hdlr", bytes(8), kind)))
+        for kind, edit in ((b"soun", b""), (b"vide", edits))
+    ]
+    path = tmp_path / "a.mp4"
+    path.write_bytes(_box(b"ftyp", b"isom") + b"\0\0\0\1free" + struct.pack(">Q", 16) + _box(b"moov", header, *tracks))
+    assert shown_seconds(str(path)) == 4.0
+    path.write_bytes(path.read_bytes()[:-40])
+    assert shown_seconds(str(path)) is None
+
+
+def _box(kind: bytes, *content: bytes) -> bytes:
+    return struct.pack(">I", 8 + sum(map(len, content))) + kind + b"".join(content)
 
 
 def test_a_cover_in_front_is_not_read_as_the_video(tmp_path: Path):

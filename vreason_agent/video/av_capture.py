@@ -91,6 +91,11 @@ class AvCapture:
         """Return the mean rate that the container announces; 0 where it announces none."""
         return float(self._stream.average_rate or 0)
 
+    def shown_seconds(self) -> float | None:
+        """Return how long an MP4 announces to show the stream, without what an edit list hides; else `None`."""
+        duration, is_mp4 = self._stream.duration, self._container.format.name.startswith("mov")
+        return float(duration * self._stream.time_base) if duration and is_mp4 else None
+
     @property
     def is_order_told(self) -> bool:
         """Whether packets tell when frames are shown: those of an AVI are numbered as they are decoded."""

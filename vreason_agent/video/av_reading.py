@@ -168,7 +168,7 @@ def _index(capture: AvCapture, times: Sequence[float], *, is_seekable: bool) -> 
         codec=stream.codec,
         other_streams=tuple(others),
     )
-    return as_long_as_announced(index, capture.announced_fps())
+    return as_long_as_announced(index, capture.announced_fps(), capture.shown_seconds())
 
 
 def _end_shape(source: Source, index: FrameIndex, limits: Limits, watch: Watch) -> tuple[int, ...] | None:

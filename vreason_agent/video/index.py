@@ -18,6 +18,7 @@ from typing import Literal, TypeVar
 
 from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.capture import Capture
+from vreason_agent.video.edit_list import shown_seconds
 from vreason_agent.video.gif import is_whole_gif
 from vreason_agent.video.info import VideoStream
 from vreason_agent.video.limits import Limits, check_length
@@ -26,6 +27,7 @@ from vreason_agent.video.watch import Watch, once
 
 COUNT_TOLERANCE = 0.02
 MIN_COMPLETE_SHARE = 1 - COUNT_TOLERANCE
+NEARLY_ONE = 0.99  # an edit list may begin within a frame, which is not shown then; a whole one is missed
 CREDIBLE_FPS = (0.5, 240.0)
 TIME_TOLERANCE_SECONDS = 0.001  # what OpenCV reports of one frame, scanned and decoded
 CLOCK_TOLERANCE_SECONDS = 0.002  # containers round times to 1 ms: a frame and its neighbors are off by that much
@@ -152,16 +154,26 @@ def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
         steps = told(capture.steps(), watch, max(announced, default=0))
         times = _from_zero(_ascending(collect_times(source.path, steps, limits)))
     index = FrameIndex(times, False, "walk", _nearest(announced, len(times)), width, height, codec)
-    return as_long_as_announced(index, fps)
+    return as_long_as_announced(index, fps, shown_seconds(source.path))
 
 
-def as_long_as_announced(index: FrameIndex, announced_fps: float) -> FrameIndex:
-    """Take an index for complete whose frames reach as far as announced: then they are sparser, and none is lost."""
+def as_long_as_announced(index: FrameIndex, announced_fps: float, shown_seconds: float | None) -> FrameIndex:
+    """Take an index for complete whose frames reach as far as announced: others are hidden, or none is lost.
+
+    Args:
+        index: The frames that were found.
+        announced_fps: The rate that makes a length of the frames that are promised.
+        shown_seconds: The length that the file announces to show of these, where it tells.
+    """
     promised, found = index.promised_frames or 0, len(index.timestamps_seconds)
     if promised <= found or announced_fps <= 0:
         return index
-    reaches = index.readable_seconds >= MIN_COMPLETE_SHARE * promised / announced_fps
-    return replace(index, promised_frames=found) if reaches else index
+    announced = promised / announced_fps
+    shown = announced if shown_seconds is None else min(announced, shown_seconds)
+    is_cut_within_a_frame = shown < announced and index.readable_seconds > shown - NEARLY_ONE * index.frame_seconds
+    if is_cut_within_a_frame or index.readable_seconds >= MIN_COMPLETE_SHARE * shown:
+        return replace(index, promised_frames=found)
+    return replace(index, promised_frames=max(found, round(promised * shown / announced)))
 
 
 def _check_whole(source: Source) -> None:
