@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Literal, TypeVar
 
@@ -121,7 +120,7 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
         VideoDecodeError: If no frame can be decoded, or `watch` ended it.
         VideoTooLargeError: If it is over `limits`: pixels, seconds, time, or frames that have to be walked.
     """
-    _check_whole(source)
+    _check_whole(source, limits, watch)
     with Capture(source.path) as capture:
         width, height = capture.check_size(source.path, limits)
         index = FrameIndex((), True, "packets", None, width, height, capture.codec())
@@ -176,10 +175,17 @@ def as_long_as_announced(index: FrameIndex, announced_fps: float, shown_seconds:
     return replace(index, promised_frames=max(found, round(promised * shown / announced)))
 
 
-def _check_whole(source: Source) -> None:
-    if source.kind == "gif" and not is_whole_gif(Path(source.path).read_bytes()):
-        msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
-        raise VideoDecodeError(msg)
+def _check_whole(source: Source, limits: Limits, watch: Watch) -> None:
+    def on_step(num_images: int) -> None:
+        watch.check()
+        _check_count(source.path, num_images, limits)
+
+    if source.kind != "gif":
+        return
+    with open(source.path, "rb") as file:
+        if not is_whole_gif(file, on_step):
+            msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
+            raise VideoDecodeError(msg)
 
 
 def _cover(path: str) -> str:
@@ -265,11 +271,15 @@ def collect_times(path: str, steps: Iterable[float], limits: Limits) -> tuple[fl
     times: list[float] = []
     for time in steps:
         times.append(time)
-        if len(times) > limits.max_walked_frames:
-            msg = f"{path!r} has over max_walked_frames={limits.max_walked_frames:,} frames; cut the part you need"
-            raise VideoTooLargeError(msg)
+        _check_count(path, len(times), limits)
         check_length(path, time - times[0], limits)
     return tuple(times)
+
+
+def _check_count(path: str, num_frames: int, limits: Limits) -> None:
+    if num_frames > limits.max_walked_frames:
+        msg = f"{path!r} has over max_walked_frames={limits.max_walked_frames:,} frames; cut the part you need"
+        raise VideoTooLargeError(msg)
 
 
 def _is_trustworthy(times: tuple[float, ...], promised: int | None) -> bool:
