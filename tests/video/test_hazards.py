@@ -377,10 +377,31 @@ def test_interlaced_frames_are_refused_and_the_other_backend_reads_them(write: W
     """OpenCV's wheels hand over memory that nobody wrote."""
     file_name, options = INTERLACED[name]
     path = write(file_name, num_frames=40, size=(64, 64), **options)
-    with pytest.raises(VideoDecodeError, match=r"interlaced, or OpenCV cannot convert.*use backend='av'.*-vf yadif"):
+    match = r"interlaced, or OpenCV cannot convert.*use backend='av'.*-vf yadif"
+    with pytest.raises(VideoDecodeError, match=match):
         read_frames(path, [0.8])
+    for isolate in (False, True):
+        with pytest.raises(VideoDecodeError, match=match):  # a look promises no plan
+            probe(path, isolate=isolate)
+    assert probe(path, backend="av").num_frames == 40
     frames = read_frames(path, [0.8], backend="av")
     assert [number_of(image) for image in frames.images] == [20]
+
+
+def test_a_file_that_turns_interlaced_before_the_frame_that_is_read_is_refused_there(write: Writer, tmp_path: Path):
+    """Its first frame is converted, so that only reading the other tells."""
+    options = {"x264-params": "log-level=none", "g": "10", "bf": "0"}
+    parts = [
+        write(
+            f"{flags}.ts", codec="libx264", num_frames=40, size=(64, 64), options={**options, "flags": flags}, **first
+        )
+        for flags, first in (("+cgop", {}), ("+ildct+ilme", {"first_ms": 1600}))
+    ]
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert number_of(read_frames(path, [0.8]).images[0]) == 20
+    with pytest.raises(VideoDecodeError, match=r"interlaced, or OpenCV cannot convert.*-vf yadif"):
+        read_frames(path, [2.4])
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuv420p10le", "gray"])

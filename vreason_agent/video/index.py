@@ -17,6 +17,7 @@ from typing import Literal, TypeVar
 
 from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.capture import Capture
+from vreason_agent.video.conversion import check_converted
 from vreason_agent.video.edit_list import shown_seconds
 from vreason_agent.video.gif import is_whole_gif
 from vreason_agent.video.info import VideoStream
@@ -117,7 +118,7 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index of a video or GIF file; kept until the file changes.
 
     Raises:
-        VideoDecodeError: If no frame can be decoded, or `watch` ended it.
+        VideoDecodeError: If no frame can be decoded, OpenCV does not convert the first, or `watch` ended it.
         VideoTooLargeError: If it is over `limits`: pixels, seconds, time, or frames that have to be walked.
     """
     _check_whole(source, limits, watch)
@@ -127,6 +128,7 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
         scanned, keys, other = _scan_packets(source, index, limits, watch)
         if next(capture.steps(), None) is None:
             raise VideoDecodeError(_undecodable(source.path, capture.codec()))
+        check_converted(source.path, capture)
         first = capture.position_seconds()
         promised = _nearest(_announced_frames(capture), len(scanned))
         times = _from_zero(sorted(scanned))
