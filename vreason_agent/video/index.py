@@ -322,12 +322,18 @@ def _ends_there(capture: Capture, times: tuple[float, ...], first: float, watch:
 
 
 def _ascending(times: tuple[float, ...]) -> list[float]:
-    """Repair the times that OpenCV reports as going backwards (the last frame of MPEG-PS reads 0)."""
+    """Repair the times that OpenCV reports as repeated or going backwards, and let those behind them stand.
+
+    The last frame of MPEG-PS reads 0, and two frames of one packet may have one time.
+    """
     gaps = [b - a for a, b in pairwise(times) if b > a]
     usual = median(gaps) if gaps else UNKNOWN_FRAME_SECONDS
     repaired = [*times[:1]]
-    for time in times[1:]:
-        repaired.append(time if time > repaired[-1] else repaired[-1] + usual)
+    for number, time in enumerate(times[1:], start=1):
+        last = repaired[-1]
+        ahead = next((later for later in times[number + 1 : number + 1 + NUM_COMPARED_FRAMES] if later > last), None)
+        between = last + usual if ahead is None else min(last + usual, (last + ahead) / 2)
+        repaired.append(time if time > last else between)
     return repaired
 
 

@@ -1,0 +1,97 @@
+"""Whether a file's first bytes are those of a video container, and of nothing that makes FFmpeg open other files.
+
+A stream may be cut before its first bytes, so that MPEG-TS is known by packets in sequence and MPEG-PS by one packet
+right behind another. FFmpeg takes text for a script by a word in it, within the first MiB and up to a zero byte. Opens
+no file.
+"""
+
+from __future__ import annotations
+
+HEAD_BYTES = 1 << 16  # a packet of MPEG-PS is no longer
+PROBED_BYTES = 1 << 20  # so much FFmpeg looks at to tell the format
+_CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1b")  # no text has one
+_MP4_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_VIDEO_HEADS = (
+    b"\x1a\x45\xdf\xa3",
+    b"\x00\x00\x01\xba",
+    b"\x00\x00\x01\xb3",
+    b"FLV\x01",
+    b"OggS",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+)
+_SCRIPT_WORDS = (  # lower case: FFmpeg takes some in any
+    b"#extm3u",
+    b"ffconcat version",
+    b"c=in ip",  # SDP
+    b"dash:profile",
+    b"<compositionplaylist",
+    b"# vobsub index file",
+)
+_TS_STRIDES = (188, 192, 204)  # bare, with a time stamp (.m2ts), with error correction
+_TS_LEAD_BYTES = 612  # a packet that is cut, and two more
+_MIN_TS_PACKETS = 3
+_START_CODE, _PACK = b"\x00\x00\x01", 0xBA  # what is below are parts of a video stream
+
+
+def is_video_head(head: bytes) -> bool:
+    """Tell whether a file of which `head` is the first `HEAD_BYTES` may be a video."""
+    if is_text(head):
+        return False
+    is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    is_known = is_avi or head[4:8] in _MP4_BOXES or head.startswith(_VIDEO_HEADS)
+    return is_known or _has_ts_packets(head) or _has_streams(head)
+
+
+def is_text(head: bytes) -> bool:
+    """Tell whether bytes hold none that text never has."""
+    return _CONTROLS.isdisjoint(head)
+
+
+def has_script_words(probed: bytes) -> bool:
+    """Tell whether FFmpeg may take a file of which these are the first `PROBED_BYTES` for a script or playlist."""
+    text = b"" if probed[:1] == b"\x00" else probed.lower()
+    return any(word in text for word in _SCRIPT_WORDS)
+
+
+def _has_ts_packets(head: bytes) -> bool:
+    at = head.find(b"G", 0, _TS_LEAD_BYTES)
+    while at >= 0:
+        if any(_is_ts(head, at, stride) for stride in _TS_STRIDES):
+            return True
+        at = head.find(b"G", at + 1, _TS_LEAD_BYTES)
+    return False
+
+
+def _is_ts(head: bytes, at: int, stride: int) -> bool:
+    """Whether packets follow each other from there on; text may look so but for a byte that it never has."""
+    packets = [head[begin : begin + 5] for begin in range(at, at + stride * _MIN_TS_PACKETS, stride)]
+    return all(map(_is_ts_packet, packets)) and not is_text(b"".join(packet[:4] for packet in packets))
+
+
+def _is_ts_packet(packet: bytes) -> bool:
+    """Whether five bytes begin a packet that is neither scrambled nor without content, as ISO/IEC 13818-1 has it."""
+    if len(packet) < 5 or packet[0] != 0x47:
+        return False
+    is_scrambled, has_adaptation, has_payload = packet[3] & 0xC0, packet[3] & 0x20, packet[3] & 0x10
+    return not is_scrambled and bool(has_adaptation or has_payload) and (not has_adaptation or packet[4] <= 183)
+
+
+def _has_streams(head: bytes) -> bool:
+    """Whether a pack or packet of MPEG-PS is there, and another right behind it."""
+    at = head.find(_START_CODE)
+    while at >= 0:
+        if _is_stream(head, at) and _is_stream(head, at + _stream_bytes(head[at : at + 14])):
+            return True
+        at = head.find(_START_CODE, at + 1)
+    return False
+
+
+def _is_stream(head: bytes, at: int) -> bool:
+    return head[at : at + 3] == _START_CODE and len(head) > at + 3 and head[at + 3] >= _PACK
+
+
+def _stream_bytes(start: bytes) -> int:
+    """Size of a packet by its length, or of a pack's header: of MPEG-2, with stuffing, or of MPEG-1."""
+    if start[3] != _PACK or len(start) < 14:
+        return 6 + int.from_bytes(start[4:6], "big")
+    return 14 + (start[13] & 7) if start[4] & 0xC0 == 0x40 else 12
