@@ -238,6 +238,46 @@ def _box(kind: bytes, *content: bytes) -> bytes:
     return struct.pack(">I", 8 + sum(map(len, content))) + kind + b"".join(content)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.mp4"])
+def test_a_video_that_starts_late_is_as_long_as_its_frames(write: Writer, name: str, backend: Backend):
+    """Matroska announces where the last frame ends, and not how long it lasts to there from the first."""
+    info = probe(write(name, codec="mpeg4", first_ms=2000), backend=backend)
+    assert (info.num_frames, info.promised_frames, info.is_complete) == (100, 100, True)
+    assert info.duration_seconds == pytest.approx(4.0, abs=0.002)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_video_that_starts_late_and_is_cut_is_told_by_what_it_lacks(write: Writer, backend: Backend):
+    path = write("a.mkv", codec="mpeg4", first_ms=2000)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    info = probe(path, backend=backend)
+    assert (info.is_complete, info.promised_frames) == (False, 100)
+    assert info.duration_seconds == pytest.approx(4.0, abs=0.1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_stream_that_begins_within_a_group_of_pictures_lacks_nothing_after_its_first_frame(
+    write: Writer, backend: Backend
+):
+    """The length counts from the first packet, which cannot be decoded."""
+    path = write(
+        "a.ts",
+        codec="libx264",
+        num_frames=200,
+        options={"g": "50", "bf": "0", "x264-params": "scenecut=0:log-level=none"},
+    )
+    with av.open(str(path)) as container:
+        begin = [packet.pos for packet in container.demux(video=0) if packet.dts is not None][20]
+    assert begin is not None
+    path.write_bytes(path.read_bytes()[begin:])
+    info = probe(path, backend=backend)
+    assert (info.num_frames, info.is_complete) == (150, True)
+    assert info.duration_seconds == pytest.approx(6.0)
+    assert number_of(read_frames(path, [0.0], backend=backend).images[0]) == 50
+
+
 def test_a_cover_in_front_is_not_read_as_the_video(tmp_path: Path):
     path = tmp_path / "cover.mkv"
     with av.open(str(path), "w") as container:

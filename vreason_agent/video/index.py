@@ -130,7 +130,7 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
             raise VideoDecodeError(_undecodable(source.path, capture.codec()))
         check_converted(source.path, capture)
         first = capture.position_seconds()
-        promised = _nearest(_announced_frames(capture), len(scanned))
+        promised = nearest(_announced_frames(capture), len(scanned))
         times = _from_zero(sorted(scanned))
         is_trusted = source.kind == "video" and other is None and _is_trustworthy(times, promised)
         if is_trusted and _begins_so(capture, times, first) and _ends_there(capture, times, first, watch):
@@ -154,7 +154,7 @@ def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     with Capture(source.path) as capture:
         steps = told(capture.steps(), watch, max(announced, default=0))
         times = _from_zero(_ascending(collect_times(source.path, steps, limits)))
-    index = FrameIndex(times, False, "walk", _nearest(announced, len(times)), width, height, codec)
+    index = FrameIndex(times, False, "walk", nearest(announced, len(times)), width, height, codec)
     return as_long_as_announced(index, fps, shown_seconds(source.path))
 
 
@@ -200,16 +200,18 @@ def _cover(path: str) -> str:
 def _announced_frames(capture: Capture) -> tuple[int, ...]:
     """Return what FRAME_COUNT can mean, after the first frame: some containers count from 0 s, others from that frame.
 
-    Nothing where it cannot be true: some give negative, astronomical or cover-art numbers.
+    A stream that begins within a group of pictures counts from its first packet. Nothing where it cannot be true: some
+    give negative, astronomical or cover-art numbers.
     """
     count, fps = capture.get("FRAME_COUNT"), capture.get("FPS")
     if not (0 < count < 1e9 and CREDIBLE_FPS[0] <= fps <= CREDIBLE_FPS[1]):
         return ()
-    skipped = max(0, int(capture.get("PTS")))
-    return (int(count), int(count) - skipped) if skipped < count else (int(count),)
+    leads = (0, max(0, int(capture.get("PTS"))), max(0, round(capture.position_seconds() * fps)))
+    return tuple(int(count) - lead for lead in leads if lead < count)
 
 
-def _nearest(announced: tuple[int, ...], found: int) -> int | None:
+def nearest(announced: tuple[int, ...], found: int) -> int | None:
+    """Return which of several announced numbers of frames is meant, by how many were found."""
     return min(announced, key=lambda count: abs(count - found), default=None)
 
 
