@@ -87,6 +87,20 @@ def test_random_bytes_do_not_pass():
     assert [is_video_head(b"\x01" + head) for head in heads] == [False] * 300
 
 
+@pytest.mark.parametrize(
+    "code", [b"\x00\x00\x01\xf3\x00\x00", b"\x00\x00\x01\xe0\x00\x00", b"\x00\x00\x01\xaf\x00\x04"]
+)
+def test_numbers_that_look_like_start_codes_make_no_stream(code: bytes):
+    """As in compiled Python files: little numbers, of streams that there are not or without content."""
+    assert not is_video_head(b"\xa7\x0d\x0d\x0a" + code * 200)
+
+
+def test_fewer_than_three_packets_in_sequence_make_no_program_stream():
+    packet = b"\x00\x00\x01\xe0\x00\x20" + bytes([0x80, 0x80, 5]) + bytes(29)
+    assert is_video_head(b"\xa7" * 99 + packet * 3)
+    assert not is_video_head(b"\xa7" * 99 + packet * 2)
+
+
 @pytest.mark.parametrize("change", [{3: 0x00}, {3: 0xD0}, {3: 0x30, 4: 184}, {0: 0x48}])
 def test_a_packet_that_is_none_makes_no_stream(change: dict[int, int]):
     """No content, scrambled, a field longer than the packet, no mark."""
@@ -97,6 +111,7 @@ def test_a_packet_that_is_none_makes_no_stream(change: dict[int, int]):
     for at, value in change.items():
         other[at] = value
     assert not is_video_head(bytes(packet * 2 + other + packet * 2))
+    assert is_video_head(bytes(packet * 2 + other + packet * 8))  # one that is damaged
 
 
 @pytest.fixture
@@ -138,7 +153,7 @@ def test_a_script_with_a_stream_behind_it_never_reaches_the_decoder(tmp_path: Pa
 
 
 def test_a_script_far_behind_the_first_packets_never_reaches_the_decoder(tmp_path: Path, opened):
-    data = encoded(tmp_path / "a.ts", num_frames=2)
+    data = encoded(tmp_path / "a.ts", num_frames=20)
     (tmp_path / "clip.ts").write_bytes(data + b"\n" * 500_000 + SCRIPTS["SDP"])
     with pytest.raises(VideoDecodeError, match=r"content is a script or playlist\); give an mp4"):
         probe(tmp_path / "clip.ts")

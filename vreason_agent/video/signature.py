@@ -28,9 +28,10 @@ _SCRIPT_WORDS = (  # lower case: FFmpeg takes some in any
     b"# vobsub index file",
 )
 _TS_STRIDES = (188, 192, 204)  # bare, with a time stamp (.m2ts), with error correction
-_TS_LEAD_BYTES = 612  # a packet that is cut, and two more
-_MIN_TS_PACKETS = 3
-_START_CODE, _PACK = b"\x00\x00\x01", 0xBA  # what is below are parts of a video stream
+_MIN_TS_PACKETS, _MAX_TS_PACKETS = 3, 8  # in sequence: what there are of so many, as few letters may stand so anywhere
+_TS_LEAD_BYTES = 2048  # one of the first may be damaged
+_MIN_PS_PACKETS = 3
+_START_CODE, _PACK, _LAST_STREAM = b"\x00\x00\x01", 0xBA, 0xEF  # what is below are parts of a video stream
 
 
 def is_video_head(head: bytes) -> bool:
@@ -64,34 +65,39 @@ def _has_ts_packets(head: bytes) -> bool:
 
 def _is_ts(head: bytes, at: int, stride: int) -> bool:
     """Whether packets follow each other from there on; text may look so but for a byte that it never has."""
-    packets = [head[begin : begin + 5] for begin in range(at, at + stride * _MIN_TS_PACKETS, stride)]
-    return all(map(_is_ts_packet, packets)) and not is_text(b"".join(packet[:4] for packet in packets))
+    end = min(at + stride * _MAX_TS_PACKETS, len(head) - 187)
+    packets = [head[begin : begin + 5] for begin in range(at, end, stride)]
+    is_stream = len(packets) >= _MIN_TS_PACKETS and all(map(_is_ts_packet, packets))
+    return is_stream and not is_text(b"".join(packet[:4] for packet in packets))
 
 
 def _is_ts_packet(packet: bytes) -> bool:
     """Whether five bytes begin a packet that is neither scrambled nor without content, as ISO/IEC 13818-1 has it."""
-    if len(packet) < 5 or packet[0] != 0x47:
+    if packet[0] != 0x47:
         return False
     is_scrambled, has_adaptation, has_payload = packet[3] & 0xC0, packet[3] & 0x20, packet[3] & 0x10
     return not is_scrambled and bool(has_adaptation or has_payload) and (not has_adaptation or packet[4] <= 183)
 
 
 def _has_streams(head: bytes) -> bool:
-    """Whether a pack or packet of MPEG-PS is there, and another right behind it."""
+    """Whether packs or packets of MPEG-PS are there, right behind each other: a start code may stand in any file."""
     at = head.find(_START_CODE)
     while at >= 0:
-        if _is_stream(head, at) and _is_stream(head, at + _stream_bytes(head[at : at + 14])):
+        behind: int | None = at
+        for _ in range(_MIN_PS_PACKETS):
+            behind = None if behind is None else _end_of_stream(head, behind)
+        if behind is not None:
             return True
         at = head.find(_START_CODE, at + 1)
     return False
 
 
-def _is_stream(head: bytes, at: int) -> bool:
-    return head[at : at + 3] == _START_CODE and len(head) > at + 3 and head[at + 3] >= _PACK
-
-
-def _stream_bytes(start: bytes) -> int:
-    """Size of a packet by its length, or of a pack's header: of MPEG-2, with stuffing, or of MPEG-1."""
-    if start[3] != _PACK or len(start) < 14:
-        return 6 + int.from_bytes(start[4:6], "big")
-    return 14 + (start[13] & 7) if start[4] & 0xC0 == 0x40 else 12
+def _end_of_stream(head: bytes, at: int) -> int | None:
+    """Return where a packet ends by its length, or a pack's header, of MPEG-2 with stuffing or of MPEG-1."""
+    start = head[at : at + 14]
+    length = int.from_bytes(start[4:6], "big")
+    if len(start) < 14 or start[:3] != _START_CODE or not _PACK <= start[3] <= _LAST_STREAM or length == 0:
+        return None
+    if start[3] != _PACK:
+        return at + 6 + length
+    return at + (14 + (start[13] & 7) if start[4] & 0xC0 == 0x40 else 12)
