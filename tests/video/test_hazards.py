@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from tests.video.conftest import number_of, numbered, oracle_pictures, oracle_times
 from tests.video.test_reader import assert_equals_oracle
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import Backend, Limits, VideoStream, probe, read_frames
+from vreason_agent.video import Backend, Limits, VideoStream, probe, read_frames, resolve_span
 from vreason_agent.video.conversion import FILLINGS
+from vreason_agent.video.edit_list import shown_seconds
 
 Writer = Callable[..., Path]
 BACKENDS: tuple[Backend, ...] = ("opencv", "av")
@@ -171,6 +172,112 @@ def test_a_second_stream_of_the_same_kind_is_not_taken_for_the_first(tmp_path: P
     assert_equals_oracle(path, seed=17)
 
 
+def stream_copied(source: Path, target: Path, start_seconds: float) -> Path:
+    """Cut a clip as `ffmpeg -ss START -i SOURCE -c copy TARGET`: an edit list hides what leads to the first frame."""
+    with av.open(str(source)) as reader, av.open(str(target), "w", options={"movflags": "faststart"}) as writer:
+        taken, given = reader.streams.video[0], writer.add_stream_from_template(reader.streams.video[0])
+        assert taken.time_base is not None
+        start = round(start_seconds / taken.time_base)
+        reader.seek(start, stream=taken)
+        for packet in reader.demux(taken):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, given
+                writer.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("start", "num_shown"), [(1.0, 225), (1.5, 212), (5.9, 102), (9.0, 25)])
+def test_a_clip_cut_by_stream_copy_is_whole(write: Writer, tmp_path: Path, start, num_shown, backend: Backend):
+    """The container counts the frames that its edit list hides; 1.5 s and 5.9 s lie within a frame."""
+    whole = write("whole.mp4", codec="libx264", num_frames=250, options={"g": "50", "bf": "2"})
+    path = stream_copied(whole, tmp_path / "cut.mp4", start)
+    info = probe(path, backend=backend)
+    assert (info.num_frames, info.promised_frames, info.is_complete) == (num_shown, num_shown, True)
+    assert info.duration_seconds == pytest.approx(num_shown / 25)
+    assert resolve_span(info, None, None) == (0.0, info.duration_seconds)
+    assert "that the file announces" not in info.note
+    frames = read_frames(path, [0.0, (num_shown - 1) / 25], backend=backend)
+    assert [number_of(image) for image in frames.images] == [250 - num_shown, 249]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_clip_cut_by_stream_copy_that_is_truncated_is_told_by_what_it_would_show(
+    write: Writer, tmp_path: Path, backend: Backend
+):
+    whole = write("whole.mp4", codec="libx264", num_frames=250, options={"g": "50", "bf": "2"})
+    path = stream_copied(whole, tmp_path / "cut.mp4", 1.0)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * 0.6)])
+    info = probe(path, backend=backend)
+    assert (info.is_complete, info.promised_frames) == (False, 225)
+    assert info.duration_seconds == pytest.approx(9.0, abs=0.1)
+    with pytest.raises(VideoDecodeError, match=r"truncated or damaged: \d+ of 225 frames.*get the whole file"):
+        info.check_readable()
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_an_edit_list_tells_what_is_shown_and_not_what_waits(tmp_path: Path, version: int):
+    """Three edits at 1000 a second: 2 s of waiting, 3 s and 1 s."""
+    layout = ">QqI" if version else ">IiI"
+    entries = b"".join(struct.pack(layout, *edit, 1 << 16) for edit in [(2000, -1), (3000, 500), (1000, 9000)])
+    edits = _box(b"elst", bytes([version, 0, 0, 0]), struct.pack(">I", 3), entries)
+    header = _box(b"mvhd", bytes([version, 0, 0, 0]), bytes(16 if version else 8), struct.pack(">I", 1000))
+    tracks = [
+        _box(b"trak", _box(b"edts", edit), _box(b"mdia", _box(b"hdlr", bytes(8), kind)))
+        for kind, edit in ((b"soun", b""), (b"vide", edits))
+    ]
+    path = tmp_path / "a.mp4"
+    path.write_bytes(_box(b"ftyp", b"isom") + b"\0\0\0\1free" + struct.pack(">Q", 16) + _box(b"moov", header, *tracks))
+    assert shown_seconds(str(path)) == 4.0
+    path.write_bytes(path.read_bytes()[:-40])
+    assert shown_seconds(str(path)) is None
+
+
+def _box(kind: bytes, *content: bytes) -> bytes:
+    return struct.pack(">I", 8 + sum(map(len, content))) + kind + b"".join(content)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.mp4"])
+def test_a_video_that_starts_late_is_as_long_as_its_frames(write: Writer, name: str, backend: Backend):
+    """Matroska announces where the last frame ends, and not how long it lasts to there from the first."""
+    info = probe(write(name, codec="mpeg4", first_ms=2000), backend=backend)
+    assert (info.num_frames, info.promised_frames, info.is_complete) == (100, 100, True)
+    assert info.duration_seconds == pytest.approx(4.0, abs=0.002)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_video_that_starts_late_and_is_cut_is_told_by_what_it_lacks(write: Writer, backend: Backend):
+    path = write("a.mkv", codec="mpeg4", first_ms=2000)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    info = probe(path, backend=backend)
+    assert (info.is_complete, info.promised_frames) == (False, 100)
+    assert info.duration_seconds == pytest.approx(4.0, abs=0.1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_stream_that_begins_within_a_group_of_pictures_lacks_nothing_after_its_first_frame(
+    write: Writer, backend: Backend
+):
+    """The length counts from the first packet, which cannot be decoded."""
+    path = write(
+        "a.ts",
+        codec="libx264",
+        num_frames=200,
+        options={"g": "50", "bf": "0", "x264-params": "scenecut=0:log-level=none"},
+    )
+    with av.open(str(path)) as container:
+        begin = [packet.pos for packet in container.demux(video=0) if packet.dts is not None][20]
+    assert begin is not None
+    path.write_bytes(path.read_bytes()[begin:])
+    info = probe(path, backend=backend)
+    assert (info.num_frames, info.is_complete) == (150, True)
+    assert info.duration_seconds == pytest.approx(6.0)
+    assert number_of(read_frames(path, [0.0], backend=backend).images[0]) == 50
+
+
 def test_a_cover_in_front_is_not_read_as_the_video(tmp_path: Path):
     path = tmp_path / "cover.mkv"
     with av.open(str(path), "w") as container:
@@ -310,10 +417,31 @@ def test_interlaced_frames_are_refused_and_the_other_backend_reads_them(write: W
     """OpenCV's wheels hand over memory that nobody wrote."""
     file_name, options = INTERLACED[name]
     path = write(file_name, num_frames=40, size=(64, 64), **options)
-    with pytest.raises(VideoDecodeError, match=r"interlaced, or OpenCV cannot convert.*use backend='av'.*-vf yadif"):
+    match = r"interlaced, or OpenCV cannot convert.*use backend='av'.*-vf yadif"
+    with pytest.raises(VideoDecodeError, match=match):
         read_frames(path, [0.8])
+    for isolate in (False, True):
+        with pytest.raises(VideoDecodeError, match=match):  # a look promises no plan
+            probe(path, isolate=isolate)
+    assert probe(path, backend="av").num_frames == 40
     frames = read_frames(path, [0.8], backend="av")
     assert [number_of(image) for image in frames.images] == [20]
+
+
+def test_a_file_that_turns_interlaced_before_the_frame_that_is_read_is_refused_there(write: Writer, tmp_path: Path):
+    """Its first frame is converted, so that only reading the other tells."""
+    options = {"x264-params": "log-level=none", "g": "10", "bf": "0"}
+    parts = [
+        write(
+            f"{flags}.ts", codec="libx264", num_frames=40, size=(64, 64), options={**options, "flags": flags}, **first
+        )
+        for flags, first in (("+cgop", {}), ("+ildct+ilme", {"first_ms": 1600}))
+    ]
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert number_of(read_frames(path, [0.8]).images[0]) == 20
+    with pytest.raises(VideoDecodeError, match=r"interlaced, or OpenCV cannot convert.*-vf yadif"):
+        read_frames(path, [2.4])
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuv420p10le", "gray"])

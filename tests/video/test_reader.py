@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bisect
+import os
 import random
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from tests.video.conftest import HEIGHT, WIDTH, number_of, numbered, oracle_pict
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
 from vreason_agent.video import Limits, open_video, probe, read_frames
 from vreason_agent.video.capture import Capture
+from vreason_agent.video.gif import is_whole_gif
 
 
 def assert_equals_oracle(path: Path, *, seed: int, num_times: int = 12) -> None:
@@ -173,6 +176,41 @@ def test_a_gif_cut_anywhere_is_an_error(tmp_path: Path):
         (tmp_path / "cut.gif").write_bytes(whole[:length])
         with pytest.raises(VideoDecodeError, match=r"(get the whole file|ffmpeg)"):
             read_frames(tmp_path / "cut.gif", [0.0])
+
+
+GIF_HEAD = b"GIF89a" + bytes([48, 0, 32, 0, 0, 0, 0])
+GIF_IMAGE = b"\x2c" + bytes([0, 0, 0, 0, 48, 0, 32, 0, 0]) + b"\x02\x01\x00\x00"
+
+
+@pytest.mark.parametrize("content", [GIF_HEAD, GIF_HEAD + GIF_IMAGE + b"\x21\xfe" + (b"\xff" + b"c" * 255) * 2**16])
+def test_a_huge_gif_is_seen_to_be_cut_without_holding_it(tmp_path: Path, content: bytes):
+    path = tmp_path / "a.gif"
+    path.write_bytes(content)
+    if content == GIF_HEAD:
+        os.truncate(path, 3 * 2**30)
+    tracemalloc.start()
+    try:
+        with pytest.raises(VideoDecodeError, match="get the whole file"):
+            probe(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_gif_of_too_many_images_is_left_before_its_end(tmp_path: Path):
+    (tmp_path / "a.gif").write_bytes(GIF_HEAD + GIF_IMAGE * 100)
+    with pytest.raises(VideoTooLargeError, match="max_walked_frames=50 frames; cut the part you need"):
+        probe(tmp_path / "a.gif", limits=Limits(max_walked_frames=50))
+
+
+def test_a_gif_of_many_blocks_is_left_when_the_time_is_over(tmp_path: Path):
+    (tmp_path / "a.gif").write_bytes(GIF_HEAD + b"\x21\xfe" + b"\x01c" * 10_000 + b"\x00\x3b")
+    steps: list[int] = []
+    with (tmp_path / "a.gif").open("rb") as file:
+        assert is_whole_gif(file, steps.append)
+    assert steps == [0, 0, 0]  # the extension's beginning, and twice within it
+    with pytest.raises(VideoTooLargeError, match=r"max_wall_seconds=1e-09; ask for fewer frames"):
+        probe(tmp_path / "a.gif", limits=Limits(max_wall_seconds=1e-9))
 
 
 def test_gif_is_read_with_its_times(tmp_path: Path):

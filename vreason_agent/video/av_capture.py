@@ -80,16 +80,31 @@ class AvCapture:
         width, height = self._stream.width, self._stream.height
         return (height, width) if self._rotation % 180 else (width, height)
 
-    def announced_frames(self) -> int | None:
-        """Return how many frames the container announces, or its length comes to; `None` where it tells neither."""
+    def announced_frames(self, first_seconds: float | None = None) -> tuple[int, ...]:
+        """Return how many frames the container announces, or what its length can mean; nothing where it tells neither.
+
+        Args:
+            first_seconds: When the first frame is shown, where that is known: a length may count from the first packet,
+                which cannot always be decoded, or in Matroska from 0 s.
+        """
         if self._stream.frames:
-            return int(self._stream.frames)
-        rate, duration = self._stream.average_rate, self._container.duration
-        return round(float(rate) * duration / self._av.time_base) if rate and duration and duration > 0 else None
+            return (int(self._stream.frames),)
+        rate, container = float(self._stream.average_rate or 0), self._container
+        if not rate or not container.duration or container.duration < 0:
+            return ()
+        begin = 0 if container.format.name.startswith("matroska") else container.start_time or 0
+        lead = 0 if first_seconds is None else first_seconds - begin / self._av.time_base
+        seconds = container.duration / self._av.time_base
+        return tuple(round(rate * length) for length in (seconds, seconds - max(0.0, lead)) if length > 0)
 
     def announced_fps(self) -> float:
         """Return the mean rate that the container announces; 0 where it announces none."""
         return float(self._stream.average_rate or 0)
+
+    def shown_seconds(self) -> float | None:
+        """Return how long an MP4 announces to show the stream, without what an edit list hides; else `None`."""
+        duration, is_mp4 = self._stream.duration, self._container.format.name.startswith("mov")
+        return float(duration * self._stream.time_base) if duration and is_mp4 else None
 
     @property
     def is_order_told(self) -> bool:

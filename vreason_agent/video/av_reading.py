@@ -21,6 +21,7 @@ from vreason_agent.video.index import (
     FrameIndex,
     as_long_as_announced,
     collect_times,
+    nearest,
     told,
 )
 from vreason_agent.video.limits import Limits
@@ -41,7 +42,7 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """
     with AvCapture(source.path, limits) as capture:
         known: dict[float, bool] = {}
-        total = capture.announced_frames() or 0
+        total = max(capture.announced_frames(), default=0)
         packets = told(_noted(capture.packet_times(), known), watch, total, every=PACKETS_PER_TELLING)
         times = collect_times(source.path, packets, limits)
         is_complete = len(known) == len(times) > 0 and capture.is_order_told
@@ -57,7 +58,7 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
 def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index that decoding every frame gives; raises as `index_frames` does."""
     with AvCapture(source.path, limits) as capture:
-        steps = told(capture.frames(), watch, capture.announced_frames() or 0)
+        steps = told(capture.frames(), watch, max(capture.announced_frames(), default=0))
         times = collect_times(source.path, (time for time, _ in steps), limits)
         if not times or any(after <= before for before, after in pairwise(times)):
             why = "no frame of it can be decoded" if not times else "the times of its frames do not ascend"
@@ -162,13 +163,13 @@ def _index(capture: AvCapture, times: Sequence[float], *, is_seekable: bool) -> 
         timestamps_seconds=tuple(time - times[0] for time in times),
         is_seekable=is_seekable,
         source="packets" if is_seekable else "walk",
-        promised_frames=capture.announced_frames(),
+        promised_frames=nearest(capture.announced_frames(times[0]), len(times)),
         width_px=width,
         height_px=height,
         codec=stream.codec,
         other_streams=tuple(others),
     )
-    return as_long_as_announced(index, capture.announced_fps())
+    return as_long_as_announced(index, capture.announced_fps(), capture.shown_seconds())
 
 
 def _end_shape(source: Source, index: FrameIndex, limits: Limits, watch: Watch) -> tuple[int, ...] | None:

@@ -14,6 +14,7 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
+from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.capture import Capture
 
 FILLINGS = (0x5A, 0xC3)  # a picture may have the color of one, but not of both
@@ -31,6 +32,23 @@ def retrieve_first(capture: Capture, filling: int) -> tuple[Any, bool]:
     with _filled_memory(filling):
         picture = capture.retrieve_rgb()
     return picture, picture is not None and bool((picture == filling).all())
+
+
+def check_converted(path: str, capture: Capture) -> None:
+    """Refuse a file whose first frame OpenCV does not convert, so that a look at it promises nothing.
+
+    Args:
+        path: The file.
+        capture: It, stepped to its first frame; nothing was retrieved from it yet.
+
+    Raises:
+        VideoDecodeError: If the picture is memory that nobody wrote.
+    """
+    if not retrieve_first(capture, FILLINGS[0])[1]:
+        return
+    with Capture(path) as again:
+        if next(again.steps(), None) is not None and retrieve_first(again, FILLINGS[1])[1]:
+            raise VideoDecodeError(unconverted(path))
 
 
 def unconverted(path: str) -> str:

@@ -17,6 +17,8 @@ from vreason_agent.video.source import Roots, check_inside, path_text
 
 Picture = NDArray[np.uint8]
 _HEADER_BYTES = 1 << 16  # a JPEG's size may stand behind a thumbnail
+_SPARE_BYTES = 64 * 2**20  # of a picture file for all that is not pixels
+_MAX_PIXEL_BYTES = 8  # four channels of 16 bits that are not compressed
 
 
 def read_image(
@@ -37,7 +39,8 @@ def read_image(
         VideoNotFoundError: No such file.
         VideoError: No regular file, one outside the roots, or one that may not be read.
         VideoDecodeError: Not a picture, or damaged.
-        VideoTooLargeError: More bytes than `limits.max_bytes` or pixels than `limits.max_pixels`.
+        VideoTooLargeError: More bytes than `limits.max_bytes`, or pixels than `limits.max_pixels`, or in a file more
+            bytes than so many pixels can need.
     """
     if isinstance(source, bytes):
         _check_bytes("image data", len(source), limits)
@@ -99,9 +102,7 @@ def _decode(data: bytes, name: str, limits: Limits) -> Picture:
     size = image_size(data)
     if size is None:
         raise VideoDecodeError(_undecodable(name))
-    if size[0] * size[1] > limits.max_pixels:
-        msg = f"{name} is {size[0]}x{size[1]} pixels, more than max_pixels={limits.max_pixels:,}; scale it down first"
-        raise VideoTooLargeError(msg)
+    _check_pixels(size, name, limits)
     cv2 = load_cv2()
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
@@ -113,8 +114,26 @@ def _decode(data: bytes, name: str, limits: Limits) -> Picture:
     return picture
 
 
+def _check_pixels(size: tuple[int, int], name: str, limits: Limits) -> None:
+    if size[0] * size[1] > limits.max_pixels:
+        msg = f"{name} is {size[0]}x{size[1]} pixels, more than max_pixels={limits.max_pixels:,}; scale it down first"
+        raise VideoTooLargeError(msg)
+
+
 def _undecodable(name: str) -> str:
     return f"{name} cannot be decoded as a picture; give a JPEG, PNG, WebP or BMP"
+
+
+def _bounded_bytes(given: str, num_bytes: int, limits: Limits) -> int:
+    """Return the size of a picture file unless that is more than the largest picture needs."""
+    most = _SPARE_BYTES + _MAX_PIXEL_BYTES * limits.max_pixels
+    if num_bytes > most:
+        msg = (
+            f"{given!r} has {num_bytes:,} bytes, more than the {most:,} that a picture of "
+            f"max_pixels={limits.max_pixels:,} needs; save it anew as a PNG or JPEG"
+        )
+        raise VideoTooLargeError(msg)
+    return num_bytes
 
 
 def _check_bytes(name: str, num_bytes: int, limits: Limits) -> None:
@@ -132,7 +151,10 @@ def _read_bytes(path: str, given: str, limits: Limits, *, follows: bool) -> byte
             raise VideoError(msg)
         _check_bytes(repr(given), status.st_size, limits)
         with open(path, "rb", opener=None if follows else _open_no_link) as file:
-            return file.read()
+            num_bytes = _bounded_bytes(given, status.st_size, limits)
+            _check_pixels(image_size(file.read(_HEADER_BYTES)) or (0, 0), repr(given), limits)
+            file.seek(0)
+            return file.read(num_bytes)
     except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
         msg = f"no such image: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'}"
         raise VideoNotFoundError(msg) from exc

@@ -12,20 +12,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count, pairwise
-from pathlib import Path
 from statistics import median
 from typing import Literal, TypeVar
 
 from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.capture import Capture
+from vreason_agent.video.conversion import check_converted
+from vreason_agent.video.edit_list import shown_seconds
 from vreason_agent.video.gif import is_whole_gif
 from vreason_agent.video.info import VideoStream
 from vreason_agent.video.limits import Limits, check_length
+from vreason_agent.video.signature import HEAD_BYTES, is_mpeg_stream
 from vreason_agent.video.source import Source
 from vreason_agent.video.watch import Watch, once
 
 COUNT_TOLERANCE = 0.02
 MIN_COMPLETE_SHARE = 1 - COUNT_TOLERANCE
+NEARLY_ONE = 0.99  # an edit list may begin within a frame, which is not shown then; a whole one is missed
 CREDIBLE_FPS = (0.5, 240.0)
 TIME_TOLERANCE_SECONDS = 0.001  # what OpenCV reports of one frame, scanned and decoded
 CLOCK_TOLERANCE_SECONDS = 0.002  # containers round times to 1 ms: a frame and its neighbors are off by that much
@@ -37,7 +40,6 @@ MAX_SOUGHT_FRAMES = 300  # a seek decodes at one go, which no watch can end
 NUM_COMPARED_FRAMES = 8
 PACKETS_PER_TELLING = 256  # a packet takes some 10 us
 
-_MPEG_PS, _MPEG_TS = b"\x00\x00\x01\xba", b"G"
 
 _Step = TypeVar("_Step")
 
@@ -143,18 +145,19 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index of a video or GIF file; kept until the file changes.
 
     Raises:
-        VideoDecodeError: If no frame can be decoded, or `watch` ended it.
+        VideoDecodeError: If no frame can be decoded, OpenCV does not convert the first, or `watch` ended it.
         VideoTooLargeError: If it is over `limits`: pixels, seconds, time, or frames that have to be walked.
     """
-    _check_whole(source)
+    _check_whole(source, limits, watch)
     with Capture(source.path) as capture:
         width, height = capture.check_size(source.path, limits)
         index = FrameIndex((), True, "packets", None, width, height, capture.codec())
         scanned, keys, other = _scan_packets(source, index, limits, watch)
         if next(capture.steps(), None) is None:
             raise VideoDecodeError(_undecodable(source.path, capture.codec()))
+        check_converted(source.path, capture)
         first = capture.position_seconds()
-        promised = _nearest(_announced_frames(capture), len(scanned))
+        promised = nearest(_announced_frames(capture), len(scanned))
         times = _from_zero(sorted(scanned))
         is_trusted = source.kind == "video" and other is None and _is_trustworthy(times, promised)
         if is_trusted and _begins_so(capture, times, first):
@@ -180,28 +183,45 @@ def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     with Capture(source.path) as capture:
         steps = told(capture.steps(), watch, max(announced, default=0))
         times = _from_zero(_ascending(collect_times(source.path, steps, limits)))
-    index = FrameIndex(times, False, "walk", _nearest(announced, len(times)), width, height, codec)
-    return as_long_as_announced(index, fps)
+    index = FrameIndex(times, False, "walk", nearest(announced, len(times)), width, height, codec)
+    return as_long_as_announced(index, fps, shown_seconds(source.path))
 
 
-def as_long_as_announced(index: FrameIndex, announced_fps: float) -> FrameIndex:
-    """Take an index for complete whose frames reach as far as announced: then they are sparser, and none is lost."""
+def as_long_as_announced(index: FrameIndex, announced_fps: float, shown_seconds: float | None) -> FrameIndex:
+    """Take an index for complete whose frames reach as far as announced: others are hidden, or none is lost.
+
+    Args:
+        index: The frames that were found.
+        announced_fps: The rate that makes a length of the frames that are promised.
+        shown_seconds: The length that the file announces to show of these, where it tells.
+    """
     promised, found = index.promised_frames or 0, len(index.timestamps_seconds)
     if promised <= found or announced_fps <= 0:
         return index
-    reaches = index.readable_seconds >= MIN_COMPLETE_SHARE * promised / announced_fps
-    return replace(index, promised_frames=found) if reaches else index
+    announced = promised / announced_fps
+    shown = announced if shown_seconds is None else min(announced, shown_seconds)
+    is_cut_within_a_frame = shown < announced and index.readable_seconds > shown - NEARLY_ONE * index.frame_seconds
+    if is_cut_within_a_frame or index.readable_seconds >= MIN_COMPLETE_SHARE * shown:
+        return replace(index, promised_frames=found)
+    return replace(index, promised_frames=max(found, round(promised * shown / announced)))
 
 
-def _check_whole(source: Source) -> None:
-    if source.kind == "gif" and not is_whole_gif(Path(source.path).read_bytes()):
-        msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
-        raise VideoDecodeError(msg)
+def _check_whole(source: Source, limits: Limits, watch: Watch) -> None:
+    def on_step(num_images: int) -> None:
+        watch.check()
+        _check_count(source.path, num_images, limits)
+
+    if source.kind != "gif":
+        return
+    with open(source.path, "rb") as file:
+        if not is_whole_gif(file, on_step):
+            msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
+            raise VideoDecodeError(msg)
 
 
 def _is_mpeg_stream(path: str) -> bool:
     with open(path, "rb") as file:
-        return file.read(len(_MPEG_PS)).startswith((_MPEG_PS, _MPEG_TS))
+        return is_mpeg_stream(file.read(HEAD_BYTES))
 
 
 def _cover(path: str) -> str:
@@ -214,16 +234,18 @@ def _cover(path: str) -> str:
 def _announced_frames(capture: Capture) -> tuple[int, ...]:
     """Return what FRAME_COUNT can mean, after the first frame: some containers count from 0 s, others from that frame.
 
-    Nothing where it cannot be true: some give negative, astronomical or cover-art numbers.
+    A stream that begins within a group of pictures counts from its first packet. Nothing where it cannot be true: some
+    give negative, astronomical or cover-art numbers.
     """
     count, fps = capture.get("FRAME_COUNT"), capture.get("FPS")
     if not (0 < count < 1e9 and CREDIBLE_FPS[0] <= fps <= CREDIBLE_FPS[1]):
         return ()
-    skipped = max(0, int(capture.get("PTS")))
-    return (int(count), int(count) - skipped) if skipped < count else (int(count),)
+    leads = (0, max(0, int(capture.get("PTS"))), max(0, round(capture.position_seconds() * fps)))
+    return tuple(int(count) - lead for lead in leads if lead < count)
 
 
-def _nearest(announced: tuple[int, ...], found: int) -> int | None:
+def nearest(announced: tuple[int, ...], found: int) -> int | None:
+    """Return which of several announced numbers of frames is meant, by how many were found."""
     return min(announced, key=lambda count: abs(count - found), default=None)
 
 
@@ -287,11 +309,15 @@ def collect_times(path: str, steps: Iterable[float], limits: Limits) -> tuple[fl
     times: list[float] = []
     for time in steps:
         times.append(time)
-        if len(times) > limits.max_walked_frames:
-            msg = f"{path!r} has over max_walked_frames={limits.max_walked_frames:,} frames; cut the part you need"
-            raise VideoTooLargeError(msg)
+        _check_count(path, len(times), limits)
         check_length(path, time - times[0], limits)
     return tuple(times)
+
+
+def _check_count(path: str, num_frames: int, limits: Limits) -> None:
+    if num_frames > limits.max_walked_frames:
+        msg = f"{path!r} has over max_walked_frames={limits.max_walked_frames:,} frames; cut the part you need"
+        raise VideoTooLargeError(msg)
 
 
 def _is_trustworthy(times: tuple[float, ...], promised: int | None) -> bool:
@@ -345,12 +371,18 @@ def _ends_there(capture: Capture, index: FrameIndex, first: float, watch: Watch)
 
 
 def _ascending(times: tuple[float, ...]) -> list[float]:
-    """Repair the times that OpenCV reports as going backwards (the last frame of MPEG-PS reads 0)."""
+    """Repair the times that OpenCV reports as repeated or going backwards, and let those behind them stand.
+
+    The last frame of MPEG-PS reads 0, and two frames of one packet may have one time.
+    """
     gaps = [b - a for a, b in pairwise(times) if b > a]
     usual = median(gaps) if gaps else UNKNOWN_FRAME_SECONDS
     repaired = [*times[:1]]
-    for time in times[1:]:
-        repaired.append(time if time > repaired[-1] else repaired[-1] + usual)
+    for number, time in enumerate(times[1:], start=1):
+        last = repaired[-1]
+        ahead = next((later for later in times[number + 1 : number + 1 + NUM_COMPARED_FRAMES] if later > last), None)
+        between = last + usual if ahead is None else min(last + usual, (last + ahead) / 2)
+        repaired.append(time if time > last else between)
     return repaired
 
 

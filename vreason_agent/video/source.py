@@ -24,6 +24,7 @@ from vreason_agent.errors import (
     is_utf8,
 )
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.signature import HEAD_BYTES, PROBED_BYTES, has_script_words, is_text, is_video_head
 
 Roots = Sequence[str | os.PathLike[str]]
 Kind = Literal["video", "image", "gif", "frames"]
@@ -51,17 +52,6 @@ _VIDEO_SUFFIXES = set(
         ".webm",
         ".wmv",
     ]
-)
-_HEAD_BYTES = 400
-_TS_PACKET_BYTES = 188
-_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
-_VIDEO_HEADS = (
-    b"\x1a\x45\xdf\xa3",
-    b"\x00\x00\x01\xba",
-    b"\x00\x00\x01\xb3",
-    b"FLV\x01",
-    b"OggS",
-    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
 )
 _IMAGE_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
 
@@ -244,35 +234,22 @@ def kind_of(path: str, given: str) -> Kind:
     """Return what a file is by its first bytes; raises as `open_source` does, naming it as `given`."""
     try:
         with open(path, "rb") as file:
-            head = file.read(_HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
+            probed = head + file.read(PROBED_BYTES - len(head)) if is_video_head(head) else b""
     except OSError as exc:
         raise VideoError(_unreadable(given)) from exc
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
     if head.startswith(_IMAGE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return "image"
-    if _is_video_head(head):
+    if probed and not has_script_words(probed):
         return "video"
-    looks = "text" if _is_text(head) else "another format"
+    looks = "text" if is_text(head) else "a script or playlist" if probed else "another format"
     msg = (
         f"{given!r} is no video or image that can be read (its content is {looks}); give an mp4, mov, mkv, webm, avi, "
         "mpg, ts, flv, ogg, wmv or gif file, an image, or a folder of frames"
     )
     raise VideoDecodeError(msg)
-
-
-def _is_video_head(head: bytes) -> bool:
-    is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
-    is_ts = head[:1] == b"G" and head[_TS_PACKET_BYTES : _TS_PACKET_BYTES + 1] == b"G"
-    return is_avi or is_ts or head[4:8] in _MP4_BOXES or head.startswith(_VIDEO_HEADS)
-
-
-def _is_text(head: bytes) -> bool:
-    try:
-        head.decode()
-    except UnicodeDecodeError:
-        return False
-    return b"\x00" not in head
 
 
 def _list_frames(path: str, given: str, roots: Roots | None) -> tuple[str, ...]:
