@@ -41,7 +41,7 @@ def outlined(message: Any) -> dict[str, Any]:
 
 
 @needs_weights
-@pytest.mark.parametrize("says", SAYS, ids=["calls", "answer"])
+@pytest.mark.parametrize("says", [pytest.param(SAYS[0], marks=pytest.mark.slow), SAYS[1]], ids=["calls", "answer"])
 async def test_events_make_the_message_of_invoke(scripted: Scripted, says: str) -> None:
     """They once kept the log-probabilities of the last chunk only."""
     scripted.says = says

@@ -100,6 +100,9 @@ def without_identity(block: Any) -> dict[str, Any]:
     return {name: value for name, value in block.items() if name not in ("id", "index")}
 
 
+SCHEMAS = [Seen, pytest.param(Seen.model_json_schema(), marks=pytest.mark.slow)]
+
+
 class TestCalls:
     def test_a_call_is_read_with_the_thinking_and_the_text_before_it(
         self, scripted: Scripted, chat_model: ChatVReason
@@ -158,7 +161,7 @@ class TestCalls:
         assert message.invalid_tool_calls[0]["name"] == "zoom"
         assert message.response_metadata["finish_reason"] == "length"
 
-    @pytest.mark.parametrize("version", ["v0", "v1"])
+    @pytest.mark.parametrize("version", [pytest.param("v0", marks=pytest.mark.slow), "v1"])
     async def test_a_call_cut_anywhere_is_invalid_on_every_way(self, scripted: Scripted, version: str) -> None:
         """A streamed one once was a call with the part of its arguments that was there."""
         asked: Any = ChatVReason(model="scripted", output_version=version).bind_tools([note])
@@ -177,7 +180,7 @@ class TestCalls:
                 assert calls_of(message) == []
                 assert outlined(message.invalid_tool_calls) == outlined(whole.invalid_tool_calls) != []
 
-    @pytest.mark.parametrize("version", ["v0", "v1"])
+    @pytest.mark.parametrize("version", [pytest.param("v0", marks=pytest.mark.slow), "v1"])
     def test_a_mark_cut_anywhere_is_no_text_streamed_and_whole_alike(self, scripted: Scripted, version: str) -> None:
         asked: Any = ChatVReason(model="scripted", output_version=version).bind_tools([zoom])
         scripted.says = f"Look. {CALL}"
@@ -368,7 +371,7 @@ class TestStructure:
         assert cut["raw"].response_metadata["finish_reason"] == "length"
 
     @pytest.mark.parametrize("limit", [{"max_tokens": 24}, {"stop": ["red"]}], ids=["length", "stop"])
-    @pytest.mark.parametrize("schema", [Seen, Seen.model_json_schema()], ids=["pydantic", "dict"])
+    @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "dict"])
     @pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
     async def test_an_answer_that_was_cut_is_an_error(
         self, scripted: Scripted, chat_model: ChatVReason, method: Any, schema: Any, limit: dict[str, Any]
@@ -425,7 +428,7 @@ class TestStructure:
         with pytest.raises(OutputParserException, match="raise max_tokens"):
             _ = [*asked.stream("?")]
 
-    @pytest.mark.parametrize("schema", [Seen, Seen.model_json_schema()], ids=["pydantic", "dict"])
+    @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "dict"])
     @pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
     async def test_a_whole_answer_is_the_last_state_of_every_stream(
         self, scripted: Scripted, method: Any, schema: Any

@@ -137,6 +137,7 @@ print(code, forwards)
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_real_model_within_a_token(question: list[str]) -> None:
     arguments = [*question[:-4], "--frames", "32", "--max-frames", "32"]
     done = subprocess.run([sys.executable, "-c", INTERRUPTED, *arguments], capture_output=True, text=True, timeout=120)

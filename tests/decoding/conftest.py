@@ -38,7 +38,13 @@ def load_named_model(name: str) -> PreTrainedModel:
     return model
 
 
-@pytest.fixture(params=[*MODELS, "bundled"])
+ALL_MODELS = [
+    *(pytest.param(name, marks=[] if name.endswith("-sharp") else [pytest.mark.slow]) for name in MODELS),
+    "bundled",
+]
+
+
+@pytest.fixture(params=ALL_MODELS)
 def hf_model(request: pytest.FixtureRequest) -> PreTrainedModel:
     return load_named_model(request.param)
 

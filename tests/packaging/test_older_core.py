@@ -57,7 +57,7 @@ def test_the_chat_models_tests_pass_on_the_oldest_core_that_is_allowed(python: P
         "--deselect",
         "tests/chat_model/test_standard_scripted.py::TestScriptedV1",
     ]
-    pytest_command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen]
+    pytest_command = [python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", *chosen]
     said = run(*pytest_command, cwd=ROOT, env=environment)
     passed = re.search(r"(\d+) passed", said)
     assert passed, said

@@ -118,6 +118,7 @@ def test_the_tested_versions_lie_within_the_stated_ranges() -> None:
     assert [r.name for r in requirements if not r.specifier.contains(pins[r.name])] == []
 
 
+@pytest.mark.slow
 def test_the_graph_named_for_langgraph_servers_is_made_without_loading_weights() -> None:
     code = f"""
 import asyncio, json

@@ -64,7 +64,10 @@ def train_sight(
     return state_of(visual)
 
 
-@pytest.mark.parametrize("train_phase", [train_words, train_sight])
+PHASES = [train_words, pytest.param(train_sight, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("train_phase", PHASES)
 def test_a_resumed_run_equals_an_uninterrupted_one(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, train_phase
 ) -> None:
@@ -75,7 +78,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert any(not torch.equal(whole[name], begun[name]) for name in whole), "something was learned"
 
 
-@pytest.mark.parametrize("train_phase", [train_words, train_sight])
+@pytest.mark.parametrize("train_phase", PHASES)
 def test_a_run_with_a_worker_process_equals_one_without(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, train_phase
 ) -> None:
