@@ -8,9 +8,9 @@ cannot, and there nothing is checked.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache, partial
 from threading import Lock
 from typing import Any
 
@@ -22,16 +22,28 @@ _M_PERTURB = -6  # mallopt(3): allocated bytes get the complement of this value
 _lock = Lock()  # the filling is one for the whole process
 
 
-def retrieve_first(capture: Capture, filling: int) -> tuple[Any, bool]:
-    """Return the first picture that an opened file gives, and whether nothing but the filling is there.
+def first_picture(path: str, capture: Capture, again: Callable[[], AbstractContextManager[Capture]]) -> Any:
+    """Return the first picture that an opened file gives; only what shows both fillings in turn was not written.
 
     Args:
-        capture: The file, stepped to a frame; nothing was retrieved from it yet.
-        filling: One of `FILLINGS`; only what shows first one and then the other was not written.
+        path: The file, for messages.
+        capture: It, stepped to a frame; nothing was retrieved from it yet.
+        again: Opens it once more, stepped to the same frame.
+
+    Raises:
+        VideoDecodeError: If the picture is memory that nobody wrote.
     """
-    with _filled_memory(filling):
-        picture = capture.retrieve_rgb()
-    return picture, picture is not None and bool((picture == filling).all())
+    picture, is_filling = _retrieve(capture, FILLINGS[0])
+    if is_filling:
+        with again() as other:
+            if _retrieve(other, FILLINGS[1])[1]:
+                msg = (
+                    f"the frames of {path!r} are interlaced, or OpenCV cannot convert them for another reason; use "
+                    "backend='av' (pip install 'vreason-agent[av]'), or de-interlace the file: "
+                    "ffmpeg -i INPUT -vf yadif OUTPUT.mp4"
+                )
+                raise VideoDecodeError(msg)
+    return picture
 
 
 def check_converted(path: str, capture: Capture) -> None:
@@ -44,19 +56,21 @@ def check_converted(path: str, capture: Capture) -> None:
     Raises:
         VideoDecodeError: If the picture is memory that nobody wrote.
     """
-    if not retrieve_first(capture, FILLINGS[0])[1]:
-        return
-    with Capture(path) as again:
-        if next(again.steps(), None) is not None and retrieve_first(again, FILLINGS[1])[1]:
-            raise VideoDecodeError(unconverted(path))
+    first_picture(path, capture, partial(_at_first_frame, path))
 
 
-def unconverted(path: str) -> str:
-    """Word that OpenCV does not convert the frames of a file."""
-    return (
-        f"the frames of {path!r} are interlaced, or OpenCV cannot convert them for another reason; use backend='av' "
-        "(pip install 'vreason-agent[av]'), or de-interlace the file: ffmpeg -i INPUT -vf yadif OUTPUT.mp4"
-    )
+@contextmanager
+def _at_first_frame(path: str) -> Iterator[Capture]:
+    with Capture(path) as capture:
+        next(capture.steps(), None)
+        yield capture
+
+
+def _retrieve(capture: Capture, filling: int) -> tuple[Any, bool]:
+    """Return a picture, and whether nothing but the filling is there."""
+    with _filled_memory(filling):
+        picture = capture.retrieve_rgb()
+    return picture, picture is not None and bool((picture == filling).all())
 
 
 @contextmanager

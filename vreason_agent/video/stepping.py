@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import bisect
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
-from vreason_agent.video.conversion import FILLINGS, retrieve_first, unconverted
+from vreason_agent.video.conversion import first_picture
 from vreason_agent.video.index import SEEK_SLACK_FRAMES, TIME_TOLERANCE_SECONDS, FrameIndex, sought_frame
 from vreason_agent.video.source import Source
 from vreason_agent.video.watch import OnStep, unwatched
@@ -56,12 +57,14 @@ class Stepper:
 
     def _first_picture(self, target: int, on_step: OnStep) -> Any:
         """Retrieve from a capture that nothing was retrieved from, and see whether that is a picture."""
-        image, is_filling = retrieve_first(self._capture, FILLINGS[0])
-        if is_filling:
-            with closing(Stepper(self._source, self._index)) as again:
-                again._go(target, on_step)
-                if retrieve_first(again._capture, FILLINGS[1])[1]:
-                    raise VideoDecodeError(unconverted(self._source.path))
+
+        @contextmanager
+        def again() -> Iterator[Capture]:
+            with closing(Stepper(self._source, self._index)) as other:
+                other._go(target, on_step)
+                yield other._capture
+
+        image = first_picture(self._source.path, self._capture, again)
         self._is_converted = True
         return image
 
