@@ -15,7 +15,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from vreason_agent.chat.history import blocks_of, called, said
+from vreason_agent.chat.history import READ_TYPES, blocks_of, called, said
 from vreason_agent.chat.looking import Look, Looker
 from vreason_agent.chat.media import is_media, read_block
 from vreason_agent.errors import ConfigError, is_utf8
@@ -32,7 +32,6 @@ _ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
     (AIMessage, "assistant"),
     (ToolMessage, "tool"),
 )
-_READ = ("text", "text-plain", "json", "tool_result")
 _NOT_FOR_THE_MODEL = ("reasoning", "thinking", "redacted_thinking", "tool_use", "tool_call", "non_standard")
 
 
@@ -121,7 +120,7 @@ class _Reader:
 
 def _reported(block: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
     """Return a tool's block; one of a type that only its provider knows is read as the JSON that it is."""
-    is_known = isinstance(block, str) or block.get("type") in (*_READ, *_NOT_FOR_THE_MODEL) or is_media(block)
+    is_known = isinstance(block, str) or block.get("type") in (*READ_TYPES, *_NOT_FOR_THE_MODEL) or is_media(block)
     return block if is_known else {"type": "json", "json": dict(block)}  # type: ignore[arg-type]
 
 

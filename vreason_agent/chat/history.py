@@ -18,7 +18,8 @@ from vreason_agent.chat.output_format import CALL_BEGIN
 from vreason_agent.model import ToolCall
 
 Blocks = Sequence[str | Mapping[str, Any]]
-_READ = ("text", "text-plain", "json", "tool_result")
+READ_TYPES = ("text", "text-plain", "json", "tool_result")
+"""Types of blocks that a model reads in any message, beside images and videos."""
 _CALLS = ("tool_use", "tool_call", "tool_call_chunk")
 _THINKING = ("reasoning", "thinking", "redacted_thinking")
 
@@ -54,7 +55,7 @@ def blocks_of(message: Any) -> Blocks:
 
 def _read(block: str | Mapping[str, Any], message: AIMessage) -> Iterator[str | Mapping[str, Any]]:
     kind = None if isinstance(block, str) else block.get("type")
-    if isinstance(block, str) or kind in _READ or is_media(block):
+    if isinstance(block, str) or kind in READ_TYPES or is_media(block):
         yield block
     elif kind == "refusal":
         yield _text(str(block.get("refusal") or ""))
