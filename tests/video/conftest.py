@@ -12,6 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from vreason_agent.errors import VideoDecodeError
+from vreason_agent.video.capture import Capture
+
 WIDTH, HEIGHT = 64, 48
 
 
@@ -67,6 +70,19 @@ def write_av(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[str]:
+    """Record what reaches OpenCV, which opens nothing here."""
+    paths: list[str] = []
+
+    def refuse(self, path, *, packets=False):
+        paths.append(path)
+        raise VideoDecodeError("opened")
+
+    monkeypatch.setattr(Capture, "__init__", refuse)
+    return paths
 
 
 def oracle_times(path: Path) -> list[float]:

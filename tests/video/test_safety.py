@@ -30,19 +30,6 @@ PLAYLISTS = {
 }
 
 
-@pytest.fixture
-def opened(monkeypatch) -> list[str]:
-    """Record what reaches OpenCV, which opens nothing here."""
-    paths: list[str] = []
-
-    def refuse(self, path, *, packets=False):
-        paths.append(path)
-        raise VideoDecodeError("opened")
-
-    monkeypatch.setattr(Capture, "__init__", refuse)
-    return paths
-
-
 @pytest.mark.parametrize("name", PLAYLISTS)
 @pytest.mark.parametrize("suffix", ["", ".mp4"])
 def test_playlists_never_reach_the_decoder_by_any_name(tmp_path: Path, opened, name, suffix):

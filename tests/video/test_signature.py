@@ -14,7 +14,6 @@ import pytest
 from tests.video.conftest import numbered, oracle_pictures, oracle_times
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video import probe, read_frames
-from vreason_agent.video.capture import Capture
 from vreason_agent.video.signature import has_script_words, is_text, is_video_head
 
 PRINTABLE = bytes(range(32, 127)) + b"\t\n\r"
@@ -112,19 +111,6 @@ def test_a_packet_that_is_none_makes_no_stream(change: dict[int, int]):
         other[at] = value
     assert not is_video_head(bytes(packet * 2 + other + packet * 2))
     assert is_video_head(bytes(packet * 2 + other + packet * 8))  # one that is damaged
-
-
-@pytest.fixture
-def opened(monkeypatch) -> list[str]:
-    """Record what reaches OpenCV, which opens nothing here."""
-    paths: list[str] = []
-
-    def refuse(self, path, *, packets=False):
-        paths.append(path)
-        raise VideoDecodeError("opened")
-
-    monkeypatch.setattr(Capture, "__init__", refuse)
-    return paths
 
 
 SCRIPTS = {
