@@ -111,7 +111,7 @@ def test_a_seek_that_lands_elsewhere_makes_the_rest_a_walk(write_opencv, monkeyp
     path = write_opencv("a.mp4", num_frames=200)
     asked = shift_seeks(monkeypatch, 5)
     frames = read_frames(path, [0.0, 4.0, 7.0])
-    assert asked == [197, 98]
+    assert asked == [98]
     assert frames.method == "walk"
     assert [number_of(image) for image in frames.images] == [0, 100, 175]
 

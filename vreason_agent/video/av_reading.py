@@ -15,16 +15,15 @@ from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.av_capture import AvCapture, picture_of
 from vreason_agent.video.images import Picture
 from vreason_agent.video.index import (
-    PACKETS_PER_TELLING,
     SEEK_MARGIN_FRAMES,
     SEEK_SETUP_FRAMES,
     FrameIndex,
     as_long_as_announced,
-    collect_times,
     nearest,
-    told,
+    seek_cost_frames,
 )
 from vreason_agent.video.limits import Limits
+from vreason_agent.video.scan import PACKETS_PER_TELLING, collect_times, told
 from vreason_agent.video.source import Source
 from vreason_agent.video.stepping import LandedElsewhere, lost
 from vreason_agent.video.watch import OnStep, Watch, once, unwatched
@@ -70,12 +69,27 @@ def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
         return _index(capture, times, is_seekable=False)
 
 
+def begin_reading(source: Source, limits: Limits, watch: Watch) -> AvStepper:
+    """Open a file for its frames, whose index is known or found first; raises as `index_frames` does."""
+    return AvStepper(source, index_frames(source, limits, watch), limits)
+
+
 class AvStepper:
-    """Moves a file that PyAV has open to frames by number."""
+    """Moves a file that PyAV has open to frames by number.
+
+    Attributes:
+        index: The frames.
+    """
+
+    is_confirmed = True
 
     def __init__(self, source: Source, index: FrameIndex, limits: Limits) -> None:
-        self._source, self._index, self._limits = source, index, limits
+        """Open the file."""
+        self.index, self._source, self._limits = index, source, limits
         self._open()
+
+    def confirm(self, watch: Watch) -> None:
+        """Do nothing: what the index says was seen when it was made."""
 
     def picture(self, target: int, on_step: OnStep = unwatched) -> Picture:
         """Return frame `target`, `uint8 (height, width, 3)` in RGB, at full size.
@@ -109,8 +123,12 @@ class AvStepper:
         self._at, (self._first_seconds, self._frame) = 0, first
 
     def _go(self, target: int, on_step: OnStep) -> None:
-        worth = SEEK_SETUP_FRAMES if target in self._index.keyframe_numbers else self._index.seek_worth_frames
-        if self._index.is_seekable and not 0 < target - self._at <= worth:
+        worth = (
+            SEEK_SETUP_FRAMES
+            if target in self.index.keyframe_numbers
+            else seek_cost_frames(self.index.keyframes, target)
+        )
+        if self.index.is_seekable and not 0 < target - self._at <= worth:
             self._seek_to(target, on_step)
             return
         if target < self._at:
@@ -119,13 +137,13 @@ class AvStepper:
             if target == 0:
                 return
         if not self._step_to(target, on_step):
-            raise LandedElsewhere if self._index.is_seekable else VideoDecodeError(lost(self._source, target))
+            raise LandedElsewhere if self.index.is_seekable else VideoDecodeError(lost(self._source, target))
 
     def _seek_to(self, target: int, on_step: OnStep) -> None:
         """Jump before a frame and step to it; of a keyframe nothing before it is decoded, where the jump hits it."""
         before = max(0, target - SEEK_MARGIN_FRAMES)
-        for begin in (target, before) if target in self._index.keyframe_numbers else (before,):
-            self._capture.seek(self._first_seconds + self._index.timestamps_seconds[begin])
+        for begin in (target, before) if target in self.index.keyframe_numbers else (before,):
+            self._capture.seek(self._first_seconds + self.index.timestamps_seconds[begin])
             self._frames = self._capture.frames()
             if self._step_to(target, on_step):
                 return
@@ -133,8 +151,8 @@ class AvStepper:
 
     def _step_to(self, target: int, on_step: OnStep) -> bool:
         """Step until a frame is there; where one after it comes first, false, and it is not known where the file is."""
-        seconds = self._index.timestamps_seconds[target]
-        at, self._at = self._at, len(self._index.timestamps_seconds)
+        seconds = self.index.timestamps_seconds[target]
+        at, self._at = self._at, len(self.index.timestamps_seconds)
         for number, (time, frame) in enumerate(self._frames, start=at + 1):
             on_step(number)
             ahead = time - self._first_seconds - seconds

@@ -11,18 +11,30 @@ from typing import Literal, Protocol, get_args
 
 from vreason_agent.errors import ConfigError
 from vreason_agent.video.capture import load_cv2
+from vreason_agent.video.cv_reading import begin_reading, index_frames, walk_frames
 from vreason_agent.video.images import Picture
-from vreason_agent.video.index import FrameIndex, index_frames, walk_frames
+from vreason_agent.video.index import FrameIndex
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.source import Source
 from vreason_agent.video.stepping import Stepper
-from vreason_agent.video.watch import Find, OnStep, unwatched
+from vreason_agent.video.watch import Find, OnStep, Watch, unwatched
 
 Backend = Literal["opencv", "av"]
 
 
 class FrameStepper(Protocol):
     """Moves an open file to frames by number; see `Stepper`."""
+
+    @property
+    def index(self) -> FrameIndex:
+        """The frames."""
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether all that the index says is seen to be so."""
+
+    def confirm(self, watch: Watch) -> None:
+        """See whether it is."""
 
     def picture(self, target: int, on_step: OnStep = unwatched) -> Picture:
         """Return frame `target`, `uint8 (height, width, 3)` in RGB, at full size."""
@@ -38,11 +50,13 @@ class Decoder:
     Attributes:
         index: Finds every frame's time; watched, where a watch is given.
         walk: Finds them by decoding all, likewise.
-        stepper: Opens the file for its frames.
+        begin: Opens the file for its frames and finds their times on the way.
+        stepper: Opens the file for frames that are known.
     """
 
     index: Find[FrameIndex]
     walk: Find[FrameIndex]
+    begin: Callable[[Source, Limits, Watch], FrameStepper]
     stepper: Callable[[Source, FrameIndex, Limits], FrameStepper]
 
 
@@ -58,8 +72,8 @@ def decoder_of(backend: Backend) -> Decoder:
         raise ConfigError(msg)
     load_cv2()  # scales pictures for both
     if backend == "opencv":
-        return Decoder(index_frames, walk_frames, lambda source, index, limits: Stepper(source, index))
+        return Decoder(index_frames, walk_frames, begin_reading, lambda source, index, limits: Stepper(source, index))
     from vreason_agent.video import av_capture, av_reading
 
     av_capture.load_av()
-    return Decoder(av_reading.index_frames, av_reading.walk_frames, av_reading.AvStepper)
+    return Decoder(av_reading.index_frames, av_reading.walk_frames, av_reading.begin_reading, av_reading.AvStepper)

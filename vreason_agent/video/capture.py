@@ -77,13 +77,17 @@ class Capture:
         """Return the capture property `CAP_PROP_<name>`."""
         return float(self._capture.get(getattr(self._cv2, f"CAP_PROP_{name}")))
 
+    def size(self) -> tuple[int, int]:
+        """Return width and height in pixels."""
+        return int(self.get("FRAME_WIDTH")), int(self.get("FRAME_HEIGHT"))
+
     def check_size(self, path: str, limits: Limits) -> tuple[int, int]:
         """Return width and height in pixels.
 
         Raises:
             VideoTooLargeError: If they exceed `limits.max_pixels`.
         """
-        width, height = int(self.get("FRAME_WIDTH")), int(self.get("FRAME_HEIGHT"))
+        width, height = self.size()
         if width * height > limits.max_pixels:
             msg = (
                 f"{path!r} is {width}x{height} pixels, more than max_pixels={limits.max_pixels:,}; scale it down first"

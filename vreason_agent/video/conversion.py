@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache, partial
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -44,26 +44,6 @@ def first_picture(path: str, capture: Capture, again: Callable[[], AbstractConte
                 )
                 raise VideoDecodeError(msg)
     return picture
-
-
-def check_converted(path: str, capture: Capture) -> None:
-    """Refuse a file whose first frame OpenCV does not convert, so that a look at it promises nothing.
-
-    Args:
-        path: The file.
-        capture: It, stepped to its first frame; nothing was retrieved from it yet.
-
-    Raises:
-        VideoDecodeError: If the picture is memory that nobody wrote.
-    """
-    first_picture(path, capture, partial(_at_first_frame, path))
-
-
-@contextmanager
-def _at_first_frame(path: str) -> Iterator[Capture]:
-    with Capture(path) as capture:
-        next(capture.steps(), None)
-        yield capture
 
 
 def _retrieve(capture: Capture, filling: int) -> tuple[Any, bool]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vreason_agent.video.index import SEEK_SLACK_FRAMES, seek_worth_frames
+from vreason_agent.video.index import SEEK_SLACK_FRAMES, seek_cost_frames
 from vreason_agent.video.info import VideoInfo
 
 
 @dataclass(frozen=True)
 class PlanCost:
-    """The work of one read, beside looking at what the file is; where the rate varies, about.
+    """The work of one read, beside looking at what the file is; where rate or keyframes are uneven, about.
 
     Attributes:
         num_frames: Different frames that are converted.
@@ -40,7 +40,9 @@ def plan_cost(info: VideoInfo, timestamps_seconds: Sequence[float]) -> PlanCost:
     if not info.is_seekable:
         return PlanCost(len(targets), 0, targets[-1] + 1 - len(targets))
     gaps = [target - at for at, target in zip([0, *targets], targets, strict=False)]
-    worth = seek_worth_frames(info.num_frames, info.num_keyframes or 0)
-    num_seeks = sum(gap > worth for gap in gaps)
-    stepped = sum(max(0, gap - 1) for gap in gaps if gap <= worth) + num_seeks * SEEK_SLACK_FRAMES
+    keyframes = [number * info.num_frames // (info.num_keyframes or 1) for number in range(info.num_keyframes or 0)]
+    is_sought = [gap > seek_cost_frames(keyframes, target) for gap, target in zip(gaps, targets, strict=True)]
+    num_seeks = sum(is_sought)
+    stepped = sum(max(0, gap - 1) for gap, is_jump in zip(gaps, is_sought, strict=True) if not is_jump)
+    stepped += num_seeks * SEEK_SLACK_FRAMES
     return PlanCost(len(targets), num_seeks, stepped + (targets[0] > 0))

@@ -1,30 +1,16 @@
-"""The presentation time of every frame of a file, and whether the rate is provably constant.
-
-A scan of the packets, which decodes nothing, is believed only where it is consistent with itself, the container and the
-last frame; on one clock its frames can be sought, at a variable rate they are walked to. Every other file is walked
-once more to find its times: slow and exact. Knows no plan.
-"""
+"""The presentation time of every frame of a file, how it can be moved to, and what a move costs. Opens no file."""
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count, pairwise
+from itertools import pairwise
 from statistics import median
-from typing import Literal, TypeVar
+from typing import Literal
 
-from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
-from vreason_agent.video.capture import Capture
-from vreason_agent.video.conversion import check_converted
-from vreason_agent.video.edit_list import shown_seconds
-from vreason_agent.video.gif import is_whole_gif
 from vreason_agent.video.info import VideoStream
-from vreason_agent.video.limits import Limits, check_length
-from vreason_agent.video.signature import HEAD_BYTES, is_mpeg_stream
-from vreason_agent.video.source import Source
-from vreason_agent.video.watch import Watch, once
 
 COUNT_TOLERANCE = 0.02
 MIN_COMPLETE_SHARE = 1 - COUNT_TOLERANCE
@@ -37,11 +23,6 @@ SEEK_MARGIN_FRAMES = 16  # a seek decodes from a keyframe at least so many frame
 SEEK_SLACK_FRAMES = 2  # OpenCV counts frames by a mean rate: aim before the target and step to it
 SEEK_SETUP_FRAMES = 6  # what emptying and filling the decoder costs
 MAX_SOUGHT_FRAMES = 300  # a seek decodes at one go, which no watch can end
-NUM_COMPARED_FRAMES = 8
-PACKETS_PER_TELLING = 256  # a packet takes some 10 us
-
-
-_Step = TypeVar("_Step")
 
 
 @dataclass(frozen=True)
@@ -73,11 +54,6 @@ class FrameIndex:
     other_streams: tuple[VideoStream, ...] = ()
     keyframes: tuple[int, ...] = ()
     is_table_told: bool = True
-
-    @property
-    def seek_worth_frames(self) -> int:
-        """Most frames ahead that are stepped to; see `seek_worth_frames`."""
-        return seek_worth_frames(len(self.timestamps_seconds), len(self.keyframes))
 
     @cached_property
     def keyframe_numbers(self) -> frozenset[int]:
@@ -120,9 +96,14 @@ class FrameIndex:
         return promised is None or len(self.timestamps_seconds) >= MIN_COMPLETE_SHARE * promised
 
 
-def seek_worth_frames(num_frames: int, num_keyframes: int) -> int:
-    """Return how many frames a jump decodes on average: nearer targets are cheaper to step to."""
-    return SEEK_MARGIN_FRAMES + SEEK_SETUP_FRAMES + round(num_frames / max(1, num_keyframes) / 2)
+def seek_cost_frames(keyframes: Sequence[int], target: int) -> int:
+    """Return how many frames a jump to a frame costs: those it decodes, and its own price. Nearer ones are stepped to.
+
+    Args:
+        keyframes: Numbers of the frames that are decoded without others, ascending.
+        target: The number of the frame.
+    """
+    return target - _keyframe_before(keyframes, target - SEEK_SLACK_FRAMES - SEEK_MARGIN_FRAMES) + SEEK_SETUP_FRAMES
 
 
 def sought_frame(index: FrameIndex, aim: int) -> int:
@@ -133,58 +114,10 @@ def sought_frame(index: FrameIndex, aim: int) -> int:
     if index.has_far_keyframes and not index.is_table_told:
         return 0
     reach = SEEK_MARGIN_FRAMES + SEEK_SLACK_FRAMES
-    num_before = bisect.bisect_right(index.keyframes, aim - reach)
-    begin = index.keyframes[num_before - 1] if num_before else 0
+    begin = _keyframe_before(index.keyframes, aim - reach)
     if aim - begin <= MAX_SOUGHT_FRAMES:
         return aim
     return begin + reach if begin else 0
-
-
-@once
-def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
-    """Return the index of a video or GIF file; kept until the file changes.
-
-    Raises:
-        VideoDecodeError: If no frame can be decoded, OpenCV does not convert the first, or `watch` ended it.
-        VideoTooLargeError: If it is over `limits`: pixels, seconds, time, or frames that have to be walked.
-    """
-    _check_whole(source, limits, watch)
-    with Capture(source.path) as capture:
-        width, height = capture.check_size(source.path, limits)
-        index = FrameIndex((), True, "packets", None, width, height, capture.codec())
-        scanned, keys, other = _scan_packets(source, index, limits, watch)
-        if next(capture.steps(), None) is None:
-            raise VideoDecodeError(_undecodable(source.path, capture.codec()))
-        check_converted(source.path, capture)
-        first = capture.position_seconds()
-        promised = nearest(_announced_frames(capture), len(scanned))
-        times = _from_zero(sorted(scanned))
-        is_trusted = source.kind == "video" and other is None and _is_trustworthy(times, promised)
-        if is_trusted and _begins_so(capture, times, first):
-            numbers = _numbers(keys, sorted(scanned))
-            index = replace(index, timestamps_seconds=times, promised_frames=promised, keyframes=numbers)
-            index = replace(index, is_table_told=not _is_mpeg_stream(source.path))
-            if _ends_there(capture, index, first, watch):
-                return replace(index, is_seekable=index.is_constant_rate)
-    walked = walk_frames(source, limits, watch)
-    if other is not None and len(walked.timestamps_seconds) == 1 < len(scanned):
-        raise VideoDecodeError(_cover(source.path))
-    return replace(walked, other_streams=() if other is None else (other,))
-
-
-@once
-def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
-    """Return the index that decoding every frame gives, for files whose packets are not believed or misled a seek."""
-    with Capture(source.path) as capture:
-        width, height = capture.check_size(source.path, limits)
-        if next(capture.steps(), None) is None:
-            raise VideoDecodeError(_undecodable(source.path, capture.codec()))
-        announced, codec, fps = _announced_frames(capture), capture.codec(), capture.get("FPS")
-    with Capture(source.path) as capture:
-        steps = told(capture.steps(), watch, max(announced, default=0))
-        times = _from_zero(_ascending(collect_times(source.path, steps, limits)))
-    index = FrameIndex(times, False, "walk", nearest(announced, len(times)), width, height, codec)
-    return as_long_as_announced(index, fps, shown_seconds(source.path))
 
 
 def as_long_as_announced(index: FrameIndex, announced_fps: float, shown_seconds: float | None) -> FrameIndex:
@@ -206,124 +139,9 @@ def as_long_as_announced(index: FrameIndex, announced_fps: float, shown_seconds:
     return replace(index, promised_frames=max(found, round(promised * shown / announced)))
 
 
-def _check_whole(source: Source, limits: Limits, watch: Watch) -> None:
-    def on_step(num_images: int) -> None:
-        watch.check()
-        _check_count(source.path, num_images, limits)
-
-    if source.kind != "gif":
-        return
-    with open(source.path, "rb") as file:
-        if not is_whole_gif(file, on_step):
-            msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
-            raise VideoDecodeError(msg)
-
-
-def _is_mpeg_stream(path: str) -> bool:
-    with open(path, "rb") as file:
-        return is_mpeg_stream(file.read(HEAD_BYTES))
-
-
-def _cover(path: str) -> str:
-    return (
-        f"the first video stream of {path!r} is a single picture, such as a cover, which OpenCV cannot pass over; use "
-        "backend='av' (pip install 'vreason-agent[av]'), or leave it out: ffmpeg -i INPUT -map 0:v:1 -c copy OUTPUT.mkv"
-    )
-
-
-def _announced_frames(capture: Capture) -> tuple[int, ...]:
-    """Return what FRAME_COUNT can mean, after the first frame: some containers count from 0 s, others from that frame.
-
-    A stream that begins within a group of pictures counts from its first packet. Nothing where it cannot be true: some
-    give negative, astronomical or cover-art numbers.
-    """
-    count, fps = capture.get("FRAME_COUNT"), capture.get("FPS")
-    if not (0 < count < 1e9 and CREDIBLE_FPS[0] <= fps <= CREDIBLE_FPS[1]):
-        return ()
-    leads = (0, max(0, int(capture.get("PTS"))), max(0, round(capture.position_seconds() * fps)))
-    return tuple(int(count) - lead for lead in leads if lead < count)
-
-
 def nearest(announced: tuple[int, ...], found: int) -> int | None:
     """Return which of several announced numbers of frames is meant, by how many were found."""
     return min(announced, key=lambda count: abs(count - found), default=None)
-
-
-def _undecodable(path: str, codec: str | None) -> str:
-    is_av1 = (codec or "").upper().startswith("AV01")
-    why = "OpenCV's wheels have no AV1 decoder" if is_av1 else "this OpenCV build lacks the decoder, or it is damaged"
-    return (
-        f"the video stream of {path!r} (codec {codec or 'unknown'!r}) cannot be decoded: {why}; read it with "
-        "backend='av' or --backend av (pip install 'vreason-agent[av]'), or re-encode it: "
-        "ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
-    )
-
-
-def _scan_packets(
-    source: Source, index: FrameIndex, limits: Limits, watch: Watch
-) -> tuple[tuple[float, ...], list[float], VideoStream | None]:
-    """Return the packets' times, those of keyframes, and the stream they are of where it is another than the frames'.
-
-    A packet capture takes the file's best video stream, a frame capture its first. Nothing is decoded.
-
-    Raises:
-        VideoTooLargeError: If there are more packets than `limits` allow, or they reach further.
-    """
-    with Capture(source.path, packets=True) as capture:
-        width, height = int(capture.get("FRAME_WIDTH")), int(capture.get("FRAME_HEIGHT"))
-        is_same_size = sorted((width, height)) == sorted((index.width_px, index.height_px))  # packets are not rotated
-        is_same = is_same_size and capture.codec() == index.codec
-        other = None if is_same else VideoStream(width, height, capture.codec(), is_read=False)
-        keys: list[float] = []
-        total = max(_announced_frames(capture), default=0)
-        packets = told(_noting_keys(capture, keys), watch, total, every=PACKETS_PER_TELLING)
-        return collect_times(source.path, packets, limits), keys, other
-
-
-def _noting_keys(capture: Capture, keys: list[float]) -> Iterator[float]:
-    """Step through packets and note the times of keyframes."""
-    for time in capture.steps():
-        if capture.is_keyframe():
-            keys.append(time)
-        yield time
-
-
-def _numbers(keys: Sequence[float], times: Sequence[float]) -> tuple[int, ...]:
-    return tuple(sorted(bisect.bisect_left(times, key) for key in keys))
-
-
-def told(steps: Iterable[_Step], watch: Watch, total: int, *, every: int = 1) -> Iterator[_Step]:
-    """Step on, and tell of every so many steps that they are done, of about `total`."""
-    for number, step in enumerate(steps, start=1):
-        if number % every == 0:
-            watch.tell(number, total)
-        yield step
-
-
-def collect_times(path: str, steps: Iterable[float], limits: Limits) -> tuple[float, ...]:
-    """Return the times that stepping to the end gives, in seconds.
-
-    Raises:
-        VideoTooLargeError: As soon as there are more than `limits` allow, or they reach further.
-    """
-    times: list[float] = []
-    for time in steps:
-        times.append(time)
-        _check_count(path, len(times), limits)
-        check_length(path, time - times[0], limits)
-    return tuple(times)
-
-
-def _check_count(path: str, num_frames: int, limits: Limits) -> None:
-    if num_frames > limits.max_walked_frames:
-        msg = f"{path!r} has over max_walked_frames={limits.max_walked_frames:,} frames; cut the part you need"
-        raise VideoTooLargeError(msg)
-
-
-def _is_trustworthy(times: tuple[float, ...], promised: int | None) -> bool:
-    """Whether the times can be told apart, and are as many as announced."""
-    is_as_announced = promised is None or abs(len(times) - promised) <= COUNT_TOLERANCE * promised
-    return is_as_announced and len(times) > 1 and min(b - a for a, b in pairwise(times)) > 2 * TIME_TOLERANCE_SECONDS
 
 
 def _is_on_one_clock(times: tuple[float, ...]) -> bool:
@@ -336,55 +154,7 @@ def _is_on_one_clock(times: tuple[float, ...]) -> bool:
     return all(abs(time - number * gap) <= tolerance for number, time in enumerate(times))
 
 
-def _begins_so(capture: Capture, times: tuple[float, ...], first: float) -> bool:
-    """Whether the first frames have the times of the packets: another stream of that size and codec may have others.
-
-    The file stands at its first frame, whose time is `first`.
-    """
-    for time in times[1:NUM_COMPARED_FRAMES]:
-        if not capture.grab() or abs(capture.position_seconds() - first - time) > TIME_TOLERANCE_SECONDS:
-            return False
-    return True
-
-
-def _ends_there(capture: Capture, index: FrameIndex, first: float, watch: Watch) -> bool:
-    """Whether the last scanned frame can be decoded: edit lists and damage leave packets that are never shown.
-
-    The file stands near its beginning. Where a seek would decode long, it is stepped there, which is told.
-    """
-    times = index.timestamps_seconds
-    aim = max(0, len(times) - 1 - SEEK_SLACK_FRAMES)
-    begin = sought_frame(index, aim)
-    is_stepped = begin < aim
-    if not (is_stepped and begin == 0) and not capture.seek(begin):
-        return False
-    for number in count(max(begin, NUM_COMPARED_FRAMES) + 1):
-        if not capture.grab():
-            return False
-        if is_stepped:
-            watch.tell(min(number, len(times)), len(times))
-        else:
-            watch.check()
-        if abs(capture.position_seconds() - first - times[-1]) <= TIME_TOLERANCE_SECONDS:
-            return True
-    return False
-
-
-def _ascending(times: tuple[float, ...]) -> list[float]:
-    """Repair the times that OpenCV reports as repeated or going backwards, and let those behind them stand.
-
-    The last frame of MPEG-PS reads 0, and two frames of one packet may have one time.
-    """
-    gaps = [b - a for a, b in pairwise(times) if b > a]
-    usual = median(gaps) if gaps else UNKNOWN_FRAME_SECONDS
-    repaired = [*times[:1]]
-    for number, time in enumerate(times[1:], start=1):
-        last = repaired[-1]
-        ahead = next((later for later in times[number + 1 : number + 1 + NUM_COMPARED_FRAMES] if later > last), None)
-        between = last + usual if ahead is None else min(last + usual, (last + ahead) / 2)
-        repaired.append(time if time > last else between)
-    return repaired
-
-
-def _from_zero(times: list[float]) -> tuple[float, ...]:
-    return tuple(time - times[0] for time in times)
+def _keyframe_before(keyframes: Sequence[int], number: int) -> int:
+    """Return the last keyframe up to a frame; 0 where there is none."""
+    num_before = bisect.bisect_right(keyframes, number)
+    return keyframes[num_before - 1] if num_before else 0

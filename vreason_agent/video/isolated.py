@@ -322,7 +322,8 @@ class IsolatedVideo:
         sizing = Sizing(check_side(max_side_px), resize)
         with self._lock:
             self._make_usable()
-            check_result(self.info, len(requested), sizing, self._limits)
+            size = (self.info.width_px, self.info.height_px)
+            check_result(self._path, size, len(requested), sizing, self._limits)
             receiver = Receiver(self._path, len(requested), self._limits, sizing, self._kept)
             request = {
                 "do": "read",

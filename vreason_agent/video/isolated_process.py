@@ -91,7 +91,7 @@ class Server:
         """Send frames; what is kept there is of no use where the file turns out to be numbered otherwise."""
         still_kept = iter((kept,))
         frames = video.read_into(
-            lambda numbers: FrameSender(self._pipe, numbers, next(still_kept, ())),
+            lambda numbers, _: FrameSender(self._pipe, numbers, next(still_kept, ())),
             timestamps,
             Sizing(max_side_px),
             **how,

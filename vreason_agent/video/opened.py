@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
+from typing import Any
 
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError
 from vreason_agent.video.backend import Backend, FrameStepper, decoder_of
@@ -21,10 +22,10 @@ from vreason_agent.video.info import FOLDER_FPS, VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, open_request
 from vreason_agent.video.kept import KeptFrames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_expected, check_request, check_side
-from vreason_agent.video.probe import describe
+from vreason_agent.video.probe import describe, describe_index
 from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, check_inside, open_source, stamp_of
-from vreason_agent.video.stack import FrameStack, MakeSink, check_result
+from vreason_agent.video.stack import FrameSink, MakeSink, make_stack
 from vreason_agent.video.stepping import LandedElsewhere
 from vreason_agent.video.watch import OnStep, Watch
 
@@ -70,8 +71,25 @@ def open_video(
             on_progress=on_progress,
         )
     info = describe(source, limits, backend, Watch(source.path, limits, on_progress))
-    folders = None if roots is None else tuple(os.path.realpath(os.fsdecode(root)) for root in roots)
-    return OpenVideo(source, info, limits=limits, roots=folders, max_kept_bytes=max_kept_bytes, backend=backend)
+    return OpenVideo(source, info, limits=limits, roots=roots, max_kept_bytes=max_kept_bytes, backend=backend)
+
+
+def open_for_one_read(
+    video: str | os.PathLike[str],
+    *,
+    limits: Limits,
+    roots: Roots | None,
+    on_progress: Progress | None,
+    isolate: Isolate,
+    backend: Backend,
+) -> OpenVideo | IsolatedVideo:
+    """Open a video as `open_video` does; but what a file is, is found out on the way of its one read."""
+    if not isolate:
+        source = open_source(video, limits=limits, roots=roots)
+        if source.kind in ("video", "gif"):
+            return OpenVideo(source, None, limits=limits, roots=roots, max_kept_bytes=0, backend=backend)
+    how: dict[str, Any] = {"limits": limits, "roots": roots, "isolate": isolate, "backend": backend}
+    return open_video(video, max_kept_bytes=0, on_progress=on_progress, **how)
 
 
 @dataclass(frozen=True)
@@ -86,33 +104,37 @@ class _Work:
 
     def on_step(self, index: FrameIndex, num_steps: int) -> OnStep:
         """Return what is called at each step: where steps are what takes the time, it tells of so many."""
-        if _is_stepped(index):
-            return lambda number: self.watch.tell(min(number + 1, num_steps), num_steps)
-        return lambda _: self.watch.check()
+        return self.watch.telling(num_steps) if _is_stepped(index) else self.watch.checking()
 
 
 class OpenVideo:
-    """An open video; several threads may share it, and wait for each other. `open_video` makes one.
-
-    Attributes:
-        info: What is known of the video.
-    """
+    """An open video; several threads may share it, and wait for each other. `open_video` makes one."""
 
     def __init__(
         self,
         source: Source,
-        info: VideoInfo,
+        info: VideoInfo | None,
         *,
         limits: Limits = DEFAULT_LIMITS,
         roots: Roots | None = None,
         max_kept_bytes: int = MAX_KEPT_BYTES,
         backend: Backend = "opencv",
     ) -> None:
-        self.info, self._decoder = info, decoder_of(backend)
-        self._source, self._limits, self._roots = source, limits, roots
+        """Open a checked source.
+
+        Args:
+            source: It.
+            info: What is known of it; `None` finds it out when it is asked for, or by the first read.
+            limits: Upper bounds on reads.
+            roots: Folders that pictures must lie in.
+            max_kept_bytes: Pixels of decoded frames to keep between reads.
+            backend: What decodes.
+        """
+        self._info, self._backend, self._decoder = info, backend, decoder_of(backend)
+        self._source, self._limits = source, limits
+        self._roots = None if roots is None else tuple(os.path.realpath(os.fsdecode(root)) for root in roots)
         self._kept, self._keeps = KeptFrames(max_kept_bytes), max_kept_bytes > 0
         self._lock, self._is_closed = Lock(), False
-        self._index: FrameIndex | None = None
         self._stepper: FrameStepper | None = None
 
     def __enter__(self) -> OpenVideo:
@@ -128,13 +150,21 @@ class OpenVideo:
             self._is_closed = True
 
     @property
+    def info(self) -> VideoInfo:
+        """What is known of the video."""
+        with self._lock:
+            if self._info is None:
+                self._info = describe(self._source, self._limits, self._backend)
+            return self._info
+
+    @property
     def keyframes_seconds(self) -> tuple[float, ...]:
         """Times of the frames that are decoded without others; none where packets do not tell."""
         with self._lock:
             self._check_usable()
             if self._source.kind in ("image", "frames"):
                 return ()
-            index = self._known_index(Watch(self.info.path, self._limits))
+            index = self._stepper.index if self._stepper else self._decoder.index(self._source, self._limits)
         return tuple(index.timestamps_seconds[number] for number in index.keyframes)
 
     def read(
@@ -149,16 +179,13 @@ class OpenVideo:
     ) -> Frames:
         """Return the frame that a player shows at each of the given times; see `read_frames`."""
         sizing = Sizing(check_side(max_side_px), resize)
-        requested = check_request(self.info.path, timestamps, self._limits)
-        later = check_expected(self.info.path, expected, self._limits)
-        check_result(self.info, len(requested), sizing, self._limits)
         return self.read_into(
-            partial(FrameStack, self.info.path, self._limits),
-            requested,
+            partial(make_stack, self._source.path, sizing, self._limits),
+            timestamps,
             sizing,
             on_progress=on_progress,
             allow_missing=allow_missing,
-            expected=later if self._keeps else (),
+            expected=expected if self._keeps else check_expected(self._source.path, expected, self._limits)[:0],
         )
 
     def read_into(
@@ -172,30 +199,31 @@ class OpenVideo:
         expected: Sequence[float] = (),
     ) -> Frames:
         """Read as `read` does, each picture into a sink as soon as it is decoded; the result has the sink's images."""
-        requested = check_request(self.info.path, timestamps, self._limits)
-        later = check_expected(self.info.path, expected, self._limits)
+        requested = check_request(self._source.path, timestamps, self._limits)
+        later = check_expected(self._source.path, expected, self._limits)
         with self._lock:
             self._check_usable()
-            work = _Work(make_sink, sizing, Watch(self.info.path, self._limits, on_progress), allow_missing, later)
+            work = _Work(make_sink, sizing, Watch(self._source.path, self._limits, on_progress), allow_missing, later)
             if self._source.kind in ("image", "frames"):
-                return self._read_unchanged(requested, work)
+                return self._read_unchanged(requested, work, self._info or describe(self._source, self._limits))
             try:
-                return self._read_there(self._known_index(work.watch), requested, work)
+                return self._read_there(self._open_stepper(work.watch), requested, work)
             except LandedElsewhere:
                 self._forget()
-                self._index = self._decoder.walk(self._source, self._limits, work.watch)
-                return self._read_there(self._index, requested, work)
+                walked = self._decoder.walk(self._source, self._limits, work.watch)
+                self._stepper = self._decoder.stepper(self._source, walked, self._limits)
+                return self._read_there(self._stepper, requested, work)
 
     def _check_usable(self) -> None:
         if self._is_closed:
-            raise ConfigError(closed(self.info.path))
+            raise ConfigError(closed(self._source.path))
         if stamp_of(self._source.path) != self._source.stamp:
-            raise VideoDecodeError(changed(self.info.path))
+            raise VideoDecodeError(changed(self._source.path))
 
-    def _known_index(self, watch: Watch) -> FrameIndex:
-        if self._index is None:
-            self._index = self._decoder.index(self._source, self._limits, watch)
-        return self._index
+    def _open_stepper(self, watch: Watch) -> FrameStepper:
+        if self._stepper is None:
+            self._stepper = self._decoder.begin(self._source, self._limits, watch)
+        return self._stepper
 
     def _forget(self) -> None:
         if self._stepper is not None:
@@ -203,28 +231,47 @@ class OpenVideo:
         self._stepper = None
         self._kept.clear()
 
-    def _read_there(self, index: FrameIndex, requested: tuple[float, ...], work: _Work) -> Frames:
+    def _read_there(self, stepper: FrameStepper, requested: tuple[float, ...], work: _Work) -> Frames:
         """Read all times, or where that is allowed those that the file has."""
+        index = stepper.index
+        if _late(index, requested):
+            self._confirm(stepper, work.watch)  # what is said of the end has to be so
         late = _late(index, requested) if work.allow_missing and not index.is_complete else ()
         if not late or len(late) == len(requested):
-            return self._read(index, requested, work)
+            return self._read(stepper, requested, work)
         there = tuple(time for time in requested if time not in late)
-        return replace(self._read(index, there, work), missing_seconds=late, reason=_cut(index))
+        return replace(self._read(stepper, there, work), missing_seconds=late, reason=_cut(index))
 
-    def _read(self, index: FrameIndex, requested: tuple[float, ...], work: _Work) -> Frames:
-        targets = _targets(index, requested, self.info)
-        on_step = work.on_step(index, max(targets) + 1)
-        picture = partial(self._picture, index, sizing=work.sizing, on_step=on_step)
-        images = self._put_all(targets, work, picture, passed=_passed(index, targets, work))
+    def _confirm(self, stepper: FrameStepper, watch: Watch) -> None:
+        if not stepper.is_confirmed:
+            stepper.confirm(watch)
+            self._decoder.index.keep(self._source, self._limits, stepper.index)
+
+    def _read(self, stepper: FrameStepper, requested: tuple[float, ...], work: _Work) -> Frames:
+        index, path = stepper.index, self._source.path
+        targets = _targets(index, requested, path)
+        num_steps = max(targets) + 1 if stepper.is_confirmed else len(index.timestamps_seconds)
+        on_step = work.on_step(index, num_steps)
+        picture = partial(self._picture, stepper, sizing=work.sizing, on_step=on_step)
+        sink = work.make_sink(targets, (index.width_px, index.height_px))
+        images = self._put_all(targets, sink, work, picture, passed=_passed(index, targets, work))
+        self._confirm(stepper, work.watch)
         times = tuple(index.timestamps_seconds[target] for target in targets)
         method: Method = "seek" if index.is_seekable else "walk"
-        return Frames(images, times, requested, tuple(targets), self.info, method)
+        info = self._info or describe_index(self._source, index, self._backend)
+        return Frames(images, times, requested, tuple(targets), info, method)
 
     def _put_all(
-        self, targets: Sequence[int], work: _Work, picture: Callable[[int], Picture], *, passed: set[int] | None = None
+        self,
+        targets: Sequence[int],
+        sink: FrameSink,
+        work: _Work,
+        picture: Callable[[int], Picture],
+        *,
+        passed: set[int] | None = None,
     ) -> Picture:
         """Put each frame into a sink, and return what is in it; of steps also what they pass, while that is kept."""
-        wanted, sink = set(targets), work.make_sink(targets)
+        wanted = set(targets)
         for count, target in enumerate(sorted(wanted | (passed or set()))):
             if passed is None:  # or else the steps are told
                 work.watch.tell(count, len(wanted))
@@ -232,38 +279,38 @@ class OpenVideo:
                 sink.put(target, picture(target))
         return sink.images
 
-    def _picture(self, index: FrameIndex, target: int, sizing: Sizing, on_step: OnStep) -> Picture:
+    def _picture(self, stepper: FrameStepper, target: int, sizing: Sizing, on_step: OnStep) -> Picture:
         kept = self._kept.get(target, sizing)
         if kept is not None:
             return kept
-        if self._stepper is None:
-            self._stepper = self._decoder.stepper(self._source, index, self._limits)
-        picture = sizing(self._stepper.picture(target, on_step))
+        picture = sizing(stepper.picture(target, on_step))
         self._kept.put(target, sizing, picture)
         return picture
 
-    def _read_unchanged(self, requested: tuple[float, ...], work: _Work) -> Frames:
+    def _read_unchanged(self, requested: tuple[float, ...], work: _Work, info: VideoInfo) -> Frames:
         """Read pictures, each of which is opened anew, and see that none has changed meanwhile."""
         try:
-            frames = self._read_pictures(requested, work)
+            frames = self._read_pictures(requested, work, info)
             self._check_usable()
         except VideoError:
             self._forget()  # what was kept may be of another file
             raise
         return frames
 
-    def _read_pictures(self, requested: tuple[float, ...], work: _Work) -> Frames:
-        source, info = self._source, self.info
+    def _read_pictures(self, requested: tuple[float, ...], work: _Work, info: VideoInfo) -> Frames:
+        source, size = self._source, (info.width_px, info.height_px)
         if source.kind == "image":
             zeros = (0,) * len(requested)
-            images = self._put_all(zeros, work, lambda _: work.sizing(self._still(source.path)))
+            sink = work.make_sink(zeros, size)
+            images = self._put_all(zeros, sink, work, lambda _: work.sizing(self._still(source.path)))
             return Frames(images, (0.0,) * len(requested), requested, zeros, info, "image")
         numbers = [int(time * FOLDER_FPS + 1e-6) for time in requested]
         if max(numbers) >= len(source.frame_paths):
             late = max(requested)
             msg = f"{info.path!r} has {info.num_frames} frames, one a second; none at {late:g} s: ask for earlier times"
             raise VideoDecodeError(msg)
-        images = self._put_all(numbers, work, lambda number: self._file(number, work.sizing))
+        sink = work.make_sink(numbers, size)
+        images = self._put_all(numbers, sink, work, lambda number: self._file(number, work.sizing))
         times = tuple(number / FOLDER_FPS for number in numbers)
         return Frames(images, times, requested, tuple(numbers), info, "folder")
 
@@ -281,22 +328,22 @@ class OpenVideo:
             try:
                 check_inside(os.path.realpath(path), path, self._roots)
             except VideoError as exc:
-                raise VideoDecodeError(changed(self.info.path)) from exc
+                raise VideoDecodeError(changed(self._source.path)) from exc
         return read_image(path, limits=self._limits, roots=self._roots)
 
 
-def _targets(index: FrameIndex, requested: Sequence[float], info: VideoInfo) -> list[int]:
+def _targets(index: FrameIndex, requested: Sequence[float], path: str) -> list[int]:
     late = _late(index, requested)
     if late and not index.is_complete:
         msg = (
-            f"{info.path!r} is truncated or damaged: {len(requested)} frames were asked for and "
+            f"{path!r} is truncated or damaged: {len(requested)} frames were asked for and "
             f"{len(requested) - len(late)} can be decoded, because {_cut(index)}; ask for earlier times or "
             "get the whole file"
         )
         raise VideoDecodeError(msg)
     if late:
         msg = (
-            f"{info.path!r} has no frame at {late[0]:.3f} s: its {len(index.timestamps_seconds)} frames end at "
+            f"{path!r} has no frame at {late[0]:.3f} s: its {len(index.timestamps_seconds)} frames end at "
             f"{index.readable_seconds:.3f} s; ask for earlier times"
         )
         raise VideoDecodeError(msg)

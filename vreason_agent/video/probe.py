@@ -54,7 +54,11 @@ def describe(source: Source, limits: Limits, backend: Backend = "opencv", watch:
         height, width = common_size(source.frame_paths, source.path, limits=limits)
         seconds = count / FOLDER_FPS
         return VideoInfo(source.path, "frames", FOLDER_FPS, count, seconds, width, height, None, True, is_seekable=True)
-    index = decoder.index(source, limits, watch)
+    return describe_index(source, decoder.index(source, limits, watch), backend)
+
+
+def describe_index(source: Source, index: FrameIndex, backend: Backend) -> VideoInfo:
+    """Return the facts about a video or GIF file whose frames are known."""
     count = len(index.timestamps_seconds)
     return VideoInfo(
         path=source.path,

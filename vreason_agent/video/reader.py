@@ -15,7 +15,7 @@ from vreason_agent.video.frames import Frames, Progress
 from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, ask_picture, reading_process
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_expected, check_request, check_side
-from vreason_agent.video.opened import OpenVideo, open_video
+from vreason_agent.video.opened import OpenVideo, open_for_one_read
 from vreason_agent.video.sizing import Resize
 from vreason_agent.video.source import Roots, check_inside, path_text
 
@@ -81,7 +81,7 @@ def read_frames(
     check_expected(path_text(video), expected, limits)
     check_side(max_side_px)
     opening: dict[str, Any] = {"limits": limits, "roots": roots, "isolate": isolate, "backend": backend}
-    with open_video(video, max_kept_bytes=0, on_progress=on_progress, **opening) as opened:
+    with open_for_one_read(video, on_progress=on_progress, **opening) as opened:
         return opened.read(timestamps, **how)
 
 

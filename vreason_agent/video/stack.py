@@ -9,7 +9,6 @@ import numpy as np
 
 from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.images import Picture, size_within
-from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.sizing import Sizing
 
@@ -28,15 +27,22 @@ class FrameSink(Protocol):
         """Take a frame."""
 
 
-def check_result(info: VideoInfo, num_frames: int, sizing: Sizing, limits: Limits) -> None:
-    """Check before the first frame is decoded what a read will return; of a `resize` its first frame tells.
+def check_result(path: str, size: tuple[int, int], num_frames: int, sizing: Sizing, limits: Limits) -> None:
+    """Check before a frame is decoded for it what a read will return; of a `resize` its first frame tells.
+
+    Args:
+        path: The file, for messages.
+        size: Width and height of its frames in pixels.
+        num_frames: How many are asked for.
+        sizing: What becomes of their size.
+        limits: Of them `max_result_bytes`.
 
     Raises:
-        VideoTooLargeError: If that is more than `limits.max_result_bytes`.
+        VideoTooLargeError: If that is more.
     """
     if sizing.resize is None:
-        width, height = size_within(info.width_px, info.height_px, sizing.max_side_px)
-        _check_bytes(info.path, num_frames, width, height, limits)
+        width, height = size_within(*size, sizing.max_side_px)
+        _check_bytes(path, num_frames, width, height, limits)
 
 
 def _check_bytes(path: str, num_frames: int, width: int, height: int, limits: Limits) -> None:
@@ -52,8 +58,11 @@ def _too_large(path: str, num_frames: int, width: int, height: int, limits: Limi
     )
 
 
-MakeSink = Callable[[Sequence[int]], FrameSink]
-"""Makes the sink of frames with these numbers; called once more where a file turns out to be numbered otherwise."""
+MakeSink = Callable[[Sequence[int], tuple[int, int]], FrameSink]
+"""Makes the sink of frames with these numbers, and that width and height in the file, before one is read for it.
+
+Called once more where a file turns out to be numbered otherwise.
+"""
 
 
 class FrameStack:
@@ -107,3 +116,9 @@ class FrameStack:
         except MemoryError as exc:
             raise VideoTooLargeError(_too_large(self._path, num_frames, width, height)) from exc
         self._has_room = True
+
+
+def make_stack(path: str, sizing: Sizing, limits: Limits, numbers: Sequence[int], size: tuple[int, int]) -> FrameStack:
+    """Make a stack, if it is not too large; raises as `check_result` does."""
+    check_result(path, size, len(numbers), sizing, limits)
+    return FrameStack(path, limits, numbers)

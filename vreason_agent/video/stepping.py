@@ -10,9 +10,18 @@ from typing import Any
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
 from vreason_agent.video.conversion import first_picture
-from vreason_agent.video.index import SEEK_SLACK_FRAMES, TIME_TOLERANCE_SECONDS, FrameIndex, sought_frame
+from vreason_agent.video.first_frame import FirstFrame
+from vreason_agent.video.index import (
+    SEEK_SLACK_FRAMES,
+    TIME_TOLERANCE_SECONDS,
+    FrameIndex,
+    seek_cost_frames,
+    sought_frame,
+)
 from vreason_agent.video.source import Source
-from vreason_agent.video.watch import OnStep, unwatched
+from vreason_agent.video.watch import OnStep, Watch, unwatched
+
+NUM_COMPARED_FRAMES = 8  # another stream of the same size and codec differs from the packets within so many
 
 
 class LandedElsewhere(Exception):
@@ -20,11 +29,29 @@ class LandedElsewhere(Exception):
 
 
 class Stepper:
-    """Moves a capture to frames by number, and knows where it stands; a walked file is opened anew to go back."""
+    """Moves a capture to frames by number, and knows where it stands; a walked file is opened anew to go back.
 
-    def __init__(self, source: Source, index: FrameIndex) -> None:
-        self._source, self._index = source, index
-        self._open()
+    Attributes:
+        index: The frames.
+    """
+
+    def __init__(
+        self, source: Source, index: FrameIndex, first: FirstFrame | None = None, *, is_end_told: bool = False
+    ) -> None:
+        """Be ready to open the file, or take it over at its first frame.
+
+        Args:
+            source: The file.
+            index: The frames: confirmed, or where `first` is given what the packets claim.
+            first: The first frame of the file that is taken over.
+            is_end_told: Whether the container proves that every packet is shown.
+        """
+        self.index, self._source = index, source
+        self._is_end_known, self._num_compared = first is None or is_end_told, NUM_COMPARED_FRAMES
+        self._first_picture, self._is_open = None if first is None else first.picture, False
+        if first is not None:
+            self._capture, self._first_seconds, self._is_open = first.capture, first.seconds, True
+            self._at, self._num_compared, self._is_converted = 0, 1, True
 
     def picture(self, target: int, on_step: OnStep = unwatched) -> Any:
         """Return frame `target`, `uint8 (height, width, 3)` in RGB, at full size.
@@ -37,30 +64,57 @@ class Stepper:
             LandedElsewhere: If the file is not what its packets say: walk it.
             VideoDecodeError: If the frame cannot be decoded, or OpenCV does not convert it.
         """
-        self._go(target, on_step)
-        image = self._capture.retrieve_rgb() if self._is_converted else self._first_picture(target, on_step)
+        first, self._first_picture = self._first_picture, None
+        image = first if target == 0 and first is not None else self._retrieved(target, on_step)
         if image is None:
             raise VideoDecodeError(lost(self._source, target))
-        if self._index.source == "packets" and not self._index.is_seekable:
+        if self.index.source == "packets" and not self.index.is_seekable:
             self._check_next()
         return image
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether `confirm` has nothing left to see."""
+        return self._is_end_known and self._num_compared >= NUM_COMPARED_FRAMES
+
+    def confirm(self, watch: Watch) -> None:
+        """See, where that is not known yet, that the first frames and the last are decoded at the packets' times.
+
+        Edit lists and damage leave packets that are never shown, and another stream may be like the one that is read.
+
+        Raises:
+            LandedElsewhere: If they are not: walk the file.
+            VideoError: If `watch` ends it.
+        """
+        self._first_picture = None
+        last = len(self.index.timestamps_seconds) - 1
+        on_step = watch.telling(last + 1) if self.index.has_far_keyframes else watch.checking()
+        self._compare_first(last, on_step)
+        if not self._is_end_known:
+            self._go(last, on_step, is_sought=True)
+        self._is_end_known, self._num_compared = True, NUM_COMPARED_FRAMES
+
     def close(self) -> None:
         """Release the capture."""
-        self._capture.close()
+        if self._is_open:
+            self._capture.close()
+        self._is_open = False
 
     def _open(self) -> None:
-        self._capture, self._is_converted = Capture(self._source.path), False
+        self._capture, self._is_converted, self._is_open = Capture(self._source.path), False, True
         self._at = -1
         self._advance()
         self._first_seconds = self._capture.position_seconds()
 
-    def _first_picture(self, target: int, on_step: OnStep) -> Any:
-        """Retrieve from a capture that nothing was retrieved from, and see whether that is a picture."""
+    def _retrieved(self, target: int, on_step: OnStep) -> Any:
+        """Go to a frame and retrieve it; a capture that nothing was retrieved from is asked whether it converts."""
+        self._go(target, on_step)
+        if self._is_converted:
+            return self._capture.retrieve_rgb()
 
         @contextmanager
         def again() -> Iterator[Capture]:
-            with closing(Stepper(self._source, self._index)) as other:
+            with closing(Stepper(self._source, self.index)) as other:
                 other._go(target, on_step)
                 yield other._capture
 
@@ -68,17 +122,32 @@ class Stepper:
         self._is_converted = True
         return image
 
-    def _go(self, target: int, on_step: OnStep) -> None:
-        if not self._index.is_seekable:
+    def _go(self, target: int, on_step: OnStep, *, is_sought: bool = False) -> None:
+        if not self._is_open:
+            self._open()
+        self._compare_first(target, on_step)
+        if not (self.index.is_seekable or is_sought):
             if target < self._at:
                 self._reopen()
-        elif not 0 <= target - self._at <= self._index.seek_worth_frames:
+        elif not 0 <= target - self._at <= seek_cost_frames(self.index.keyframes, target):
             self._approach(target)
         while self._at < target:
-            self._advance()
-            on_step(self._at)
+            self._step(on_step)
         if self._at != target or not self._is_as_scanned():
             raise LandedElsewhere
+
+    def _compare_first(self, target: int, on_step: OnStep) -> None:
+        """Step through the first frames, as far as they were not compared with their packets and a target is ahead."""
+        while self._num_compared < NUM_COMPARED_FRAMES and self._at < target:
+            self._step(on_step)
+
+    def _step(self, on_step: OnStep) -> None:
+        self._advance()
+        if self._at == self._num_compared < NUM_COMPARED_FRAMES:
+            if not self._is_as_scanned():
+                raise LandedElsewhere
+            self._num_compared += 1
+        on_step(self._at)
 
     def _reopen(self) -> None:
         self.close()
@@ -87,7 +156,7 @@ class Stepper:
     def _approach(self, target: int) -> None:
         """Jump near a frame; where a jump there would decode long, to the keyframe before, unless it is passed."""
         aim = max(0, target - SEEK_SLACK_FRAMES)
-        begin = sought_frame(self._index, aim)
+        begin = sought_frame(self.index, aim)
         if begin < aim and begin <= self._at <= target:
             return
         if begin == 0 < aim:
@@ -99,21 +168,21 @@ class Stepper:
         """Seek, and return the number of the frame that it led to, told by its time."""
         if not (self._capture.seek(aim) and self._capture.grab()):
             raise LandedElsewhere
-        return bisect.bisect_left(self._index.timestamps_seconds, self._seconds() - TIME_TOLERANCE_SECONDS)
+        return bisect.bisect_left(self.index.timestamps_seconds, self._seconds() - TIME_TOLERANCE_SECONDS)
 
     def _advance(self) -> None:
         for _ in range(MAX_FAILED_GRABS):
             if self._capture.grab():
                 self._at += 1
                 return
-        if self._index.source == "packets":
+        if self.index.source == "packets":
             raise LandedElsewhere
         raise VideoDecodeError(lost(self._source, self._at + 1))
 
     def _check_next(self) -> None:
         """Check that no frame that no packet tells of is shown between this one and the next; a clock has no room."""
-        if self._at + 1 < len(self._index.timestamps_seconds):
-            self._advance()
+        if self._at + 1 < len(self.index.timestamps_seconds):
+            self._step(unwatched)
             if not self._is_as_scanned():
                 raise LandedElsewhere
 
@@ -123,8 +192,8 @@ class Stepper:
     def _is_as_scanned(self) -> bool:
         """Whether the packets gave this frame the time that it has; of a file whose frames were walked it is known."""
         return (
-            self._index.source == "walk"
-            or abs(self._seconds() - self._index.timestamps_seconds[self._at]) <= TIME_TOLERANCE_SECONDS
+            self.index.source == "walk"
+            or abs(self._seconds() - self.index.timestamps_seconds[self._at]) <= TIME_TOLERANCE_SECONDS
         )
 
 

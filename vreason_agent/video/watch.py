@@ -20,7 +20,7 @@ OnStep = Callable[[int], None]
 """Called with the number of each frame that is stepped to."""
 
 _Found = TypeVar("_Found")
-_Kept = TypeVar("_Kept", covariant=True)
+_Kept = TypeVar("_Kept")
 
 
 class Watch:
@@ -61,6 +61,14 @@ class Watch:
         if self._on_progress is not None and self._on_progress(done, max(done, total)):
             raise VideoDecodeError(stopped(self._path, done, max(done, total)))
 
+    def telling(self, num_steps: int) -> OnStep:
+        """Return what is called where steps are what takes the time: it tells each, of so many."""
+        return lambda number: self.tell(min(number + 1, num_steps), num_steps)
+
+    def checking(self) -> OnStep:
+        """Return what is called at each step that takes no time to speak of: it checks the time."""
+        return lambda _: self.check()
+
 
 def unwatched(_: int) -> None:
     """Watch nothing."""
@@ -71,6 +79,12 @@ class Find(Protocol[_Kept]):
 
     def __call__(self, source: Source, limits: Limits, watch: Watch | None = None) -> _Kept:
         """Find it out, or tell what is known."""
+
+    def known(self, source: Source, limits: Limits) -> _Kept | None:
+        """Tell what is known, if anything is."""
+
+    def keep(self, source: Source, limits: Limits, what: _Kept) -> None:
+        """Know what was found on the way to something else."""
 
     def cache_clear(self) -> None:
         """Forget what is known."""
@@ -87,8 +101,12 @@ def once(find: Callable[[Source, Limits, Watch], _Found]) -> Find[_Found]:
     def found(source: Source, limits: Limits, watch: Watch | None = None) -> _Found:
         known = place(source, limits)
         if not known:
-            known.append(find(source, limits, watch or Watch(source.path, limits)))
+            keep(source, limits, find(source, limits, watch or Watch(source.path, limits)))
         return known[0]
 
-    found.cache_clear = place.cache_clear  # type: ignore[attr-defined]
+    def keep(source: Source, limits: Limits, what: _Found) -> None:
+        place(source, limits)[:] = [what]
+
+    found.known = lambda source, limits: next(iter(place(source, limits)), None)  # type: ignore[attr-defined]
+    found.keep, found.cache_clear = keep, place.cache_clear  # type: ignore[attr-defined]
     return found  # type: ignore[return-value]
