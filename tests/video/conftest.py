@@ -55,7 +55,13 @@ def write_av(tmp_path: Path) -> Callable[..., Path]:
     """Write a clip with PyAV at given presentation times (milliseconds), with B-frames or other options on request."""
 
     def write(
-        name: str, times_ms: list[int], *, codec: str = "mpeg4", pix_fmt: str = "yuv420p", **options: str
+        name: str,
+        times_ms: list[int],
+        *,
+        codec: str = "mpeg4",
+        pix_fmt: str = "yuv420p",
+        picture: Callable[[int], np.ndarray] = numbered,
+        **options: str,
     ) -> Path:
         path = tmp_path / name
         with av.open(str(path), "w") as container:
@@ -63,7 +69,7 @@ def write_av(tmp_path: Path) -> Callable[..., Path]:
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pix_fmt
             stream.codec_context.time_base = Fraction(1, 1000)
             for index, time_ms in enumerate(times_ms):
-                frame = av.VideoFrame.from_ndarray(numbered(index), format="bgr24")
+                frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
                 frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())

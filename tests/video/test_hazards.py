@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from tests.video.conftest import number_of, numbered, oracle_pictures, oracle_times
 from tests.video.test_reader import assert_equals_oracle
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import Backend, Limits, VideoStream, probe, read_frames, resolve_span
+from vreason_agent.video import Backend, Limits, VideoStream, open_video, probe, read_frames, resolve_span
+from vreason_agent.video.capture import Capture
 from vreason_agent.video.conversion import FILLINGS
 from vreason_agent.video.edit_list import shown_seconds
 
@@ -440,8 +441,28 @@ def test_a_file_that_turns_interlaced_before_the_frame_that_is_read_is_refused_t
     path = tmp_path / "both.ts"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     assert number_of(read_frames(path, [0.8]).images[0]) == 20
-    with pytest.raises(VideoDecodeError, match=r"interlaced, or OpenCV cannot convert.*-vf yadif"):
-        read_frames(path, [2.4])
+    for times in ([2.4], [0.0, 2.4], [0.4, 0.8, 2.4, 3.0]):
+        with pytest.raises(VideoDecodeError, match=r"interlaced, or OpenCV cannot convert.*-vf yadif"):
+            read_frames(path, times)
+    with open_video(path) as video:
+        assert number_of(read_frames(video, [0.8]).images[0]) == 20
+        with pytest.raises(VideoDecodeError, match=r"interlaced, or OpenCV cannot convert.*-vf yadif"):
+            read_frames(video, [2.4])
+
+
+@pytest.mark.parametrize(("gap_ms", "num_looks"), [((40, 40), 4), ((20, 60), 1)], ids=["constant", "variable"])
+def test_a_passage_that_stands_still_is_read_as_it_is(write_av, monkeypatch, gap_ms: tuple[int, int], num_looks: int):
+    """A picture that repeats is looked at anew: once for each passage, and once in all where that takes a walk."""
+    times = [number // 2 * 80 + number % 2 * gap_ms[0] for number in range(100)]
+    path = write_av("a.mkv", times, codec="ffv1", pix_fmt="bgr0", picture=lambda number: numbered(number // 25))
+    wanted = [time / 1000 + 0.001 for time in times[::5]]
+    with open_video(path) as video:
+        opened: list[Capture] = []
+        close = Capture.close
+        monkeypatch.setattr(Capture, "close", lambda self: close(opened.append(self) or self))  # type: ignore[func-returns-value]
+        frames = read_frames(video, wanted)
+    assert [number_of(image) for image in frames.images] == [number // 25 for number in range(0, 100, 5)]
+    assert len(opened) == num_looks + 1
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuv420p10le", "gray"])

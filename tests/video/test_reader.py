@@ -19,6 +19,7 @@ from tests.video.conftest import HEIGHT, WIDTH, number_of, numbered, oracle_pict
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
 from vreason_agent.video import Limits, open_video, probe, read_frames
 from vreason_agent.video.capture import Capture
+from vreason_agent.video.cv_reading import index_frames
 from vreason_agent.video.gif import is_whole_gif
 
 
@@ -145,6 +146,46 @@ def test_an_end_that_cannot_be_reached_makes_the_file_a_walk(write_opencv, monke
     assert (info.is_constant_rate, info.is_seekable) == (True, False)
     frames = read_frames(path, [0.0, 3.0])
     assert (frames.method, [number_of(image) for image in frames.images]) == ("walk", [0, 75])
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_a_damaged_end_is_noticed_behind_the_frames_that_are_read(write_av, constant):
+    """A read looks at the end when it has its frames, and tells of the file what `probe` tells."""
+    times = list(range(0, 8000, 40)) if constant else uneven(200)
+    path = write_av("a.mkv", times, codec="libx264", g="20", bf="0")
+    with av.open(str(path)) as container:
+        last = bytes([packet for packet in container.demux(video=0) if packet.size][-1])
+    data = path.read_bytes().replace(last[8:], bytes(len(last) - 8))
+    path.write_bytes(data)
+    frames = read_frames(path, [0.0, 1.0, 3.0])
+    index_frames.cache_clear()
+    assert frames.info == probe(path)
+    assert (frames.method, frames.info.num_frames) == ("walk", 199)
+    assert [number_of(image) for image in frames.images] == list(frames.frame_indices)
+
+
+def test_one_read_of_a_path_opens_its_packets_and_its_frames_once(write_opencv, monkeypatch):
+    """Sequential grab decodes 226 frames for these times; the last frame of 240 is looked at too."""
+    path, grabs, grab, opened, init = write_opencv("a.mp4", num_frames=240), [], Capture.grab, [], Capture.__init__
+
+    def counted(self: Capture) -> bool:
+        grabs.extend([self] if self.get("FORMAT") != -1 else [])
+        return grab(self)
+
+    def noted(self: Capture, *args: Any, **options: Any) -> None:
+        opened.append(options)
+        init(self, *args, **options)
+
+    monkeypatch.setattr(Capture, "grab", counted)
+    monkeypatch.setattr(Capture, "__init__", noted)
+    frames = read_frames(path, [number * 0.3 for number in range(31)])
+    assert opened == [{}, {"packets": True}]
+    assert len(grabs) == 240
+    index_frames.cache_clear()
+    assert frames.info == probe(path)
+    opened.clear()
+    assert np.array_equal(read_frames(path, [1.0]).images[0], frames.images[3]) is False
+    assert opened == [{}], "what the file is stays known"
 
 
 def test_order_and_repeats_are_those_asked_for(write_opencv):

@@ -109,11 +109,11 @@ class Capture:
 
     def position_seconds(self) -> float:
         """Return the presentation time of the frame or packet that was stepped to."""
-        return self.get("POS_MSEC") / 1000.0
+        return float(self._capture.get(self._cv2.CAP_PROP_POS_MSEC)) / 1000.0  # asked at every step
 
     def is_keyframe(self) -> bool:
         """Whether the packet that was stepped to can be decoded without those before it."""
-        return bool(self.get("LRF_HAS_KEY_FRAME"))
+        return bool(self._capture.get(self._cv2.CAP_PROP_LRF_HAS_KEY_FRAME))
 
     def steps(self) -> Iterator[float]:
         """Step to the end, over a few damaged places; yields each step's presentation time in seconds."""

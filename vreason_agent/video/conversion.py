@@ -2,7 +2,8 @@
 
 FFmpeg 8's scaler refuses frames that are marked as interlaced, and OpenCV (4.14 and 5.0) takes no note of it. glibc
 can be told to fill what it allocates: a first frame that is nothing but the filling was not written. Other C libraries
-cannot, and there nothing is checked.
+cannot, and there nothing is checked. In place of a later frame that is refused OpenCV hands over the last one that was
+not: pictures that repeat are suspicious.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.capture import Capture
+from vreason_agent.video.images import Picture
 
 FILLINGS = (0x5A, 0xC3)  # a picture may have the color of one, but not of both
+SAMPLED = 4  # every so many-th row and column tells pictures apart
 _M_PERTURB = -6  # mallopt(3): allocated bytes get the complement of this value
 _lock = Lock()  # the filling is one for the whole process
 
@@ -44,6 +49,26 @@ def first_picture(path: str, capture: Capture, again: Callable[[], AbstractConte
                 )
                 raise VideoDecodeError(msg)
     return picture
+
+
+class Repeats:
+    """Notices pictures that look like the one before, though they are of another frame."""
+
+    def __init__(self, *, may_return: bool) -> None:
+        """Notice where every passage that stands still begins, or only the first, where it is dear to look into."""
+        self._may_return, self._was_noticed = may_return, False
+        self._number, self._sample, self._is_still = -1, np.empty(0, np.uint8), False
+
+    def are_new(self, number: int, picture: Picture) -> bool:
+        """Return whether a passage that stands still begins with the picture of frame `number`."""
+        if number == self._number:
+            return False
+        sample = picture[::SAMPLED, ::SAMPLED].copy()
+        was_still, self._is_still = self._is_still, np.array_equal(sample, self._sample)
+        self._number, self._sample = number, sample
+        is_new = self._is_still and not was_still and (self._may_return or not self._was_noticed)
+        self._was_noticed |= is_new
+        return is_new
 
 
 def _retrieve(capture: Capture, filling: int) -> tuple[Any, bool]:

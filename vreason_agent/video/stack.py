@@ -76,8 +76,11 @@ class FrameStack:
 
     def __init__(self, path: str, limits: Limits, numbers: Sequence[int]) -> None:
         """Be ready for the frames with these numbers, which may repeat."""
-        self._path, self._limits, self._numbers = path, limits, np.asarray(numbers)
-        self._has_room, self._wanted, self._lacking = False, frozenset(numbers), set(numbers)
+        self._path, self._limits, self._num_frames = path, limits, len(numbers)
+        self._has_room, self._lacking = False, set(numbers)
+        self._places: dict[int, list[int]] = {}
+        for place, number in enumerate(numbers):
+            self._places.setdefault(number, []).append(place)
 
     @property
     def is_whole(self) -> bool:
@@ -86,11 +89,11 @@ class FrameStack:
 
     def wants(self, number: int) -> bool:
         """Whether a frame was asked for."""
-        return number in self._wanted
+        return number in self._places
 
     def has(self, number: int) -> bool:
         """Whether a frame was put already."""
-        return number in self._wanted and number not in self._lacking
+        return number in self._places and number not in self._lacking
 
     def put(self, number: int, picture: Picture) -> None:
         """Set a frame wherever its number was asked for, be it nowhere.
@@ -105,11 +108,12 @@ class FrameStack:
             sizes = sorted(f"{width}x{height}" for height, width in (picture.shape[:2], self.images.shape[1:3]))
             msg = f"the frames of {self._path!r} differ in size ({', '.join(sizes)}); bring them to one size"
             raise VideoDecodeError(msg)
-        self.images[self._numbers == number] = picture
+        for place in self._places.get(number, ()):
+            self.images[place] = picture
         self._lacking.discard(number)
 
     def _make_room(self, picture: Picture) -> None:
-        num_frames, (height, width) = len(self._numbers), picture.shape[:2]
+        num_frames, (height, width) = self._num_frames, picture.shape[:2]
         _check_bytes(self._path, num_frames, width, height, self._limits)
         try:
             self.images = np.empty((num_frames, *picture.shape), np.uint8)

@@ -9,7 +9,7 @@ from typing import Any
 
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
-from vreason_agent.video.conversion import first_picture
+from vreason_agent.video.conversion import Repeats, first_picture
 from vreason_agent.video.first_frame import FirstFrame
 from vreason_agent.video.index import (
     SEEK_SLACK_FRAMES,
@@ -48,6 +48,7 @@ class Stepper:
         """
         self.index, self._source = index, source
         self._is_end_known, self._num_compared = first is None or is_end_told, NUM_COMPARED_FRAMES
+        self._repeats = Repeats(may_return=index.is_seekable)
         self._first_picture, self._is_open = None if first is None else first.picture, False
         if first is not None:
             self._capture, self._first_seconds, self._is_open = first.capture, first.seconds, True
@@ -70,6 +71,9 @@ class Stepper:
             raise VideoDecodeError(lost(self._source, target))
         if self.index.source == "packets" and not self.index.is_seekable:
             self._check_next()
+        if self._repeats.are_new(target, image):
+            with closing(Stepper(self._source, self.index)) as other:  # what it retrieves first tells
+                other.picture(target, on_step)
         return image
 
     @property
