@@ -155,8 +155,8 @@ def test_a_damaged_end_is_noticed_behind_the_frames_that_are_read(write_av, cons
     path = write_av("a.mkv", times, codec="libx264", g="20", bf="0")
     with av.open(str(path)) as container:
         last = bytes([packet for packet in container.demux(video=0) if packet.size][-1])
-    data = path.read_bytes().replace(last[8:], bytes(len(last) - 8))
-    path.write_bytes(data)
+    before, _, after = path.read_bytes().rpartition(last)
+    path.write_bytes(before + last[:8] + bytes(len(last) - 8) + after)
     frames = read_frames(path, [0.0, 1.0, 3.0])
     index_frames.cache_clear()
     assert frames.info == probe(path)
