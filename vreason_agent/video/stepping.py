@@ -69,7 +69,7 @@ class Stepper:
         image = first if target == 0 and first is not None else self._retrieved(target, on_step)
         if image is None:
             raise VideoDecodeError(lost(self._source, target))
-        if self.index.source == "packets" and not self.index.is_seekable:
+        if self.index.source == "packets":
             self._check_next()
         if self._repeats.are_new(target, image):
             with closing(Stepper(self._source, self.index)) as other:  # what it retrieves first tells
@@ -184,7 +184,7 @@ class Stepper:
         raise VideoDecodeError(lost(self._source, self._at + 1))
 
     def _check_next(self) -> None:
-        """Check that no frame that no packet tells of is shown between this one and the next; a clock has no room."""
+        """Check that no frame that no packet tells of is shown between this one and the next."""
         if self._at + 1 < len(self.index.timestamps_seconds):
             self._step(unwatched)
             if not self._is_as_scanned():
