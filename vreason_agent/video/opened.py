@@ -151,11 +151,10 @@ class OpenVideo:
 
     @property
     def info(self) -> VideoInfo:
-        """What is known of the video."""
-        with self._lock:
-            if self._info is None:
-                self._info = describe(self._source, self._limits, self._backend)
-            return self._info
+        """What is known of the video; a read that is misled by it finds out more."""
+        if self._info is None:
+            self._info = describe(self._source, self._limits, self._backend)
+        return self._info
 
     @property
     def keyframes_seconds(self) -> tuple[float, ...]:
@@ -212,6 +211,7 @@ class OpenVideo:
                 self._forget()
                 walked = self._decoder.walk(self._source, self._limits, work.watch)
                 self._stepper = self._decoder.stepper(self._source, walked, self._limits)
+                self._info = describe_index(self._source, walked, self._backend)
                 return self._read_there(self._stepper, requested, work)
 
     def _check_usable(self) -> None:

@@ -9,11 +9,16 @@ from itertools import islice, pairwise
 from typing import TypeVar
 
 from vreason_agent.errors import VideoTooLargeError
+from vreason_agent.video.announced import Announced
 from vreason_agent.video.capture import Capture
-from vreason_agent.video.index import COUNT_TOLERANCE, CREDIBLE_FPS, TIME_TOLERANCE_SECONDS
+from vreason_agent.video.edit_list import shown_seconds
+from vreason_agent.video.fragments import fragments_seconds, is_fragmented
+from vreason_agent.video.index import CREDIBLE_FPS, TIME_TOLERANCE_SECONDS
 from vreason_agent.video.info import VideoStream
 from vreason_agent.video.limits import Limits, check_length
+from vreason_agent.video.signature import HEAD_BYTES, counts_frames
 from vreason_agent.video.source import Source
+from vreason_agent.video.twins import has_twins
 from vreason_agent.video.watch import Watch
 
 PACKETS_PER_TELLING = 256  # a packet takes some 10 us
@@ -28,20 +33,20 @@ class Packets:
     Attributes:
         times_seconds: Their presentation times, ascending, on the file's own clock.
         keyframes: Numbers of those that are decoded without others.
-        other_stream: The stream they are of, where it is another than the frames'.
+        other_stream: The stream they are of, where it is another than the frames', or may be.
     """
 
     times_seconds: tuple[float, ...]
     keyframes: tuple[int, ...]
     other_stream: VideoStream | None
 
-    def are_trustworthy(self, promised: int | None) -> bool:
-        """Whether they are of the stream that is read, can be told apart, and are as many as announced."""
+    @property
+    def are_trustworthy(self) -> bool:
+        """Whether they are of the stream that is read, and can be told apart."""
         times = self.times_seconds
         if self.other_stream is not None or len(times) < 2:
             return False
-        is_as_announced = promised is None or abs(len(times) - promised) <= COUNT_TOLERANCE * promised
-        return is_as_announced and min(b - a for a, b in pairwise(times)) > 2 * TIME_TOLERANCE_SECONDS
+        return min(b - a for a, b in pairwise(times)) > 2 * TIME_TOLERANCE_SECONDS
 
 
 def scan_packets(source: Source, capture: Capture, limits: Limits, watch: Watch) -> Packets:
@@ -58,20 +63,32 @@ def scan_packets(source: Source, capture: Capture, limits: Limits, watch: Watch)
         total = max(announced_frames(packets), default=0)
         steps = told(_noting_keys(packets, keys), watch, total, every=PACKETS_PER_TELLING)
         times = tuple(sorted(collect_times(source.path, steps, limits, every=PACKETS_PER_TELLING)))
-        return Packets(times, _numbers(keys, times), _other_stream(packets, capture))
+        return Packets(times, _numbers(keys, times), _other_stream(source, packets, capture))
 
 
 def announced_frames(capture: Capture) -> tuple[int, ...]:
     """Return what FRAME_COUNT can mean, after the first frame: some containers count from 0 s, others from that frame.
 
     A stream that begins within a group of pictures counts from its first packet. Nothing where it cannot be true: some
-    give negative, astronomical or cover-art numbers.
+    give negative, astronomical or cover-art numbers. Nothing either where the first frame's time is not known.
     """
-    count, fps = capture.get("FRAME_COUNT"), capture.get("FPS")
-    if not (0 < count < 1e9 and CREDIBLE_FPS[0] <= fps <= CREDIBLE_FPS[1]):
+    count, fps, lead = capture.get("FRAME_COUNT"), capture.get("FPS"), capture.get("PTS")
+    if not (0 < count < 1e9 and CREDIBLE_FPS[0] <= fps <= CREDIBLE_FPS[1] and lead > -1e9):
         return ()
-    leads = (0, max(0, int(capture.get("PTS"))), max(0, round(capture.position_seconds() * fps)))
+    leads = (0, max(0, int(lead)), max(0, round(capture.position_seconds() * fps)))
     return tuple(int(count) - lead for lead in leads if lead < count)
+
+
+def announced_length(path: str, capture: Capture) -> Announced:
+    """Return what a file announces that is at its first frame."""
+    fps = capture.get("FPS")
+    with open(path, "rb") as file:
+        is_counted = counts_frames(file.read(HEAD_BYTES))
+    if is_counted and is_fragmented(path):
+        seconds = fragments_seconds(path)
+        frames = () if seconds is None else (round(seconds * fps),)
+        return Announced(frames, fps, is_counted=False, is_fragmented=True)
+    return Announced(announced_frames(capture), fps, is_counted, shown_seconds(path))
 
 
 def told(steps: Iterable[_Step], watch: Watch, total: int, *, every: int = 1) -> Iterator[_Step]:
@@ -121,8 +138,9 @@ def _numbers(keys: Sequence[float], times: Sequence[float]) -> tuple[int, ...]:
     return tuple(sorted(bisect.bisect_left(times, key) for key in keys))
 
 
-def _other_stream(packets: Capture, frames: Capture) -> VideoStream | None:
+def _other_stream(source: Source, packets: Capture, frames: Capture) -> VideoStream | None:
     width, height = packets.size()
-    if sorted((width, height)) == sorted(frames.size()) and packets.codec() == frames.codec():
-        return None  # packets are not rotated
+    is_alike = sorted((width, height)) == sorted(frames.size()) and packets.codec() == frames.codec()
+    if is_alike and not has_twins(source.path):  # packets are not rotated
+        return None
     return VideoStream(width, height, packets.codec(), is_read=False)

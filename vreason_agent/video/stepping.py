@@ -92,10 +92,11 @@ class Stepper:
         """
         self._first_picture = None
         last = len(self.index.timestamps_seconds) - 1
-        on_step = watch.telling(last + 1) if self.index.has_far_keyframes else watch.checking()
+        is_stepped = self.index.has_far_keyframes or not self.index.can_jump
+        on_step = watch.telling(last + 1) if is_stepped else watch.checking()
         self._compare_first(last, on_step)
         if not self._is_end_known:
-            self._go(last, on_step, is_sought=True)
+            self._go(last, on_step, is_sought=self.index.can_jump)
         self._is_end_known, self._num_compared = True, NUM_COMPARED_FRAMES
 
     def close(self) -> None:
