@@ -52,23 +52,19 @@ def first_picture(path: str, capture: Capture, again: Callable[[], AbstractConte
 
 
 class Repeats:
-    """Notices pictures that look like the one before, though they are of another frame."""
+    """Notices where pictures begin to look like the one before, though they are of other frames."""
 
-    def __init__(self, *, may_return: bool) -> None:
-        """Notice where every passage that stands still begins, or only the first, where it is dear to look into."""
-        self._may_return, self._was_noticed = may_return, False
+    def __init__(self) -> None:
         self._number, self._sample, self._is_still = -1, np.empty(0, np.uint8), False
 
-    def are_new(self, number: int, picture: Picture) -> bool:
-        """Return whether a passage that stands still begins with the picture of frame `number`."""
+    def begin(self, number: int, picture: Picture) -> bool:
+        """Tell whether a passage that stands still begins with the picture of frame `number`."""
         if number == self._number:
             return False
         sample = picture[::SAMPLED, ::SAMPLED].copy()
         was_still, self._is_still = self._is_still, np.array_equal(sample, self._sample)
         self._number, self._sample = number, sample
-        is_new = self._is_still and not was_still and (self._may_return or not self._was_noticed)
-        self._was_noticed |= is_new
-        return is_new
+        return self._is_still and not was_still
 
 
 def _retrieve(capture: Capture, filling: int) -> tuple[Any, bool]:

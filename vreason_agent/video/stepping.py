@@ -12,6 +12,7 @@ from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
 from vreason_agent.video.conversion import Repeats, first_picture
 from vreason_agent.video.first_frame import FirstFrame
 from vreason_agent.video.index import (
+    MAX_SOUGHT_FRAMES,
     SEEK_SLACK_FRAMES,
     TIME_TOLERANCE_SECONDS,
     FrameIndex,
@@ -48,7 +49,7 @@ class Stepper:
         """
         self.index, self._source = index, source
         self._is_end_known, self._num_compared = first is None or is_end_told, NUM_COMPARED_FRAMES
-        self._repeats = Repeats(may_return=index.is_seekable)
+        self._repeats = Repeats()
         self._first_picture, self._is_open = None if first is None else first.picture, False
         if first is not None:
             self._capture, self._first_seconds, self._is_open = first.capture, first.seconds, True
@@ -71,9 +72,9 @@ class Stepper:
             raise VideoDecodeError(lost(self._source, target))
         if self.index.source == "packets":
             self._check_next()
-        if self._repeats.are_new(target, image):
-            with closing(Stepper(self._source, self.index)) as other:  # what it retrieves first tells
-                other.picture(target, on_step)
+        if self._repeats.begin(target, image) and self._steps_to(target) <= MAX_SOUGHT_FRAMES:
+            with closing(Stepper(self._source, self.index)) as other:  # what a capture retrieves first tells
+                other._retrieved(target, on_step, is_sought=self.index.can_jump)
         return image
 
     @property
@@ -111,16 +112,20 @@ class Stepper:
         self._advance()
         self._first_seconds = self._capture.position_seconds()
 
-    def _retrieved(self, target: int, on_step: OnStep) -> Any:
+    def _steps_to(self, target: int) -> int:
+        """Return how many frames are decoded on the way to one in a file that is just opened."""
+        return seek_cost_frames(self.index.keyframes, target) if self.index.can_jump else target
+
+    def _retrieved(self, target: int, on_step: OnStep, *, is_sought: bool = False) -> Any:
         """Go to a frame and retrieve it; a capture that nothing was retrieved from is asked whether it converts."""
-        self._go(target, on_step)
+        self._go(target, on_step, is_sought=is_sought)
         if self._is_converted:
             return self._capture.retrieve_rgb()
 
         @contextmanager
         def again() -> Iterator[Capture]:
             with closing(Stepper(self._source, self.index)) as other:
-                other._go(target, on_step)
+                other._go(target, on_step, is_sought=is_sought)
                 yield other._capture
 
         image = first_picture(self._source.path, self._capture, again)
