@@ -79,14 +79,12 @@ class AvStepper:
         index: The frames.
     """
 
-    is_confirmed = True
-
     def __init__(self, source: Source, index: FrameIndex, limits: Limits) -> None:
         """Open the file."""
         self.index, self._source, self._limits = index, source, limits
         self._open()
 
-    def confirm(self, watch: Watch) -> None:
+    def confirm(self, watch: Watch, *, by_tables: bool = False) -> None:
         """Do nothing: what the index says was seen when it was made."""
 
     def picture(self, target: int, on_step: OnStep = unwatched) -> Picture:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from statistics import median
 
@@ -49,7 +50,7 @@ def begin_reading(source: Source, limits: Limits, watch: Watch) -> Stepper:
         width, height = capture.check_size(source.path, limits)
         packets = scan_packets(source, capture, limits, watch)
         first = first_frame(source.path, capture)
-        index = FrameIndex((), False, "packets", None, width, height, capture.codec())
+        index = FrameIndex((), False, "packets", None, width, height, capture.codec(), is_confirmed=False)
         stepper = _believed(source, packets, index, first)
         if stepper is not None:
             opened.pop_all()  # it is the stepper's now
@@ -59,7 +60,7 @@ def begin_reading(source: Source, limits: Limits, watch: Watch) -> Stepper:
     return Stepper(source, walked)
 
 
-@once
+@partial(once, is_all=lambda index: index.is_confirmed)
 def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index of a video or GIF file, confirmed; kept until the file changes.
 
@@ -107,9 +108,8 @@ def _believed(source: Source, packets: Packets, unread: FrameIndex, first: First
     if shown is not None and shown <= index.readable_seconds - NEARLY_ONE * index.frame_seconds:
         return None
     is_all_shown = shown is not None and abs(packets.times_seconds[0] - first.seconds) <= TIME_TOLERANCE_SECONDS
-    is_all_there = len(packets.times_seconds) in announced.frames
-    is_end_told = is_all_shown and is_all_there and index.has_far_keyframes  # elsewhere it is cheap to look
-    return Stepper(source, index, first, is_end_told=is_end_told)
+    is_end_told = is_all_shown and len(packets.times_seconds) in announced.frames
+    return Stepper(source, replace(index, is_end_told=is_end_told), first)
 
 
 def _walked(source: Source, packets: Packets, limits: Limits, watch: Watch) -> FrameIndex:

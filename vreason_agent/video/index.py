@@ -44,6 +44,8 @@ class FrameIndex:
             one and decode up to the next.
         can_jump: Whether a seek leads anywhere: OpenCV lets none go beyond the number of frames that it takes the
             container to announce, be it of the first fragment only.
+        is_end_told: Whether the container's tables prove that its last packet is shown.
+        is_confirmed: Whether all of this was seen in the frames, and not only claimed by packets.
     """
 
     timestamps_seconds: tuple[float, ...]
@@ -58,6 +60,8 @@ class FrameIndex:
     is_table_told: bool = True
     promised_seconds: float = 0.0
     can_jump: bool = True
+    is_end_told: bool = False
+    is_confirmed: bool = True
 
     @cached_property
     def keyframe_numbers(self) -> frozenset[int]:

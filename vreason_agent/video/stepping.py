@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from vreason_agent.errors import VideoDecodeError
@@ -36,23 +37,18 @@ class Stepper:
         index: The frames.
     """
 
-    def __init__(
-        self, source: Source, index: FrameIndex, first: FirstFrame | None = None, *, is_end_told: bool = False
-    ) -> None:
+    def __init__(self, source: Source, index: FrameIndex, first: FirstFrame | None = None) -> None:
         """Be ready to open the file, or take it over at its first frame.
 
         Args:
             source: The file.
-            index: The frames: confirmed, or where `first` is given what the packets claim.
+            index: The frames; where `first` is given, what the packets claim.
             first: The first frame of the file that is taken over.
-            is_end_told: Whether the container proves that every packet is shown.
         """
-        self.index, self._source = index, source
-        self._is_end_known, self._num_compared = first is None or is_end_told, NUM_COMPARED_FRAMES
-        self._repeats = Repeats()
-        self._first_picture, self._is_open = None if first is None else first.picture, False
+        self.index, self._source, self._repeats = index, source, Repeats()
+        self._is_open, self._num_compared, self._first_picture = first is not None, NUM_COMPARED_FRAMES, None
         if first is not None:
-            self._capture, self._first_seconds, self._is_open = first.capture, first.seconds, True
+            self._capture, self._first_seconds, self._first_picture = first.capture, first.seconds, first.picture
             self._at, self._num_compared, self._is_converted = 0, 1, True
 
     def picture(self, target: int, on_step: OnStep = unwatched) -> Any:
@@ -77,28 +73,29 @@ class Stepper:
                 other._retrieved(target, on_step, is_sought=self.index.can_jump)
         return image
 
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether `confirm` has nothing left to see."""
-        return self._is_end_known and self._num_compared >= NUM_COMPARED_FRAMES
-
-    def confirm(self, watch: Watch) -> None:
+    def confirm(self, watch: Watch, *, by_tables: bool = False) -> None:
         """See, where that is not known yet, that the first frames and the last are decoded at the packets' times.
 
         Edit lists and damage leave packets that are never shown, and another stream may be like the one that is read.
+
+        Args:
+            watch: Watches it.
+            by_tables: Believe a container that proves its last frame to be shown, though that may be damaged. Without
+                it that is believed only where the frame is far from its keyframe.
 
         Raises:
             LandedElsewhere: If they are not: walk the file.
             VideoError: If `watch` ends it.
         """
-        self._first_picture = None
-        last = len(self.index.timestamps_seconds) - 1
-        is_stepped = self.index.has_far_keyframes or not self.index.can_jump
+        index, last, self._first_picture = self.index, len(self.index.timestamps_seconds) - 1, None
+        is_stepped = index.has_far_keyframes or not index.can_jump
         on_step = watch.telling(last + 1) if is_stepped else watch.checking()
         self._compare_first(last, on_step)
-        if not self._is_end_known:
-            self._go(last, on_step, is_sought=self.index.can_jump)
-        self._is_end_known, self._num_compared = True, NUM_COMPARED_FRAMES
+        if not (index.is_confirmed or (index.is_end_told and (by_tables or index.has_far_keyframes))):
+            self._go(last, on_step, is_sought=index.can_jump)
+            by_tables = False
+        is_confirmed = index.is_confirmed or index.has_far_keyframes or not by_tables
+        self.index, self._num_compared = replace(index, is_confirmed=is_confirmed), NUM_COMPARED_FRAMES
 
     def close(self) -> None:
         """Release the capture."""
