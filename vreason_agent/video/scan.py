@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import TypeVar
 
 from vreason_agent.errors import VideoTooLargeError
@@ -61,9 +61,15 @@ def scan_packets(source: Source, capture: Capture, limits: Limits, watch: Watch)
     with Capture(source.path, packets=True) as packets:
         keys: list[float] = []
         total = max(announced_frames(packets), default=0)
-        steps = told(_noting_keys(packets, keys), watch, total, every=PACKETS_PER_TELLING)
-        times = tuple(sorted(collect_times(source.path, steps, limits, every=PACKETS_PER_TELLING)))
-        return Packets(times, _numbers(keys, times), _other_stream(source, packets, capture))
+        times: list[float] = []
+        for time in _noting_keys(packets, keys):
+            times.append(time)
+            if len(times) % PACKETS_PER_TELLING == 0:
+                watch.tell(len(times), total)
+                check_times(source.path, times, limits)
+        check_times(source.path, times, limits)
+        times.sort()
+        return Packets(tuple(times), _numbers(keys, times), _other_stream(source, packets, capture))
 
 
 def announced_frames(capture: Capture) -> tuple[int, ...]:
@@ -99,20 +105,28 @@ def told(steps: Iterable[_Step], watch: Watch, total: int, *, every: int = 1) ->
         yield step
 
 
-def collect_times(path: str, steps: Iterable[float], limits: Limits, *, every: int = 1) -> tuple[float, ...]:
+def collect_times(path: str, steps: Iterable[float], limits: Limits) -> tuple[float, ...]:
     """Return the times that stepping to the end gives, in seconds.
 
     Raises:
-        VideoTooLargeError: As soon as there are more than `limits` allow, or they reach further; looked at every so
-            many steps, and at the end.
+        VideoTooLargeError: As soon as there are more than `limits` allow, or they reach further.
     """
     times: list[float] = []
-    rest = iter(steps)
-    while some := list(islice(rest, every)):
-        times += some
-        check_count(path, len(times), limits)
-        check_length(path, max(some) - times[0], limits)
+    for time in steps:
+        times.append(time)
+        check_times(path, times, limits)
     return tuple(times)
+
+
+def check_times(path: str, times: Sequence[float], limits: Limits) -> None:
+    """Check how many frames were stepped through, and how far.
+
+    Raises:
+        VideoTooLargeError: If they are over `limits.max_walked_frames`, or the last reaches over `max_seconds`.
+    """
+    check_count(path, len(times), limits)
+    if times:
+        check_length(path, times[-1] - times[0], limits)
 
 
 def check_count(path: str, num_frames: int, limits: Limits) -> None:
