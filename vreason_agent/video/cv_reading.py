@@ -15,12 +15,10 @@ from itertools import pairwise
 from statistics import median
 
 from vreason_agent.errors import VideoDecodeError
-from vreason_agent.video.announced import NEARLY_ONE
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.first_frame import FirstFrame, first_frame, step_to_first
 from vreason_agent.video.gif import is_whole_gif
 from vreason_agent.video.index import (
-    TIME_TOLERANCE_SECONDS,
     UNKNOWN_FRAME_SECONDS,
     FrameIndex,
 )
@@ -97,18 +95,17 @@ def _believed(source: Source, packets: Packets, unread: FrameIndex, first: First
         first: Its first frame.
     """
     announced = announced_length(source.path, first.capture)
-    is_fit = packets.are_trustworthy and announced.fits(len(packets.times_seconds))
-    if source.kind != "video" or not is_fit:
+    if source.kind != "video" or not announced.fits(len(packets.times_seconds)):
+        return None
+    seconds = announced.shown_seconds
+    shown = packets if seconds is None else packets.shown(first.seconds, seconds)
+    if not shown.are_trustworthy:
         return None
     can_jump = bool(announced.frames) and not announced.is_fragmented
-    index = replace(unread, timestamps_seconds=_from_zero(packets.times_seconds), keyframes=packets.keyframes)
+    index = replace(unread, timestamps_seconds=_from_zero(shown.times_seconds), keyframes=shown.keyframes)
     index = replace(index, can_jump=can_jump, is_table_told=not _is_mpeg_stream(source.path))
     index = announced.measured_on(replace(index, is_seekable=can_jump and index.is_constant_rate))
-    shown = announced.shown_seconds
-    if shown is not None and shown <= index.readable_seconds - NEARLY_ONE * index.frame_seconds:
-        return None
-    is_all_shown = shown is not None and abs(packets.times_seconds[0] - first.seconds) <= TIME_TOLERANCE_SECONDS
-    is_end_told = is_all_shown and len(packets.times_seconds) in announced.frames
+    is_end_told = seconds is not None and len(shown.times_seconds) in announced.frames
     return Stepper(source, replace(index, is_end_told=is_end_told), first)
 
 

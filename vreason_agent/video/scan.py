@@ -40,6 +40,13 @@ class Packets:
     keyframes: tuple[int, ...]
     other_stream: VideoStream | None
 
+    def shown(self, begin_seconds: float, length_seconds: float) -> Packets:
+        """Return those that an edit list shows, on the file's own clock; it may end within a frame, which is shown."""
+        begin = bisect.bisect_left(self.times_seconds, begin_seconds - TIME_TOLERANCE_SECONDS)
+        end = bisect.bisect_right(self.times_seconds, begin_seconds + length_seconds + TIME_TOLERANCE_SECONDS)
+        keyframes = tuple(number - begin for number in self.keyframes if begin <= number < end)
+        return Packets(self.times_seconds[begin:end], keyframes, self.other_stream)
+
     @property
     def are_trustworthy(self) -> bool:
         """Whether they are of the stream that is read, and can be told apart."""

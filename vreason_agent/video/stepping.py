@@ -93,6 +93,7 @@ class Stepper:
         self._compare_first(last, on_step)
         if not (index.is_confirmed or (index.is_end_told and (by_tables or index.has_far_keyframes))):
             self._go(last, on_step, is_sought=index.can_jump)
+            self._check_ended()
             by_tables = False
         is_confirmed = index.is_confirmed or index.has_far_keyframes or not by_tables
         self.index, self._num_compared = replace(index, is_confirmed=is_confirmed), NUM_COMPARED_FRAMES
@@ -192,6 +193,11 @@ class Stepper:
             self._step(unwatched)
             if not self._is_as_scanned():
                 raise LandedElsewhere
+
+    def _check_ended(self) -> None:
+        """Check that no frame that no packet tells of is shown behind the last one."""
+        if self._capture.grab():
+            raise LandedElsewhere
 
     def _seconds(self) -> float:
         return self._capture.position_seconds() - self._first_seconds
