@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
 from vreason_agent.video.capture import load_cv2
-from vreason_agent.video.image_size import image_size
+from vreason_agent.video.image_size import Size, image_size
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.quiet import quiet_cv2
 from vreason_agent.video.source import Roots, check_inside, path_text
 
 Picture = NDArray[np.uint8]
@@ -61,7 +62,7 @@ def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_L
     height, width = read_image(paths[0], limits=limits).shape[:2]
     header = _header_size(paths[0])
     for path in paths[1:]:
-        if _header_size(path) == header:
+        if header is not None and _header_size(path) == header:
             continue
         other = read_image(path, limits=limits).shape[:2]  # a turned photograph may yet be of the same size
         if other != (height, width):
@@ -71,7 +72,7 @@ def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_L
     return height, width
 
 
-def _header_size(path: str) -> tuple[int, int] | None:
+def _header_size(path: str) -> Size | None:
     try:
         with open(path, "rb") as file:
             return image_size(file.read(_HEADER_BYTES))
@@ -103,20 +104,34 @@ def _decode(data: bytes, name: str, limits: Limits) -> Picture:
     if size is None:
         raise VideoDecodeError(_undecodable(name))
     _check_pixels(size, name, limits)
-    cv2 = load_cv2()
-    try:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as exc:  # its text is native and stays out of the message
-        raise VideoDecodeError(_undecodable(name)) from exc
+    with quiet_cv2() as cv2:
+        try:
+            image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error as exc:  # its text is native and stays out of the message
+            raise VideoDecodeError(_undecodable(name)) from exc
     if image is None:
         raise VideoDecodeError(_undecodable(name))
+    _check_decoded(image.shape, size, name)
     picture: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return picture
 
 
-def _check_pixels(size: tuple[int, int], name: str, limits: Limits) -> None:
-    if size[0] * size[1] > limits.max_pixels:
-        msg = f"{name} is {size[0]}x{size[1]} pixels, more than max_pixels={limits.max_pixels:,}; scale it down first"
+def _check_decoded(shape: tuple[int, ...], size: Size, name: str) -> None:
+    """Refuse a picture of another size than was checked; a mark of orientation may have turned it."""
+    if sorted(shape[:2]) != sorted(size):
+        msg = (
+            f"{name} is damaged: its header tells {size.width}x{size.height} pixels and the decoder finds "
+            f"{shape[1]}x{shape[0]}; save it anew as a PNG or JPEG"
+        )
+        raise VideoDecodeError(msg)
+
+
+def _check_pixels(size: Size | None, name: str, limits: Limits) -> None:
+    if size is not None and size.width * size.height > limits.max_pixels:
+        msg = (
+            f"{name} is {size.width}x{size.height} pixels, more than max_pixels={limits.max_pixels:,}; "
+            "scale it down first"
+        )
         raise VideoTooLargeError(msg)
 
 
@@ -152,7 +167,7 @@ def _read_bytes(path: str, given: str, limits: Limits, *, follows: bool) -> byte
         _check_bytes(repr(given), status.st_size, limits)
         with open(path, "rb", opener=None if follows else _open_no_link) as file:
             num_bytes = _bounded_bytes(given, status.st_size, limits)
-            _check_pixels(image_size(file.read(_HEADER_BYTES)) or (0, 0), repr(given), limits)
+            _check_pixels(image_size(file.read(_HEADER_BYTES)), repr(given), limits)
             file.seek(0)
             return file.read(num_bytes)
     except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
