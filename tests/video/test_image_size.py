@@ -89,7 +89,7 @@ def test_fill_bytes_and_a_comment_that_looks_like_a_header_are_passed_over():
 
 
 def test_a_picture_of_another_size_than_was_checked_is_refused(monkeypatch):
-    monkeypatch.setattr(images, "image_size", lambda data: Size(8, 8))
+    monkeypatch.setattr(images, "checked_size", lambda *_: Size(8, 8))
     with pytest.raises(VideoDecodeError, match=r"tells 8x8 pixels and the decoder finds 65x49; save it anew as a PNG"):
         read_image(JPEG)
 
