@@ -12,6 +12,7 @@ from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundErro
 from vreason_agent.video.image_size import Size, image_size
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.source import Roots, check_inside, path_text
+from vreason_agent.video.url_text import shown
 
 Encoded = str | os.PathLike[str] | bytes
 """A picture: the path of its file, or what is in it."""
@@ -24,7 +25,7 @@ _MAX_PIXEL_BYTES = 8  # four channels of 16 bits that are not compressed
 
 def picture_name(source: Encoded) -> str:
     """Return what messages call a picture."""
-    return f"{len(source)} bytes of image data" if isinstance(source, bytes) else repr(path_text(source))
+    return f"{len(source)} bytes of image data" if isinstance(source, bytes) else repr(shown(path_text(source)))
 
 
 def picture_bytes(source: Encoded, limits: Limits, roots: Roots | None = None) -> bytes:
@@ -71,8 +72,8 @@ def undecodable(source: Encoded) -> str:
 @contextmanager
 def _opened(source: str | os.PathLike[str], limits: Limits, roots: Roots | None) -> Iterator[tuple[BinaryIO, int]]:
     """Open a file and tell how many bytes of it to read; inside roots by its real path, and through no link."""
-    given = path_text(source)
-    path = given if roots is None else os.path.realpath(given)
+    path, given = path_text(source), shown(path_text(source))
+    path = path if roots is None else os.path.realpath(path)
     if roots is not None:
         check_inside(path, given, roots)
     try:
