@@ -70,9 +70,10 @@ def _hidden(data: bytes) -> bytes:
         JPEG[:2] + b"\xff\xd0" + JPEG[2:],
         JPEG[:2] + b"\xff\xfe\x00\x01" + JPEG[2:],
         JPEG[:2] + _FILL + JPEG[2:],
+        b"RIFFftypWEBP" + PICTURES["extended webp"][12:],
         PICTURES["png"][:8] + _chunk(b"aaAa", struct.pack(">II", 16, 16) + b"x" * 5) + PICTURES["png"][8:],
     ],
-    ids=["hidden", "byte", "first", "second", "bare", "short", "fill", "chunk"],
+    ids=["hidden", "byte", "first", "second", "bare", "short", "fill", "avif", "chunk"],
 )
 def test_a_header_that_can_be_read_in_two_ways_is_refused(data):
     """A JPEG of 16x16 by our reading had 16000x16000 pixels by libjpeg's, past `max_pixels`."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_TABLE_MARKERS = frozenset({0xC4, 0xCC, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})  # comments and thumbnails too
 _JPEG_SCAN_MARKER = 0xDA
+_ISO_MARK = b"ftyp"  # by which OpenCV takes a file for AVIF, whatever stands before it
 _MAX_JPEG_SEGMENTS = 10_000  # before the pixels, fill bytes included; a color profile has 255 at most
 _BMP_HEADER_BYTES = frozenset({40, 52, 56, 64, 108, 124})
 
@@ -38,6 +39,8 @@ def image_size(data: bytes) -> Size | None:
 
 
 def _stored_size(data: bytes) -> Size | None:
+    if data[4:8] == _ISO_MARK:
+        return None
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png_size(data)
     if data.startswith((b"GIF87a", b"GIF89a")) and len(data) >= 10:
