@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -59,6 +60,12 @@ def broken(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return str(request.param)
 
 
+@pytest.fixture
+def unread(clip: str, tmp_path: Path) -> str:
+    """A clip of which nothing is known yet."""
+    return str(shutil.copy(clip, tmp_path / "unread.avi"))
+
+
 def test_loading_it_names_the_headless_wheel(broken: str) -> None:
     with pytest.raises(DependencyError, match=REMEDY) as caught:
         load_cv2()
@@ -66,15 +73,15 @@ def test_loading_it_names_the_headless_wheel(broken: str) -> None:
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_every_door_names_the_remedy(clip: str, broken: str, door: str) -> None:
+def test_every_door_names_the_remedy(unread: str, broken: str, door: str) -> None:
     with pytest.raises(DependencyError, match=REMEDY):
-        DOORS[door](clip)
+        DOORS[door](unread)
 
 
 @pytest.mark.parametrize("arguments", [["probe"], ["probe", "--isolate"], ["ask"]], ids=" ".join)
-def test_every_command_names_the_remedy(clip: str, broken: str, command: Command, arguments: list[str]) -> None:
+def test_every_command_names_the_remedy(unread: str, broken: str, command: Command, arguments: list[str]) -> None:
     question = ["What?"] if arguments == ["ask"] else []
-    assert command(*arguments, clip, *question) == 1
+    assert command(*arguments, unread, *question) == 1
     assert command.err.endswith(f"{REMEDY}\n")
 
 
