@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 
+from ..video.capture import load_cv2
 from .arguments import RangeArguments, VideoArguments
 from .base import VideoTool
 from .images import Block, Image, fit, image_block, text_block
@@ -104,6 +104,7 @@ def _within(image: Image, width_px: int, height_px: int) -> Image:
 
 
 def _cell(image: Image, text: str) -> Image:
+    cv2 = load_cv2()
     cell = cv2.copyMakeBorder(image, 0, _LABEL_PX + _GAP_PX, 0, _GAP_PX, cv2.BORDER_CONSTANT, value=(0, 0, 0))
     baseline = (1, image.shape[0] + _LABEL_PX - 4)
     cv2.putText(cell, text, baseline, cv2.FONT_HERSHEY_SIMPLEX, _FONT_SCALE, (255, 255, 255), 1, cv2.LINE_AA)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..video.capture import load_cv2
 from .limits import ToolLimits
 
 Image = NDArray[np.uint8]
@@ -37,6 +37,7 @@ def fit(image: Image, max_side_px: int, *, max_enlargement: float = 1.0) -> Imag
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     if size == (width, height):
         return image
+    cv2 = load_cv2()
     resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     return np.asarray(resized, dtype=np.uint8)
 
@@ -71,6 +72,7 @@ def text_block(text: str) -> Block:
 
 
 def _jpeg(image: Image, quality: int) -> bytes:
+    cv2 = load_cv2()
     bgr = np.ascontiguousarray(image[:, :, ::-1])
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(data)

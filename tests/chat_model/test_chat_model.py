@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import json
 import pickle
@@ -401,6 +402,56 @@ class TestErrors:
         with pytest.raises(ContextOverflowError, match="use fewer frames"):
             ChatVReason(num_frames=8).invoke([HumanMessage([video])])
         assert len(read) == 1
+
+    @pytest.mark.parametrize("form", ["list", "path", "data", "inline video"])
+    @pytest.mark.parametrize("isolate", [False, True])
+    def test_pictures_are_counted_before_one_is_decoded(
+        self, engine: FakeEngine, picture: Path, form: str, isolate: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A list of 1,200 frames was decoded whole, and then refused."""
+        monkeypatch.setattr("vreason_agent.video.images.quiet_cv2", lambda: pytest.fail("decoded here"))
+        monkeypatch.setattr("vreason_agent.video.isolated.ReadingProcess", lambda _: pytest.fail("decoded elsewhere"))
+        data = {"base64": base64.b64encode(picture.read_bytes()).decode(), "mime_type": "image/png"}
+        forms: dict[str, tuple[Any, str]] = {
+            "list": ({"type": "video", "video": [str(picture)] * 8}, "8 frames make a prompt of 80 .*use fewer frames"),
+            "path": ({"type": "image", "url": str(picture)}, "1 images make a prompt of 5 .*use fewer images"),
+            "data": ({"type": "image", **data}, "1 images make a prompt of 5 .*use fewer images"),
+            "inline video": ({"type": "video", **data}, "1 images make a prompt of 5 .*use fewer images"),
+        }
+        block, match = forms[form]
+        engine.context_length = 5
+        with pytest.raises(ContextOverflowError, match=match):
+            ChatVReason(isolate=isolate).invoke([HumanMessage([block])])
+
+    def test_images_and_frames_are_counted_together(self, engine: FakeEngine, clip: Path, picture: Path) -> None:
+        engine.context_length = 45
+        blocks: list[Any] = [{"type": "image", "url": str(picture)}, {"type": "video", "url": str(clip)}]
+        with pytest.raises(ContextOverflowError, match=r"1 images and 4 frames make a prompt of 45 .*use fewer frames"):
+            ChatVReason().invoke([HumanMessage(blocks)])
+        engine.context_length = 46
+        assert ChatVReason().invoke([HumanMessage(blocks)]).content
+
+    @pytest.mark.parametrize("isolate", [False, True])
+    @pytest.mark.parametrize(
+        ("limits", "match"),
+        [
+            (Limits(max_frames=7), "max_frames=7; ask for fewer at a time"),
+            (Limits(max_result_bytes=36863), "max_result_bytes=36,863; give fewer, or smaller ones"),
+            (Limits(max_seconds=3.4), "list of 8 frames is 3.5 s long, more than max_seconds=3.4; give fewer frames"),
+            (Limits(max_wall_seconds=0.0), "max_wall_seconds=0; ask for fewer frames"),
+            (Limits(max_pixels=1535), "more than max_pixels=1,535; scale it down first"),
+        ],
+        ids=["frames", "bytes", "seconds", "wall", "pixels"],
+    )
+    def test_limits_hold_for_a_list_of_frames(
+        self, engine: FakeEngine, picture: Path, limits: Limits, match: str, isolate: bool, monkeypatch: Any
+    ) -> None:
+        """All but the last were ignored."""
+        monkeypatch.setattr("vreason_agent.video.reader.read_image", lambda *_, **__: pytest.fail("decoded here"))
+        monkeypatch.setattr("vreason_agent.video.reader.ask_picture", lambda *_: pytest.fail("decoded elsewhere"))
+        block: Any = {"type": "video", "video": [str(picture)] * 8}
+        with pytest.raises(VideoTooLargeError, match=match):
+            ChatVReason(limits=limits, isolate=isolate).invoke([HumanMessage([block])])
 
     def test_the_limits_of_the_application_hold_for_every_message(self, engine: FakeEngine, clip: Path) -> None:
         with pytest.raises(VideoTooLargeError, match=r"max_frames=3; ask for fewer at a time"):

@@ -188,6 +188,22 @@ def test_probe_of_a_missing_file_is_one_line(command: Command, tmp_path: Path) -
     assert "missing.mp4" in command.err
 
 
+def test_probe_prints_no_control_characters_of_a_name(command: Command, clip: str, tmp_path: Path) -> None:
+    path = tmp_path / "\x1b[31mevil\n\x07.avi"
+    path.write_bytes(Path(clip).read_bytes())
+    assert command("probe", path) == 0
+    assert command.out.startswith(f"{tmp_path}/\ufffd[31mevil\ufffd\ufffd.avi: video, 64x48 px")
+    assert command("probe", path, "--json") == 0
+    assert command.out.isascii()
+    assert json.loads(command.out)["path"] == str(path)
+
+
+def test_probe_tells_a_url_without_user_and_query(command: Command) -> None:
+    assert command("probe", "HTTPS://u:secret@example.com/x.mp4?token=secret") == 1
+    assert "'https://example.com/x.mp4' is not a file path" in command.err
+    assert "secret" not in command.err
+
+
 def test_doctor_reports_every_check_and_passes_here(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def told(given: argparse.Namespace) -> str:
         return f"{given.model} {given.revision} {given.device} {given.dtype}"

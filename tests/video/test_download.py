@@ -19,7 +19,8 @@ import pytest
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
 from vreason_agent.video import DownloadPolicy, download, downloaded, probe, read_frames
 from vreason_agent.video.addresses import is_public
-from vreason_agent.video.download import is_remote, shown
+from vreason_agent.video.download import is_remote
+from vreason_agent.video.url_text import shown
 
 Reply = Callable[[BaseHTTPRequestHandler], None]
 HERE = DownloadPolicy(schemes=("http",), max_seconds=10.0, is_allowed=lambda address: address.is_loopback)
@@ -184,6 +185,8 @@ def test_a_url_that_parsers_read_differently_is_refused(folder: Path, url: str) 
         *("192.88.99.1", "3fff::1", "3fff:fff::1", "192.0.0.8", "192.0.0.9", "192.0.0.10", "192.0.0.170"),
         *("192.31.196.1", "192.52.193.1", "192.175.48.1", "2620:4f:8000::1"),
         *("5f00::1", "::1.2.3.4", "::ffff:0:1.2.3.4", "::ffff:192.88.99.1"),
+        "2001:4860::5efe:7f00:1",
+        "2001:4860::200:5efe:a00:1",
     ],
 )
 def test_an_address_that_is_not_public_is_refused(address: str) -> None:
@@ -429,4 +432,28 @@ def test_by_default_only_https_from_public_addresses_is_fetched() -> None:
     policy = DownloadPolicy()
     assert (policy.schemes, policy.is_allowed) == (("https",), is_public)
     assert [is_remote(name) for name in ("https://a/b", "HTTP://a/b", "a.mp4", "ftp://a")] == [True, True, False, False]
-    assert shown("https://user:secret@example.com/a.mp4?token=secret#x") == "https://example.com/a.mp4"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://user:secret@example.com/a.mp4?token=secret#x", "https://example.com/a.mp4"),
+        ("HTTP://u:secret@x/y?secret", "http://x/y"),
+        ("rtsp://u:secret@x/y", "rtsp://x/y"),
+        ("concat:https://u:secret@x/y?secret", "concat:https://x/y"),
+        ("https://u:secret@[x/y?secret", "[x/y"),
+        ("clip.mp4", "clip.mp4"),
+        ("what?.mp4", "what?.mp4"),
+    ],
+)
+def test_a_url_in_a_message_shows_neither_user_nor_query(url: str, told: str) -> None:
+    assert shown(url) == told
+
+
+@pytest.mark.parametrize("url", [None, 5, b"https://example.com/a.mp4"])
+def test_what_is_no_text_is_no_url(url: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is no URL; give a text such as 'https://example\.com/clip\.mp4'"):
+        download(url, tmp_path)
+    with pytest.raises(ConfigError, match="is no URL; give a text"), downloaded(url):
+        pass
+    assert not os.listdir(tmp_path)

@@ -15,8 +15,10 @@ import pytest
 
 from tests.video.conftest import numbered
 from vreason_agent.errors import VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import Limits, probe, read_frames, read_image
+from vreason_agent.video import Limits, probe, read_frames, read_image, read_images, reader
 from vreason_agent.video.image_size import image_size
+from vreason_agent.video.quiet import quiet_cv2
+from vreason_agent.video.reader import image_sizes
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])
@@ -163,3 +165,68 @@ def test_pictures_given_as_data_are_limited_like_files() -> None:
     assert read_image(data).shape == (8, 8, 3)
     with pytest.raises(VideoTooLargeError, match=r"image data has \d+ bytes, more than max_bytes=10; scale it down"):
         read_image(data, limits=Limits(max_bytes=10))
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_opencv_writes_nothing_of_a_damaged_picture_to_stderr(isolate, capfd):
+    """libpng and libjpeg do in the own process, past OpenCV."""
+    data = cv2.imencode(".gif", numbered(3))[1].tobytes()
+    broken = [data[:6] + b"\x08\x00\x08\x00" + data[10:]]  # a frame beyond the screen
+    if isolate:
+        broken.append(cv2.imencode(".png", numbered(3))[1].tobytes()[:60])
+    for each in broken:
+        with pytest.raises(VideoDecodeError, match="give a JPEG, PNG, WebP or BMP"):
+            read_images([each], isolate=isolate)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_opencv_logs_as_before_once_no_picture_is_read():
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_WARNING)
+    try:
+        with quiet_cv2(), quiet_cv2():
+            assert cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_SILENT
+        assert cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_WARNING
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def test_pictures_whose_sizes_stand_behind_long_headers_are_compared(tmp_path: Path):
+    """Two beginnings of which none told a size once counted as alike."""
+    for number, width in enumerate((30, 40)):
+        profile = b"\xff\xe2\xff\xff" + b"x" * 65533
+        data = cv2.imencode(".jpg", np.zeros((20, width, 3), np.uint8))[1].tobytes()
+        (tmp_path / f"{number}.jpg").write_bytes(data[:2] + profile + data[2:])
+    with pytest.raises(VideoDecodeError, match=r"0\.jpg 30x20, 1\.jpg 40x20\); bring them to one size"):
+        probe(tmp_path)
+
+
+def _gray(height: int, width: int) -> bytes:
+    return cv2.imencode(".png", np.zeros((height, width, 3), np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize(
+    ("limits", "match"),
+    [
+        (Limits(max_frames=2), "3 pictures were asked for, more than max_frames=2; ask for fewer at a time"),
+        (Limits(max_result_bytes=899), "3 pictures are 900 bytes .*max_result_bytes=899; give fewer, or smaller ones"),
+        (Limits(max_wall_seconds=0.0), "3 pictures' took over max_wall_seconds=0; ask for fewer frames"),
+        (Limits(max_pixels=99), "is 10x10 pixels, more than max_pixels=99; scale it down first"),
+    ],
+    ids=["frames", "bytes", "seconds", "pixels"],
+)
+def test_limits_hold_for_pictures_together_before_one_is_decoded(limits, match, isolate, monkeypatch):
+    monkeypatch.setattr(reader, "read_image", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr(reader, "ask_picture", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(VideoTooLargeError, match=match):
+        read_images([_gray(10, 10)] * 3, limits=limits, isolate=isolate)
+
+
+def test_sizes_of_pictures_are_told_without_decoding_them(tmp_path: Path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(_gray(7, 9))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    assert image_sizes([tmp_path / "a.png", _gray(3, 5)]) == [(9, 7), (5, 3)]
+    with pytest.raises(VideoError, match="outside the allowed folders"):
+        image_sizes([tmp_path / "a.png"], roots=[])
+    with pytest.raises(VideoDecodeError, match=r"3 bytes of image data cannot be decoded .*give a JPEG"):
+        image_sizes([b"abc"])

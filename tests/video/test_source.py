@@ -18,6 +18,7 @@ from vreason_agent.errors import (
     VideoError,
     VideoNotFoundError,
     VideoTooLargeError,
+    VReasonError,
 )
 from vreason_agent.video import Limits, local_path, probe, read_frames, read_image
 from vreason_agent.video.capture import load_cv2
@@ -203,6 +204,14 @@ def test_a_cv2_that_cannot_load_names_the_headless_wheel(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(DependencyError, match="--force-reinstall opencv-python-headless"):
         load_cv2()
+
+
+@pytest.mark.parametrize("url", ["https://u:secret@example.com/x?token=secret", "HTTP://u:secret@x/y?secret"])
+@pytest.mark.parametrize("read", [probe, read_image, local_path])
+def test_a_url_that_is_not_read_is_told_without_user_and_query(read, url):
+    with pytest.raises(VReasonError, match=r"://(example\.com/x|x/y)'.*(download|check the path)") as caught:
+        read(url)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -17,11 +17,12 @@ import numpy as np
 from vreason_agent.chat.media import Media
 from vreason_agent.chat.room import Room
 from vreason_agent.chat.shelf import SHELF
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, VideoTooLargeError
 from vreason_agent.model import ImagePart, VideoPart
 from vreason_agent.video import (
     FramePlan,
     IsolatedVideo,
+    Limits,
     OpenVideo,
     Reading,
     Resize,
@@ -33,6 +34,7 @@ from vreason_agent.video import (
     read_frames,
     resolve_span,
 )
+from vreason_agent.video.image_size import Size
 
 ResizeRule = Callable[[int, int, int], Resize | None]
 """Number of frames, height and width in px to the resize of each."""
@@ -98,7 +100,7 @@ class Looker:
         defaults: Frames to look at where a block does not say.
         reading: How files are read.
         resize_rule: The resize that frames may get while they are read; `None` keeps their size.
-        room: What the prompt may still hold, asked before a video's first frame is decoded; `None` does not ask.
+        room: What the prompt may still hold, asked before a frame or an image is decoded; `None` does not ask.
     """
 
     defaults: FrameDefaults = field(default_factory=FrameDefaults)
@@ -111,12 +113,13 @@ class Looker:
 
         Raises:
             ConfigError: If the hints contradict each other, lie outside the video, or ask for too many frames.
-            PromptTooLongError: If the frames do not fit into the model's context; none is decoded then.
+            PromptTooLongError: If the pictures do not fit into the model's context; none is decoded then.
             VideoError: If the file is missing, lies outside the roots, or cannot be decoded.
         """
         if media.frames:
             return self._look_at_list(media)
         if media.data is not None and media.kind == "image":
+            self._take_image(self.reading.image_sizes([media.data])[0])
             return ImagePart(self.reading.images([media.data])[0]), Look("inline image", "image", 1, ())
         with self._opened(media) as video:
             info = video.info
@@ -143,6 +146,7 @@ class Looker:
     def _opened(self, media: Media) -> Iterator[OpenVideo | IsolatedVideo]:
         """Open a block's file; inline bytes go through a file of ours, which lies in nobody's roots."""
         if media.path is not None:
+            self._take_image(self.reading.still_size(media.path))
             with SHELF.opened(media.path, self.reading) as video:
                 yield video
             return
@@ -150,20 +154,49 @@ class Looker:
             path = os.path.join(folder, f"clip{media.suffix}")
             with open(path, "wb") as file:
                 file.write(media.data or b"")
-            with replace(self.reading, roots=None).open(path, max_kept_bytes=0) as video:
+            reading = replace(self.reading, roots=None)
+            self._take_image(reading.still_size(path))
+            with reading.open(path, max_kept_bytes=0) as video:
                 yield video
+
+    def _take_image(self, size: Size | None) -> None:
+        """Take the room that a picture needs, if it is one."""
+        if self.room is not None and size is not None:
+            self.room.take_image(size.height, size.width)
 
     def _look_at_list(self, media: Media) -> tuple[VideoPart, Look]:
         self.defaults.check("the list of frames", len(media.frames))
-        images = self.reading.images([frame.path or frame.data or b"" for frame in media.frames])
+        times = _list_times(media.hints, len(media.frames), self.reading.limits)
+        sources = [frame.path or frame.data or b"" for frame in media.frames]
+        sizes = self.reading.image_sizes(sources)
+        if self.room is not None:
+            largest = max(sizes, key=lambda size: size.width * size.height)
+            self.room.take_video(times, largest.height, largest.width)
+        images = self.reading.images(sources)
         if len({image.shape for image in images}) > 1:
-            sizes = sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images})
-            msg = f"the frames of one video have different sizes ({', '.join(sizes)} px); resize them to one size"
+            shapes = sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images})
+            msg = f"the frames of one video have different sizes ({', '.join(shapes)} px); resize them to one size"
             raise ConfigError(msg)
-        fps = media.hints.get("sample_fps", QWEN_LIST_FPS)
-        times = media.hints.get("timestamps") or [index / fps for index in range(len(images))]
-        seconds = tuple(float(second) for second in times)
-        return VideoPart(np.stack(images), seconds), Look("list of frames", "frames", len(images), seconds)
+        return VideoPart(np.stack(images), times), Look("list of frames", "frames", len(images), times)
+
+
+def _list_times(hints: Mapping[str, Any], num_frames: int, limits: Limits) -> tuple[float, ...]:
+    """Return the times of a list of frames in seconds.
+
+    Raises:
+        VideoTooLargeError: If they are further apart than a video may be long.
+    """
+    fps = hints.get("sample_fps", QWEN_LIST_FPS)
+    times = hints.get("timestamps") or [index / fps for index in range(num_frames)]
+    seconds = tuple(float(second) for second in times)
+    length = max(seconds) - min(seconds)
+    if length > limits.max_seconds:
+        msg = (
+            f"the list of {num_frames} frames is {length:,.1f} s long, more than max_seconds={limits.max_seconds:,g}; "
+            "give fewer frames, or say with sample_fps or timestamps how close they are"
+        )
+        raise VideoTooLargeError(msg)
+    return seconds
 
 
 def plan_times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefaults) -> tuple[float, ...]:

@@ -130,7 +130,8 @@ def fetched(arguments: argparse.Namespace) -> Iterator[None]:
     Raises:
         VideoError: as `download` raises.
     """
-    from vreason_agent.video.download import downloaded, is_remote, shown
+    from vreason_agent.video.download import downloaded, is_remote
+    from vreason_agent.video.url_text import shown
 
     if not (arguments.allow_download and is_remote(arguments.video)):
         yield
@@ -171,7 +172,8 @@ def check_together(arguments: argparse.Namespace) -> None:
             revision of the bundled model.
     """
     from vreason_agent.confidence import repeated_option
-    from vreason_agent.video.download import is_remote, shown
+    from vreason_agent.video.download import is_remote
+    from vreason_agent.video.url_text import shown
 
     if is_remote(arguments.video) and not arguments.allow_download:
         msg = f"{shown(arguments.video)!r} is a URL; let it be fetched with --allow-download, or give a file's path"

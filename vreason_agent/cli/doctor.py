@@ -77,10 +77,12 @@ def check_packages() -> str:
 
 def check_opencv() -> str:
     """Load OpenCV and name its build."""
+    from vreason_agent.video.capture import load_cv2
+
     try:
-        import cv2
-    except ImportError as error:
-        msg = f"{error}; run: {ONE_OPENCV}"
+        cv2 = load_cv2()
+    except DependencyError as error:
+        msg = f"{error.__cause__}; run: {ONE_OPENCV}"
         raise DependencyError(msg) from error
     wheels = [name for name in ("opencv-python", "opencv-python-headless") if _is_installed(name)]
     if len(wheels) == 2:
@@ -99,11 +101,12 @@ def _is_installed(name: str) -> bool:
 
 def check_video() -> str:
     """Write a short clip with OpenCV, read it back with the package's reader."""
-    import cv2
     import numpy as np
 
     from vreason_agent.video import probe, read_frames
+    from vreason_agent.video.capture import load_cv2
 
+    cv2 = load_cv2()
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "clip.avi")
         writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 8.0, (64, 48))

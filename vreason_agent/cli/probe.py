@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from vreason_agent.cli.parser import BACKENDS, DEFAULT_MAX_FRAMES, frame_count, name
+from vreason_agent.cli.terminal import one_line
 
 if TYPE_CHECKING:
     from vreason_agent.video import VideoInfo
@@ -53,7 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = info.readable_seconds or info.duration_seconds
     times = pairs_plan(0.0, seconds, num_frames=arguments.frames).timestamps_seconds if seconds else (0.0,)
     cost = {"num_times": len(times), **asdict(plan_cost(info, times))}
-    print(json.dumps({**info.to_dict(), "plan": cost}) if arguments.json else "\n".join(lines(info, cost)))
+    print(
+        json.dumps({**info.to_dict(), "plan": cost}) if arguments.json else "\n".join(map(one_line, lines(info, cost)))
+    )
     return 0
 
 

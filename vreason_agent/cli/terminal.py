@@ -70,6 +70,11 @@ def printable(text: str) -> str:
     return "".join(mark if mark.isprintable() or mark == "\n" else "\N{REPLACEMENT CHARACTER}" for mark in text)
 
 
+def one_line(text: str) -> str:
+    """Return text as `printable` does, and without line ends, as a file's name may have them."""
+    return printable(text).replace("\n", "\N{REPLACEMENT CHARACTER}")
+
+
 class Progress:
     """Progress on stderr, so that stdout holds the result alone; silent when quiet."""
 

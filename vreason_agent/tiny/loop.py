@@ -16,12 +16,12 @@ from pathlib import Path
 from queue import Empty, Full
 from typing import Any, Protocol, TypeVar
 
-import cv2
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from vreason_agent.errors import ModelLoadError, VReasonError
+from vreason_agent.video.capture import load_cv2
 
 T = TypeVar("T")
 QUEUE_LENGTH = 8
@@ -162,7 +162,7 @@ def _get(queue: mp.Queue[T], worker: mp.Process) -> T:
 
 
 def _work(queue: mp.Queue[T], make: Callable[[int], T], numbers: range) -> None:
-    cv2.setNumThreads(0)  # they fight with torch's
+    load_cv2().setNumThreads(0)  # they fight with torch's
     torch.set_num_threads(1)
     for number in numbers:
         batch = make(number)

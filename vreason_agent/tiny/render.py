@@ -13,11 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.tiny.scene import COLORS, Scene
+from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.source import check_name
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _noise_tile(noise_seed: int, noise_px: float) -> NDArray[np.int16]:
 def _draw_shape(
     image: NDArray[np.uint8], shape: str, color: tuple[int, int, int], x: float, y: float, radius: float
 ) -> None:
-    scale = 1 << _SHIFT
+    cv2, scale = load_cv2(), 1 << _SHIFT
     if shape == "circle":
         center = (round((x - 0.5) * scale), round((y - 0.5) * scale))
         cv2.circle(image, center, round(radius * scale), color, -1, cv2.LINE_AA, _SHIFT)
@@ -98,6 +98,7 @@ _OUTLINES = {
 def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *, codec: str, video_fps: float) -> None:
     """Write RGB frames of the world's size into a video file."""
     check_name(os.path.realpath(path))
+    cv2 = load_cv2()
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), video_fps, (CANVAS_PX, CANVAS_PX))
     if not writer.isOpened():
         raise VideoDecodeError(
@@ -110,7 +111,7 @@ def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *,
 
 def decode_all(path: str | os.PathLike[str]) -> list[NDArray[np.uint8]]:
     """Every frame of a file in RGB."""
-    capture = cv2.VideoCapture(str(path))
+    capture = load_cv2().VideoCapture(str(path))
     images: list[NDArray[np.uint8]] = []
     while True:
         is_read, image = capture.read()

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
@@ -25,6 +24,7 @@ from vreason_agent.tiny.pairs import random_pairs
 from vreason_agent.tiny.pixels import patchify, see_pairs
 from vreason_agent.tiny.tokenizer import save_tokenizer
 from vreason_agent.tiny.vision_phase import train_vision
+from vreason_agent.video.capture import load_cv2
 
 PHASES = ("vision", "language", "export")
 VISION_RMS = 0.5  # of what the tower hands to the language model; text embeddings start near 0.03
@@ -33,7 +33,7 @@ VISION_RMS = 0.5  # of what the tower hands to the language model; text embeddin
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the phases asked for, one after the other."""
     args = _parser().parse_args(argv)
-    cv2.setNumThreads(0)  # they fight with torch's
+    load_cv2().setNumThreads(0)  # they fight with torch's
     torch.set_num_threads(args.threads)
     run = Path(args.run)
     run.mkdir(parents=True, exist_ok=True)

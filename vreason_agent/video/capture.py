@@ -20,14 +20,16 @@ def load_cv2() -> ModuleType:
     """Return OpenCV.
 
     Raises:
-        DependencyError: If it is not installed or a system library is missing.
+        DependencyError: If it is not installed, a system library is missing, or it is what one wheel left of another.
     """
     try:
         import cv2
-    except ImportError as exc:
+
+        _ = cv2.VideoCapture, cv2.imdecode, cv2.utils.logging  # of an empty folder none is there
+    except (ImportError, OSError, AttributeError, SystemError) as exc:
         msg = (
-            "OpenCV (cv2) cannot be loaded; on a machine without libGL use the headless build: "
-            "pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
+            "OpenCV (cv2) cannot be loaded; on a machine without libGL, and where a part of it is gone, use the "
+            "headless build: pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
         )
         raise DependencyError(msg) from exc
     return cv2

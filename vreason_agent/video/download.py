@@ -26,6 +26,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from vreason_agent.errors import ConfigError, VideoError, VideoTooLargeError
 from vreason_agent.video.addresses import Address, is_public
 from vreason_agent.video.source import kind_of
+from vreason_agent.video.url_text import shown
 
 PORTS = {"https": 443, "http": 80}
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -78,7 +79,9 @@ def download(url: str, folder: str | os.PathLike[str], *, policy: DownloadPolicy
         VideoError: The URL, its host or a redirect is not allowed, or the server did not give the whole file in time.
         VideoTooLargeError: It is larger than `policy.max_bytes`.
         VideoDecodeError: What came is of no known container; nothing is left in the folder.
+        ConfigError: `url` is no text.
     """
+    _check_text(url)
     try:
         descriptor, path = tempfile.mkstemp(prefix="video-", dir=folder)  # mode 0600
     except OSError as exc:
@@ -108,13 +111,10 @@ def is_remote(video: str) -> bool:
     return video.lower().startswith(tuple(f"{scheme}://" for scheme in PORTS))
 
 
-def shown(url: str) -> str:
-    """Return a URL for messages: without what may be secret, its user, query and fragment."""
-    try:
-        parts = urlsplit(url)
-        return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"[:200]
-    except ValueError:
-        return url.partition("?")[0].rpartition("@")[2][:200]
+def _check_text(url: Any) -> None:
+    if not isinstance(url, str):
+        msg = f"{url!r:.200} is no URL; give a text such as 'https://example.com/clip.mp4'"
+        raise ConfigError(msg)
 
 
 def _fetch(url: str, file: IO[bytes], policy: DownloadPolicy, deadline: float) -> None:

@@ -1,20 +1,50 @@
 """The size of an encoded picture, read from its header: a limit on pixels is checked before anything is decoded.
 
-Knows no decoder.
+A decoder passes over what a header should not hold, and may then find another size behind it. So a header is read here
+only if it is laid out as its format demands: no other reading of it is left. Knows no decoder.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
+_JPEG_TABLE_MARKERS = frozenset({0xC4, 0xCC, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})  # comments and thumbnails too
+_JPEG_SCAN_MARKER = 0xDA
+_ISO_MARK = b"ftyp"  # by which OpenCV takes a file for AVIF, whatever stands before it
+_MAX_JPEG_SEGMENTS = 10_000  # before the pixels, fill bytes included; a color profile has 255 at most
+_BMP_HEADER_BYTES = frozenset({40, 52, 56, 64, 108, 124})
 
 
-def image_size(data: bytes) -> tuple[int, int] | None:
-    """Return width and height in pixels of a JPEG, PNG, BMP, WebP or GIF; `None` if the header tells neither."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:
-        return _number(data[16:20], "big"), _number(data[20:24], "big")
-    if data.startswith(b"GIF8") and len(data) >= 10:
-        return _number(data[6:8]), _number(data[8:10])
+class Size(NamedTuple):
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+
+def image_size(data: bytes) -> Size | None:
+    """Return the size of a JPEG, PNG, BMP, WebP or GIF.
+
+    Args:
+        data: The file, or its beginning.
+
+    Returns:
+        The size as the file stores it, which a mark of orientation in it may turn; `None` if there is no such header,
+        it is cut, or it is not laid out as its format demands.
+    """
+    size = _stored_size(data)
+    return size if size is not None and size.width > 0 and size.height > 0 else None
+
+
+def _stored_size(data: bytes) -> Size | None:
+    if data[4:8] == _ISO_MARK:
+        return None
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _png_size(data)
+    if data.startswith((b"GIF87a", b"GIF89a")) and len(data) >= 10:
+        return Size(_number(data[6:8]), _number(data[8:10]))
     if data.startswith(b"BM") and len(data) >= 26:
         return _bmp_size(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP" and len(data) >= 30:
@@ -26,34 +56,57 @@ def _number(data: bytes, order: str = "little") -> int:
     return int.from_bytes(data, "big" if order == "big" else "little")
 
 
-def _bmp_size(data: bytes) -> tuple[int, int]:
-    if _number(data[14:18]) == 12:  # the oldest header has 16-bit sizes
-        return _number(data[18:20]), _number(data[20:22])
+def _png_size(data: bytes) -> Size | None:
+    if len(data) < 24 or data[8:16] != b"\x00\x00\x00\x0dIHDR":
+        return None
+    return Size(_number(data[16:20], "big"), _number(data[20:24], "big"))
+
+
+def _bmp_size(data: bytes) -> Size | None:
+    num_bytes = _number(data[14:18])
+    if num_bytes == 12:  # the oldest header has 16-bit sizes
+        return Size(_number(data[18:20]), _number(data[20:22]))
+    if num_bytes not in _BMP_HEADER_BYTES:
+        return None
     height = int.from_bytes(data[22:26], "little", signed=True)  # negative: rows from the top
-    return _number(data[18:22]), abs(height)
+    return Size(_number(data[18:22]), abs(height))
 
 
-def _webp_size(data: bytes) -> tuple[int, int] | None:
-    if data[12:16] == b"VP8X":
-        return 1 + _number(data[24:27]), 1 + _number(data[27:30])
-    if data[12:16] == b"VP8L":
+def _webp_size(data: bytes) -> Size | None:
+    chunk = data[12:16]
+    if chunk == b"VP8X" and _number(data[16:20]) == 10:
+        return Size(1 + _number(data[24:27]), 1 + _number(data[27:30]))
+    if chunk == b"VP8L" and data[20] == 0x2F:
         bits = _number(data[21:25])
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if data[12:16] == b"VP8 ":
-        return _number(data[26:28]) & 0x3FFF, _number(data[28:30]) & 0x3FFF
+        return Size(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
+    if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
+        return Size(_number(data[26:28]) & 0x3FFF, _number(data[28:30]) & 0x3FFF)
     return None
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+def _jpeg_size(data: bytes) -> Size | None:
+    """Return the size that the only frame header before the first scan tells, if nothing but tables stands by it."""
+    size = None
+    for marker, body in _jpeg_segments(data):
+        if marker == _JPEG_SCAN_MARKER:
+            return size
+        if marker in _JPEG_SIZE_MARKERS and size is None and len(body) >= 6:
+            size = Size(_number(body[3:5], "big"), _number(body[1:3], "big"))
+        elif marker not in _JPEG_TABLE_MARKERS:
+            return None
+    return None
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and body of each segment, as long as they follow each other without a byte between."""
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker in _JPEG_SIZE_MARKERS:
-            return _number(data[at + 7 : at + 9], "big"), _number(data[at + 5 : at + 7], "big")
-        if marker == 0xFF:
+    for _ in range(_MAX_JPEG_SEGMENTS):
+        mark, length = data[at : at + 2], _number(data[at + 2 : at + 4], "big")
+        if mark == b"\xff\xff":  # one byte of fill
             at += 1
-        elif marker in _JPEG_BARE_MARKERS:
-            at += 2
-        else:
-            at += 2 + _number(data[at + 2 : at + 4], "big")
-    return None
+            continue
+        body = data[at + 4 : at + 2 + length]
+        if mark[:1] != b"\xff" or length < 2 or len(body) != length - 2:
+            return
+        yield mark[1], body
+        at += 2 + length

@@ -1,29 +1,32 @@
-"""Still pictures: reading one from a path or bytes, and fitting one into a size. Knows no video."""
+"""Still pictures: decoding one from a path or bytes, and fitting one into a size. Knows no video."""
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
+from vreason_agent.errors import VideoDecodeError, VideoError
 from vreason_agent.video.capture import load_cv2
-from vreason_agent.video.image_size import image_size
+from vreason_agent.video.image_size import Size
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
-from vreason_agent.video.source import Roots, check_inside, path_text
+from vreason_agent.video.picture_file import (
+    Encoded,
+    checked_size,
+    picture_bytes,
+    picture_name,
+    picture_size,
+    undecodable,
+)
+from vreason_agent.video.quiet import quiet_cv2
+from vreason_agent.video.source import Roots
 
 Picture = NDArray[np.uint8]
-_HEADER_BYTES = 1 << 16  # a JPEG's size may stand behind a thumbnail
-_SPARE_BYTES = 64 * 2**20  # of a picture file for all that is not pixels
-_MAX_PIXEL_BYTES = 8  # four channels of 16 bits that are not compressed
 
 
-def read_image(
-    source: str | os.PathLike[str] | bytes, *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None
-) -> Picture:
+def read_image(source: Encoded, *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None) -> Picture:
     """Read one picture.
 
     Args:
@@ -42,14 +45,28 @@ def read_image(
         VideoTooLargeError: More bytes than `limits.max_bytes`, or pixels than `limits.max_pixels`, or in a file more
             bytes than so many pixels can need.
     """
-    if isinstance(source, bytes):
-        _check_bytes("image data", len(source), limits)
-        return _decode(source, f"{len(source)} bytes of image data", limits)
-    given = path_text(source)
-    path = given if roots is None else os.path.realpath(given)
-    if roots is not None:
-        check_inside(path, given, roots)
-    return _decode(_read_bytes(path, given, limits, follows=roots is None), repr(given), limits)
+    data = picture_bytes(source, limits, roots)
+    size = checked_size(data, source, limits)
+    with quiet_cv2() as cv2:
+        try:
+            image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error as exc:  # its text is native and stays out of the message
+            raise VideoDecodeError(undecodable(source)) from exc
+    if image is None:
+        raise VideoDecodeError(undecodable(source))
+    _check_decoded(image.shape, size, source)
+    picture: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return picture
+
+
+def _check_decoded(shape: tuple[int, ...], size: Size, source: Encoded) -> None:
+    """Refuse a picture of another size than was checked; a mark of orientation may have turned it."""
+    if sorted(shape[:2]) != sorted(size):
+        msg = (
+            f"{picture_name(source)} is damaged: its header tells {size.width}x{size.height} pixels and the decoder "
+            f"finds {shape[1]}x{shape[0]}; save it anew as a PNG or JPEG"
+        )
+        raise VideoDecodeError(msg)
 
 
 def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_LIMITS) -> tuple[int, int]:
@@ -59,9 +76,9 @@ def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_L
         VideoDecodeError: If two of them differ in size, or one that has to be decoded cannot be.
     """
     height, width = read_image(paths[0], limits=limits).shape[:2]
-    header = _header_size(paths[0])
+    header = _header_size(paths[0], limits)
     for path in paths[1:]:
-        if _header_size(path) == header:
+        if header is not None and _header_size(path, limits) == header:
             continue
         other = read_image(path, limits=limits).shape[:2]  # a turned photograph may yet be of the same size
         if other != (height, width):
@@ -71,11 +88,10 @@ def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_L
     return height, width
 
 
-def _header_size(path: str) -> tuple[int, int] | None:
+def _header_size(path: str, limits: Limits) -> Size | None:
     try:
-        with open(path, "rb") as file:
-            return image_size(file.read(_HEADER_BYTES))
-    except OSError:
+        return picture_size(path, limits)
+    except VideoError:
         return None  # decoding it tells why
 
 
@@ -96,72 +112,3 @@ def size_within(width: int, height: int, max_side_px: int | None) -> tuple[int, 
         return width, height
     scale = max_side_px / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _decode(data: bytes, name: str, limits: Limits) -> Picture:
-    size = image_size(data)
-    if size is None:
-        raise VideoDecodeError(_undecodable(name))
-    _check_pixels(size, name, limits)
-    cv2 = load_cv2()
-    try:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as exc:  # its text is native and stays out of the message
-        raise VideoDecodeError(_undecodable(name)) from exc
-    if image is None:
-        raise VideoDecodeError(_undecodable(name))
-    picture: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return picture
-
-
-def _check_pixels(size: tuple[int, int], name: str, limits: Limits) -> None:
-    if size[0] * size[1] > limits.max_pixels:
-        msg = f"{name} is {size[0]}x{size[1]} pixels, more than max_pixels={limits.max_pixels:,}; scale it down first"
-        raise VideoTooLargeError(msg)
-
-
-def _undecodable(name: str) -> str:
-    return f"{name} cannot be decoded as a picture; give a JPEG, PNG, WebP or BMP"
-
-
-def _bounded_bytes(given: str, num_bytes: int, limits: Limits) -> int:
-    """Return the size of a picture file unless that is more than the largest picture needs."""
-    most = _SPARE_BYTES + _MAX_PIXEL_BYTES * limits.max_pixels
-    if num_bytes > most:
-        msg = (
-            f"{given!r} has {num_bytes:,} bytes, more than the {most:,} that a picture of "
-            f"max_pixels={limits.max_pixels:,} needs; save it anew as a PNG or JPEG"
-        )
-        raise VideoTooLargeError(msg)
-    return num_bytes
-
-
-def _check_bytes(name: str, num_bytes: int, limits: Limits) -> None:
-    if num_bytes > limits.max_bytes:
-        msg = f"{name} has {num_bytes:,} bytes, more than max_bytes={limits.max_bytes:,}; scale it down"
-        raise VideoTooLargeError(msg)
-
-
-def _read_bytes(path: str, given: str, limits: Limits, *, follows: bool) -> bytes:
-    """Return what is in a file; unless links are followed, one that has come to its place is none that can be read."""
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            msg = f"{given!r} is not a regular file; give the path of an image file"
-            raise VideoError(msg)
-        _check_bytes(repr(given), status.st_size, limits)
-        with open(path, "rb", opener=None if follows else _open_no_link) as file:
-            num_bytes = _bounded_bytes(given, status.st_size, limits)
-            _check_pixels(image_size(file.read(_HEADER_BYTES)) or (0, 0), repr(given), limits)
-            file.seek(0)
-            return file.read(num_bytes)
-    except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
-        msg = f"no such image: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'}"
-        raise VideoNotFoundError(msg) from exc
-    except OSError as exc:
-        msg = f"{given!r} cannot be read; check its permissions, e.g. with: ls -l {given}"
-        raise VideoError(msg) from exc
-
-
-def _open_no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))

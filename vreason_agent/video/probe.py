@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from vreason_agent.video.backend import Backend, decoder_of
+from vreason_agent.video.folder import check_folder, gap_note
 from vreason_agent.video.images import common_size, read_image
 from vreason_agent.video.index import FrameIndex
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo, VideoStream
@@ -49,12 +50,29 @@ def describe(source: Source, limits: Limits, backend: Backend = "opencv", watch:
         height, width = read_image(source.path, limits=limits).shape[:2]
         return VideoInfo(source.path, "image", None, 1, 0.0, width, height, None, None, is_seekable=True)
     if source.kind == "frames":
-        count = len(source.frame_paths)
-        check_length(source.path, count / FOLDER_FPS, limits)
-        height, width = common_size(source.frame_paths, source.path, limits=limits)
-        seconds = count / FOLDER_FPS
-        return VideoInfo(source.path, "frames", FOLDER_FPS, count, seconds, width, height, None, True, is_seekable=True)
+        return _describe_folder(source, limits)
     return describe_index(source, decoder.index(source, limits, watch), backend)
+
+
+def _describe_folder(source: Source, limits: Limits) -> VideoInfo:
+    count = len(source.frame_paths)
+    seconds = count / FOLDER_FPS
+    check_length(source.path, seconds, limits)
+    check_folder(source.path, source.frame_paths)
+    height, width = common_size(source.frame_paths, source.path, limits=limits)
+    return VideoInfo(
+        path=source.path,
+        kind="frames",
+        video_fps=FOLDER_FPS,
+        num_frames=count,
+        duration_seconds=seconds,
+        width_px=width,
+        height_px=height,
+        codec=None,
+        is_constant_rate=True,
+        is_seekable=True,
+        note=gap_note(source.frame_paths),
+    )
 
 
 def describe_index(source: Source, index: FrameIndex, backend: Backend) -> VideoInfo:

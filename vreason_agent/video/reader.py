@@ -7,17 +7,21 @@ walk. Knows no model.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from vreason_agent.errors import VideoTooLargeError
 from vreason_agent.video.backend import Backend
 from vreason_agent.video.frames import Frames, Progress
+from vreason_agent.video.image_size import Size
 from vreason_agent.video.images import Picture, read_image
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, ask_picture, reading_process
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_expected, check_request, check_side
 from vreason_agent.video.opened import OpenVideo, open_for_one_read
+from vreason_agent.video.picture_file import Encoded, picture_size
 from vreason_agent.video.sizing import Resize
-from vreason_agent.video.source import Roots, check_inside, path_text
+from vreason_agent.video.source import Roots, path_text
+from vreason_agent.video.watch import Watch
 
 
 def read_frames(
@@ -89,7 +93,7 @@ def read_frames(
 
 
 def read_images(
-    sources: Sequence[str | os.PathLike[str] | bytes],
+    sources: Sequence[Encoded],
     *,
     limits: Limits = DEFAULT_LIMITS,
     roots: Roots | None = None,
@@ -99,18 +103,51 @@ def read_images(
 
     Args:
         sources: Paths of image files, or their encoded bytes.
-        limits: Upper bounds on each.
+        limits: Upper bounds on each, and on all together: their number, their pixels' bytes, and time.
         roots: Folders that files must lie in, links resolved; `None` allows any file.
         isolate: Read all in one process of its own; see `Isolation`.
 
     Raises:
         VideoError: As `read_image` raises; isolated, also if the process dies or takes too long.
+        VideoTooLargeError: Also if there are more than `limits.max_frames`, they are more bytes than
+            `limits.max_result_bytes`, or take longer than `limits.max_wall_seconds`.
     """
-    isolation = as_isolation(isolate)
+    isolation, watch = as_isolation(isolate), Watch(f"{len(sources)} pictures", limits)
+    image_sizes(sources, limits=limits, roots=roots)
     if isolation is None:
-        return [read_image(source, limits=limits, roots=roots) for source in sources]
-    for source in sources if roots is not None else ():
-        if not isinstance(source, bytes):
-            check_inside(os.path.realpath(source), path_text(source), roots or ())
+        return _read_each(sources, watch, lambda source: read_image(source, limits=limits, roots=roots))
     with reading_process(isolation) as process:
-        return [ask_picture(process, source, limits) for source in sources]
+        return _read_each(sources, watch, lambda source: ask_picture(process, source, limits))
+
+
+def _read_each(sources: Sequence[Encoded], watch: Watch, read: Callable[[Encoded], Picture]) -> list[Picture]:
+    images = []
+    for count, source in enumerate(sources):
+        watch.tell(count, len(sources))
+        images.append(read(source))
+    return images
+
+
+def image_sizes(
+    sources: Sequence[Encoded], *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None
+) -> list[Size]:
+    """Return the sizes of pictures as their headers tell them; decodes none.
+
+    Raises:
+        VideoError: As `read_images` raises before it decodes.
+    """
+    if len(sources) > limits.max_frames:
+        msg = (
+            f"{len(sources):,} pictures were asked for, more than max_frames={limits.max_frames:,}; "
+            "ask for fewer at a time"
+        )
+        raise VideoTooLargeError(msg)
+    sizes = [picture_size(source, limits, roots) for source in sources]
+    num_bytes = sum(size.width * size.height * 3 for size in sizes)
+    if num_bytes > limits.max_result_bytes:
+        msg = (
+            f"{len(sources):,} pictures are {num_bytes:,} bytes when they are decoded, more than "
+            f"max_result_bytes={limits.max_result_bytes:,}; give fewer, or smaller ones"
+        )
+        raise VideoTooLargeError(msg)
+    return sizes

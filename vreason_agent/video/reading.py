@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from vreason_agent.video.backend import Backend
 from vreason_agent.video.frames import Frames
+from vreason_agent.video.image_size import Size
 from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.opened import MAX_KEPT_BYTES, OpenVideo, open_video
+from vreason_agent.video.picture_file import Encoded
 from vreason_agent.video.probe import probe
-from vreason_agent.video.reader import read_frames, read_images
+from vreason_agent.video.reader import image_sizes, read_frames, read_images
 from vreason_agent.video.scenes import Scenes, find_scenes
-from vreason_agent.video.source import Roots, check_roots
+from vreason_agent.video.source import Roots, check_roots, open_source
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,19 @@ class Reading:
             backend=self.backend,
         )
 
-    def images(self, sources: Sequence[str | os.PathLike[str] | bytes]) -> list[Picture]:
+    def image_sizes(self, sources: Sequence[Encoded]) -> list[Size]:
+        """Return the sizes of pictures, decoding none; see `image_sizes`."""
+        return image_sizes(sources, limits=self.limits, roots=self.roots)
+
+    def still_size(self, path: str) -> Size | None:
+        """Return the size of a file that is a picture, decoding nothing; `None` for a video or a folder.
+
+        Raises:
+            VideoError: If it cannot be opened, or exceeds a limit.
+        """
+        is_still = open_source(path, limits=self.limits, roots=self.roots).kind == "image"
+        return self.image_sizes([path])[0] if is_still else None
+
+    def images(self, sources: Sequence[Encoded]) -> list[Picture]:
         """Read pictures; see `read_images`."""
         return read_images(sources, limits=self.limits, roots=self.roots, isolate=self.isolate)

@@ -16,6 +16,7 @@ from typing import Any
 
 from vreason_agent.errors import ConfigError, DependencyError
 from vreason_agent.video.backend import Backend
+from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation, as_isolation
@@ -111,8 +112,9 @@ def check_scenes_library() -> None:
     """Check that PySceneDetect can be loaded.
 
     Raises:
-        DependencyError: If it cannot.
+        DependencyError: If it cannot, or OpenCV, which it needs, cannot.
     """
+    load_cv2()
     try:
         import scenedetect  # noqa: F401
     except ImportError as exc:

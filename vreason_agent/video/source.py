@@ -25,6 +25,7 @@ from vreason_agent.errors import (
 )
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.signature import HEAD_BYTES, PROBED_BYTES, has_script_words, is_text, is_video_head
+from vreason_agent.video.url_text import shown
 
 Roots = Sequence[str | os.PathLike[str]]
 Kind = Literal["video", "image", "gif", "frames"]
@@ -177,7 +178,7 @@ def local_path(url: str) -> str:
     """
     path = _file_of(url)
     if path is None:
-        msg = f"{url!r}: nothing is fetched from a network; download the file and give its path or a file:// URL"
+        msg = f"{shown(url)!r}: nothing is fetched from a network; download the file and give its path or a file:// URL"
         raise ConfigError(msg)
     if "\x00" in path:
         msg = f"no such file or folder: {path!r:.200}; check the path"
@@ -197,7 +198,8 @@ def _file_of(url: str) -> str | None:
 
 def _existing_path(given: str) -> str:
     if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+:", given) and not os.path.exists(given):
-        msg = f"{given!r} is not a file path; only local files are read, so download the video first and give its path"
+        told = shown(given)
+        msg = f"{told!r} is not a file path; only local files are read, so download the video first and give its path"
         raise VideoError(msg)
     if not given or "\x00" in given or not os.path.exists(given):
         msg = f"no such file or folder: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'!s}"
