@@ -168,7 +168,7 @@ def test_probe_words_streams_and_what_a_plan_would_cost(command: Command, clip: 
     assert command.out.splitlines()[1:] == [
         "  video streams: 64x48 MJPG (read)",
         "  frames: evenly timed, reached by seeks that are checked",
-        "  a plan of 2 times: 2 frames converted, 0 seeks, 7 frames walked past",
+        "  a plan of 2 times: 2 frames converted, 0 seeks, 8 frames walked past",
     ]
     assert command("probe", clip, "--frames", "3") == 2
     assert "try 4" in command.err
