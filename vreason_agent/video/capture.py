@@ -12,6 +12,8 @@ from typing import Any
 
 from vreason_agent.errors import DependencyError, VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.limits import Limits
+from vreason_agent.video.pinned import pinned_name
+from vreason_agent.video.source import Source
 
 MAX_FAILED_GRABS = 64  # damaged streams go on after a few frames that cannot be decoded
 
@@ -34,32 +36,37 @@ def load_cv2() -> ModuleType:
 
 
 class Capture:
-    """An open video file; use as a context manager."""
+    """An open video file; use as a context manager.
 
-    def __init__(self, path: str, *, packets: bool = False) -> None:
-        """Open `path`, an absolute path of a checked file.
+    Attributes:
+        source: The file.
+    """
+
+    def __init__(self, source: Source, *, packets: bool = False) -> None:
+        """Open a checked file.
 
         Args:
-            path: The file.
+            source: The file; no other one is opened, whatever has come into its place.
             packets: Step through raw packets, which decodes nothing, instead of frames.
 
         Raises:
-            VideoDecodeError: If no video stream can be opened.
+            VideoDecodeError: If no video stream can be opened, or the file has changed.
         """
-        self._cv2 = load_cv2()
+        self.source, self._cv2 = source, load_cv2()
         # FFmpeg writes to the process's stderr, past Python; its own level is read at the first open.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         parameters = [self._cv2.CAP_PROP_FORMAT, -1] if packets else []
         level = self._cv2.utils.logging.setLogLevel(self._cv2.utils.logging.LOG_LEVEL_SILENT)
         try:
-            self._capture = self._cv2.VideoCapture(path, self._cv2.CAP_FFMPEG, parameters)
+            with pinned_name(source) as name:
+                self._capture = self._cv2.VideoCapture(name, self._cv2.CAP_FFMPEG, parameters)
         finally:
             self._cv2.utils.logging.setLogLevel(level)
         if not self._capture.isOpened():
             self._capture.release()
             msg = (
-                f"no video stream of {path!r} can be opened: the file is truncated, damaged or holds only audio; "
-                f"try to repair it: ffmpeg -i {os.path.basename(path)} -c copy repaired.mp4"
+                f"no video stream of {source.path!r} can be opened: the file is truncated, damaged or holds only "
+                f"audio; try to repair it: ffmpeg -i {os.path.basename(source.path)} -c copy repaired.mp4"
             )
             raise VideoDecodeError(msg)
 

@@ -27,6 +27,7 @@ from vreason_agent.video.index import (
     nearest,
 )
 from vreason_agent.video.limits import Limits
+from vreason_agent.video.pinned import open_pinned
 from vreason_agent.video.scan import Packets, announced_frames, check_count, collect_times, scan_packets, told
 from vreason_agent.video.signature import HEAD_BYTES, is_mpeg_stream
 from vreason_agent.video.source import Source
@@ -48,7 +49,7 @@ def begin_reading(source: Source, limits: Limits, watch: Watch) -> Stepper:
         return Stepper(source, known)
     _check_whole(source, limits, watch)
     with ExitStack() as opened:
-        capture = opened.enter_context(Capture(source.path))
+        capture = opened.enter_context(Capture(source))
         width, height = capture.check_size(source.path, limits)
         packets = scan_packets(source, capture, limits, watch)
         first = first_frame(source.path, capture)
@@ -79,15 +80,15 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
 @once
 def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index that decoding every frame gives, for files whose packets are not believed or misled a seek."""
-    with Capture(source.path) as capture:
+    with Capture(source) as capture:
         width, height = capture.check_size(source.path, limits)
         step_to_first(source.path, capture)
         announced, codec, fps = announced_frames(capture), capture.codec(), capture.get("FPS")
-    with Capture(source.path) as capture:
+    with Capture(source) as capture:
         steps = told(capture.steps(), watch, max(announced, default=0))
         times = _from_zero(_ascending(collect_times(source.path, steps, limits)))
     index = FrameIndex(times, False, "walk", nearest(announced, len(times)), width, height, codec)
-    return as_long_as_announced(index, fps, shown_seconds(source.path))
+    return as_long_as_announced(index, fps, shown_seconds(source))
 
 
 def _believed(source: Source, packets: Packets, unread: FrameIndex, first: FirstFrame) -> Stepper | None:
@@ -104,8 +105,8 @@ def _believed(source: Source, packets: Packets, unread: FrameIndex, first: First
         return None
     times = _from_zero(packets.times_seconds)
     index = replace(unread, timestamps_seconds=times, promised_frames=promised, keyframes=packets.keyframes)
-    index = replace(index, is_seekable=index.is_constant_rate, is_table_told=not _is_mpeg_stream(source.path))
-    shown = shown_seconds(source.path)
+    index = replace(index, is_seekable=index.is_constant_rate, is_table_told=not _is_mpeg_stream(source))
+    shown = shown_seconds(source)
     if shown is not None and shown <= index.readable_seconds - NEARLY_ONE * index.frame_seconds:
         return None
     is_all_shown = shown is not None and abs(packets.times_seconds[0] - first.seconds) <= TIME_TOLERANCE_SECONDS
@@ -127,14 +128,14 @@ def _check_whole(source: Source, limits: Limits, watch: Watch) -> None:
 
     if source.kind != "gif":
         return
-    with open(source.path, "rb") as file:
+    with open_pinned(source) as file:
         if not is_whole_gif(file, on_step):
             msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
             raise VideoDecodeError(msg)
 
 
-def _is_mpeg_stream(path: str) -> bool:
-    with open(path, "rb") as file:
+def _is_mpeg_stream(source: Source) -> bool:
+    with open_pinned(source) as file:
         return is_mpeg_stream(file.read(HEAD_BYTES))
 
 

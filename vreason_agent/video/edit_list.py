@@ -10,16 +10,19 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from vreason_agent.video.pinned import open_pinned
+from vreason_agent.video.source import Source
+
 _MAX_BOXES = 4096  # of one level; a fragmented file has more, and no edit list that counts
 _MAX_ENTRIES = 4096
 
 _Span = tuple[int, int]
 
 
-def shown_seconds(path: str) -> float | None:
+def shown_seconds(source: Source) -> float | None:
     """Return the seconds that the first video track's edit list shows; `None` where the file has none that tells."""
     try:
-        with open(path, "rb") as file:
+        with open_pinned(source) as file:
             moov = _find(file, (0, file.seek(0, 2)), b"moov")
             return None if moov is None else _shown(file, moov)
     except (OSError, struct.error):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,9 @@ from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundErro
 from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.image_size import image_size
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
-from vreason_agent.video.source import Roots, check_inside, path_text
+from vreason_agent.video.pinned import open_pinned
+from vreason_agent.video.regular_file import NotRegularError, open_regular, open_where_it_is
+from vreason_agent.video.source import Roots, Source, check_inside, path_text, real_path
 
 Picture = NDArray[np.uint8]
 _HEADER_BYTES = 1 << 16  # a JPEG's size may stand behind a thumbnail
@@ -46,24 +49,31 @@ def read_image(
         _check_bytes("image data", len(source), limits)
         return _decode(source, f"{len(source)} bytes of image data", limits)
     given = path_text(source)
-    path = given if roots is None else os.path.realpath(given)
-    if roots is not None:
-        check_inside(path, given, roots)
-    return _decode(_read_bytes(path, given, limits, follows=roots is None), repr(given), limits)
+    opened = partial(_open, _located(given, roots), follows=roots is None)
+    return _decode(_read_bytes(opened, given, limits), repr(given), limits)
 
 
-def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_LIMITS) -> tuple[int, int]:
+def read_checked_image(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
+    """Read the picture that was checked; raises as `read_image` does, and if the file has changed."""
+    return _decode(_read_bytes(partial(open_pinned, source), source.path, limits), repr(source.path), limits)
+
+
+def common_size(
+    paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None
+) -> tuple[int, int]:
     """Return height and width in pixels of the pictures of a folder, from their headers wherever these agree.
 
     Raises:
         VideoDecodeError: If two of them differ in size, or one that has to be decoded cannot be.
     """
-    height, width = read_image(paths[0], limits=limits).shape[:2]
-    header = _header_size(paths[0])
+    height, width = read_image(paths[0], limits=limits, roots=roots).shape[:2]
+    header = _header_size(paths[0], roots)
     for path in paths[1:]:
-        if _header_size(path) == header:
+        if _header_size(path, roots) == header:
             continue
-        other = read_image(path, limits=limits).shape[:2]  # a turned photograph may yet be of the same size
+        other = read_image(path, limits=limits, roots=roots).shape[
+            :2
+        ]  # a turned photograph may yet be of the same size
         if other != (height, width):
             sizes = f"{os.path.basename(paths[0])} {width}x{height}, {os.path.basename(path)} {other[1]}x{other[0]}"
             msg = f"the frames of {folder!r} differ in size ({sizes}); bring them to one size"
@@ -71,9 +81,9 @@ def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_L
     return height, width
 
 
-def _header_size(path: str) -> tuple[int, int] | None:
+def _header_size(path: str, roots: Roots | None) -> tuple[int, int] | None:
     try:
-        with open(path, "rb") as file:
+        with _open(_located(path, roots), follows=roots is None) as file:
             return image_size(file.read(_HEADER_BYTES))
     except OSError:
         return None  # decoding it tells why
@@ -142,26 +152,36 @@ def _check_bytes(name: str, num_bytes: int, limits: Limits) -> None:
         raise VideoTooLargeError(msg)
 
 
-def _read_bytes(path: str, given: str, limits: Limits, *, follows: bool) -> bytes:
-    """Return what is in a file; unless links are followed, one that has come to its place is none that can be read."""
+def _located(given: str, roots: Roots | None) -> str:
+    """Return a path as it is, or where it has to lie in the roots the real one."""
+    if roots is None:
+        return given
+    path = real_path(given)
+    check_inside(path, given, roots)
+    return path
+
+
+def _open(path: str, *, follows: bool) -> BinaryIO:
+    """Open a file; unless links are followed, not by one that has come into its path since."""
+    return os.fdopen(open_regular(path, follows=True), "rb") if follows else open_where_it_is(path)
+
+
+def _read_bytes(opened: Callable[[], BinaryIO], given: str, limits: Limits) -> bytes:
+    """Return what is in a file."""
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            msg = f"{given!r} is not a regular file; give the path of an image file"
-            raise VideoError(msg)
-        _check_bytes(repr(given), status.st_size, limits)
-        with open(path, "rb", opener=None if follows else _open_no_link) as file:
-            num_bytes = _bounded_bytes(given, status.st_size, limits)
+        with opened() as file:
+            num_bytes = os.fstat(file.fileno()).st_size
+            _check_bytes(repr(given), num_bytes, limits)
+            _bounded_bytes(given, num_bytes, limits)
             _check_pixels(image_size(file.read(_HEADER_BYTES)) or (0, 0), repr(given), limits)
             file.seek(0)
             return file.read(num_bytes)
+    except NotRegularError as exc:
+        msg = f"{given!r} is not a regular file; give the path of an image file"
+        raise VideoError(msg) from exc
     except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
         msg = f"no such image: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'}"
         raise VideoNotFoundError(msg) from exc
     except OSError as exc:
         msg = f"{given!r} cannot be read; check its permissions, e.g. with: ls -l {given}"
         raise VideoError(msg) from exc
-
-
-def _open_no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))

@@ -53,7 +53,7 @@ def scan_packets(source: Source, capture: Capture, limits: Limits, watch: Watch)
         VideoTooLargeError: If there are more packets than `limits` allow, or they reach further.
         VideoDecodeError: If `watch` ends it.
     """
-    with Capture(source.path, packets=True) as packets:
+    with Capture(source, packets=True) as packets:
         keys: list[float] = []
         total = max(announced_frames(packets), default=0)
         steps = told(_noting_keys(packets, keys), watch, total, every=PACKETS_PER_TELLING)
