@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,28 @@ def test_protocol_strings_never_reach_the_decoder(write_opencv, opened, given):
     assert opened == []
 
 
-def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path, opened):
-    os.mkfifo(tmp_path / "a.mp4")
+@pytest.mark.parametrize("kind", ["pipe", "socket", "/dev/zero", "/dev/tty"])
+@pytest.mark.parametrize("call", [probe, open_video, read_image, lambda path: read_frames(path, [0.0])])
+def test_a_pipe_a_socket_and_a_device_are_refused_unopened(tmp_path: Path, monkeypatch, opened, kind: str, call):
+    """Opening a device may do something, and opening a pipe waits for its writer."""
+    path = Path(kind) if kind.startswith("/") else tmp_path / "a.mp4"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        monkeypatch.chdir(tmp_path)
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("a.mp4")  # a path of 108 bytes at most
+    elif not path.exists():
+        pytest.skip("no such device here")
+    open_file = os.open
+
+    def refuse(name: Any, *how: Any, **where: Any) -> int:
+        assert name not in (str(path), path.name)
+        return open_file(name, *how, **where)
+
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(VideoError, match="not a regular file; give the path"):
-        probe(tmp_path / "a.mp4")
+        call(path)
     assert opened == []
 
 

@@ -110,9 +110,10 @@ class Capture:
             return False
 
     def codec(self) -> str | None:
-        """Return the FourCC of the stream, `None` where there is none."""
+        """Return the FourCC of the stream, as a number where it cannot be printed; `None` where there is none."""
         code = int(self.get("FOURCC"))
-        return "".join(chr(code >> 8 * i & 0xFF) for i in range(4)).strip("\x00 ") or None
+        text = "".join(chr(code >> 8 * i & 0xFF) for i in range(4)).strip("\x00 ")
+        return (text if text.isprintable() else f"0x{code:08x}") or None
 
     def position_seconds(self) -> float:
         """Return the presentation time of the frame or packet that was stepped to."""

@@ -17,7 +17,7 @@ from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, a
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_expected, check_request, check_side
 from vreason_agent.video.opened import OpenVideo, open_for_one_read
 from vreason_agent.video.sizing import Resize
-from vreason_agent.video.source import Roots, check_inside, path_text
+from vreason_agent.video.source import Roots, check_inside, path_text, real_path
 
 
 def read_frames(
@@ -108,6 +108,6 @@ def read_images(
         return [read_image(source, limits=limits, roots=roots) for source in sources]
     for source in sources if roots is not None else ():
         if not isinstance(source, bytes):
-            check_inside(os.path.realpath(source), path_text(source), roots or ())
+            check_inside(real_path(path_text(source)), path_text(source), roots or ())
     with reading_process(isolation) as process:
-        return [ask_picture(process, source, limits) for source in sources]
+        return [ask_picture(process, source, limits, roots) for source in sources]
