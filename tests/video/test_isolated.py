@@ -255,6 +255,17 @@ def test_what_a_taken_over_process_says_of_frames_has_to_be_of_those_that_were_a
             video.read([0.0])
 
 
+def test_a_picture_of_another_size_than_the_files_is_not_taken(write_opencv, fake_process: Fake):
+    fake_process(
+        "answer(INFO)\nfor height in (1, 2):\n    sys.stdin.readline()\n    answer(START)\n"
+        "    answer({'frame': 0, 'shape': [height, 1, 3]}, b'abc' * height)\n    answer(DONE)\n"
+    )
+    with open_video(write_opencv("a.mp4"), isolate=True, max_kept_bytes=0) as video:
+        assert bytes(video.read([0.0]).images) == b"abc"
+        with pytest.raises(VideoDecodeError, match="re-encode it"):
+            video.read([0.0])
+
+
 def test_a_taken_over_process_may_lack_frames_only_where_that_is_allowed_and_says_why_in_words(
     write_opencv, fake_process: Fake
 ):
@@ -504,7 +515,7 @@ def test_the_process_reads_the_very_file_that_was_checked_here(
         path, other = tmp_path / "frames" / "a.png", tmp_path / "other.png"
     swapping_process(path, other, is_copied=True)
     with pytest.raises(VideoDecodeError, match="changed while it was open; open it again"):
-        read_frames(path.parent if is_folder else path, [0.0], isolate=True)
+        open_video(path.parent if is_folder else path, isolate=True)
 
 
 def test_frames_of_several_sizes_are_told_by_the_process(tmp_path: Path):

@@ -129,7 +129,7 @@ def test_where_descriptors_have_no_names_a_file_is_opened_by_its_own_and_looked_
 def _swap_by_name(opening: AbstractContextManager[str], path: Path, secret: Path) -> None:
     with opening as name:
         assert name == str(path)
-        _a_link(path, secret)
+        _a_folder(path, secret)
 
 
 @pytest.mark.parametrize("has_paths", [False, True])
