@@ -73,7 +73,7 @@ def test_a_ladder_walks_a_video_of_variable_rate_once(
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
         for number, time in enumerate(itertools.accumulate(rng.choices([20, 40, 120, 400], k=80))):
-            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 3 * number, np.uint8), format="bgr24")
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 40 * number % 251, np.uint8), format="bgr24")
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

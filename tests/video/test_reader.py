@@ -155,8 +155,8 @@ def test_a_damaged_end_is_noticed_behind_the_frames_that_are_read(write_av, cons
     path = write_av("a.mkv", times, codec="libx264", g="20", bf="0")
     with av.open(str(path)) as container:
         last = bytes([packet for packet in container.demux(video=0) if packet.size][-1])
-    data = path.read_bytes().replace(last[8:], bytes(len(last) - 8))
-    path.write_bytes(data)
+    before, _, after = path.read_bytes().rpartition(last)
+    path.write_bytes(before + last[:8] + bytes(len(last) - 8) + after)
     frames = read_frames(path, [0.0, 1.0, 3.0])
     index_frames.cache_clear()
     assert frames.info == probe(path)
@@ -164,8 +164,22 @@ def test_a_damaged_end_is_noticed_behind_the_frames_that_are_read(write_av, cons
     assert [number_of(image) for image in frames.images] == list(frames.frame_indices)
 
 
+def test_a_damaged_end_of_an_mp4_is_found_by_probe_and_by_who_reads_it(write_av):
+    """Its tables prove that the last frame is shown; that it can be decoded is seen where it is asked for."""
+    path = write_av("a.mp4", list(range(0, 8000, 40)), codec="libx264", g="20", bf="0")
+    with av.open(str(path)) as container:
+        last = bytes([packet for packet in container.demux(video=0) if packet.size][-1])
+    before, _, after = path.read_bytes().rpartition(last)
+    path.write_bytes(before + last[:8] + bytes(len(last) - 8) + after)
+    frames = read_frames(path, [3.0])
+    assert (frames.method, frames.info.num_frames, number_of(frames.images[0])) == ("seek", 200, 75)
+    assert probe(path).num_frames == 199
+    with pytest.raises(VideoDecodeError, match=r"no frame at 7\.970 s: its 199 frames end"):
+        read_frames(path, [7.97])
+
+
 def test_one_read_of_a_path_opens_its_packets_and_its_frames_once(write_opencv, monkeypatch):
-    """Sequential grab decodes 226 frames for these times; the last frame of 240 is looked at too."""
+    """Sequential grab decodes 226 of 240 frames for these times; the next one is looked at too."""
     path, grabs, grab, opened, init = write_opencv("a.mp4", num_frames=240), [], Capture.grab, [], Capture.__init__
 
     def counted(self: Capture) -> bool:
@@ -180,7 +194,7 @@ def test_one_read_of_a_path_opens_its_packets_and_its_frames_once(write_opencv, 
     monkeypatch.setattr(Capture, "__init__", noted)
     frames = read_frames(path, [number * 0.3 for number in range(31)])
     assert opened == [{}, {"packets": True}]
-    assert len(grabs) == 240
+    assert len(grabs) == 227
     index_frames.cache_clear()
     assert frames.info == probe(path)
     opened.clear()

@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 
 from vreason_agent.errors import DependencyError, VideoDecodeError, VideoTooLargeError
+from vreason_agent.video.announced import Announced
 from vreason_agent.video.capture import MAX_FAILED_GRABS
+from vreason_agent.video.edit_list import shown_seconds
+from vreason_agent.video.fragments import is_fragmented
 from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoStream
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.pinned import pinned_name
 from vreason_agent.video.source import Source
 
+_FROM_ZERO = ("matroska", "asf", "flv")  # their length counts from 0 s, be the first frame later
 _STILL_CODECS = {"mjpeg", "png", "bmp", "webp", "tiff"}
 
 
@@ -50,7 +54,7 @@ class AvCapture:
             VideoDecodeError: If no video stream can be opened, or the file has changed.
             VideoTooLargeError: If its frames exceed `limits.max_pixels`.
         """
-        self._av, self._path = load_av(), source.path
+        self._av, self._source, self._path = load_av(), source, source.path
         try:
             with pinned_name(source) as name:
                 self._container = self._av.open(name, options={"protocol_whitelist": "file"}, metadata_errors="ignore")
@@ -88,14 +92,14 @@ class AvCapture:
 
         Args:
             first_seconds: When the first frame is shown, where that is known: a length may count from the first packet,
-                which cannot always be decoded, or in Matroska from 0 s.
+                which cannot always be decoded, or in some containers from 0 s.
         """
-        if self._stream.frames:
+        if self._stream.frames and not is_fragmented(self._source):
             return (int(self._stream.frames),)
-        rate, container = float(self._stream.average_rate or 0), self._container
+        rate, container = self.announced_fps(), self._container
         if not rate or not container.duration or container.duration < 0:
             return ()
-        begin = 0 if container.format.name.startswith("matroska") else container.start_time or 0
+        begin = 0 if container.format.name.startswith(_FROM_ZERO) else container.start_time or 0
         lead = 0 if first_seconds is None else first_seconds - begin / self._av.time_base
         seconds = container.duration / self._av.time_base
         return tuple(round(rate * length) for length in (seconds, seconds - max(0.0, lead)) if length > 0)
@@ -104,10 +108,17 @@ class AvCapture:
         """Return the mean rate that the container announces; 0 where it announces none."""
         return float(self._stream.average_rate or 0)
 
+    def announced(self, first_seconds: float) -> Announced:
+        """Return what the container announces, where its first frame is shown then."""
+        frames, is_counted = self.announced_frames(first_seconds), bool(self._stream.frames)
+        return Announced(frames, self.announced_fps(), is_counted, self.shown_seconds())
+
     def shown_seconds(self) -> float | None:
         """Return how long an MP4 announces to show the stream, without what an edit list hides; else `None`."""
-        duration, is_mp4 = self._stream.duration, self._container.format.name.startswith("mov")
-        return float(duration * self._stream.time_base) if duration and is_mp4 else None
+        if not self._container.format.name.startswith("mov"):
+            return None
+        duration = self._stream.duration
+        return shown_seconds(self._source) or (float(duration * self._stream.time_base) if duration else None)
 
     @property
     def is_order_told(self) -> bool:

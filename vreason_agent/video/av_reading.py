@@ -18,8 +18,6 @@ from vreason_agent.video.index import (
     SEEK_MARGIN_FRAMES,
     SEEK_SETUP_FRAMES,
     FrameIndex,
-    as_long_as_announced,
-    nearest,
     seek_cost_frames,
 )
 from vreason_agent.video.limits import Limits
@@ -81,14 +79,12 @@ class AvStepper:
         index: The frames.
     """
 
-    is_confirmed = True
-
     def __init__(self, source: Source, index: FrameIndex, limits: Limits) -> None:
         """Open the file."""
         self.index, self._source, self._limits = index, source, limits
         self._open()
 
-    def confirm(self, watch: Watch) -> None:
+    def confirm(self, watch: Watch, *, by_tables: bool = False) -> None:
         """Do nothing: what the index says was seen when it was made."""
 
     def picture(self, target: int, on_step: OnStep = unwatched) -> Picture:
@@ -181,13 +177,13 @@ def _index(capture: AvCapture, times: Sequence[float], *, is_seekable: bool) -> 
         timestamps_seconds=tuple(time - times[0] for time in times),
         is_seekable=is_seekable,
         source="packets" if is_seekable else "walk",
-        promised_frames=nearest(capture.announced_frames(times[0]), len(times)),
+        promised_frames=None,
         width_px=width,
         height_px=height,
         codec=stream.codec,
         other_streams=tuple(others),
     )
-    return as_long_as_announced(index, capture.announced_fps(), capture.shown_seconds())
+    return capture.announced(times[0]).measured_on(index)
 
 
 def _end_shape(source: Source, index: FrameIndex, limits: Limits, watch: Watch) -> tuple[int, ...] | None:

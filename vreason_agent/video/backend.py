@@ -29,12 +29,8 @@ class FrameStepper(Protocol):
     def index(self) -> FrameIndex:
         """The frames."""
 
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether all that the index says is seen to be so."""
-
-    def confirm(self, watch: Watch) -> None:
-        """See whether it is."""
+    def confirm(self, watch: Watch, *, by_tables: bool = False) -> None:
+        """See whether what the index says is so; see `Stepper.confirm`."""
 
     def picture(self, target: int, on_step: OnStep = unwatched) -> Picture:
         """Return frame `target`, `uint8 (height, width, 3)` in RGB, at full size."""

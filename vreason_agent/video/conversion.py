@@ -15,14 +15,12 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
-import numpy as np
-
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.images import Picture
 
 FILLINGS = (0x5A, 0xC3)  # a picture may have the color of one, but not of both
-SAMPLED = 4  # every so many-th row and column tells pictures apart
+SAMPLED_VALUES = 2048  # so many tell pictures apart
 _M_PERTURB = -6  # mallopt(3): allocated bytes get the complement of this value
 _lock = Lock()  # the filling is one for the whole process
 
@@ -52,23 +50,19 @@ def first_picture(path: str, capture: Capture, again: Callable[[], AbstractConte
 
 
 class Repeats:
-    """Notices pictures that look like the one before, though they are of another frame."""
+    """Notices where pictures begin to look like the one before, though they are of other frames."""
 
-    def __init__(self, *, may_return: bool) -> None:
-        """Notice where every passage that stands still begins, or only the first, where it is dear to look into."""
-        self._may_return, self._was_noticed = may_return, False
-        self._number, self._sample, self._is_still = -1, np.empty(0, np.uint8), False
+    def __init__(self) -> None:
+        self._number, self._sample, self._is_still = -1, b"", False
 
-    def are_new(self, number: int, picture: Picture) -> bool:
-        """Return whether a passage that stands still begins with the picture of frame `number`."""
+    def begin(self, number: int, picture: Picture) -> bool:
+        """Tell whether a passage that stands still begins with the picture of frame `number`."""
         if number == self._number:
             return False
-        sample = picture[::SAMPLED, ::SAMPLED].copy()
-        was_still, self._is_still = self._is_still, np.array_equal(sample, self._sample)
+        sample = picture.reshape(-1)[:: picture.size // SAMPLED_VALUES | 1].tobytes()
+        was_still, self._is_still = self._is_still, sample == self._sample
         self._number, self._sample = number, sample
-        is_new = self._is_still and not was_still and (self._may_return or not self._was_noticed)
-        self._was_noticed |= is_new
-        return is_new
+        return self._is_still and not was_still
 
 
 def _retrieve(capture: Capture, filling: int) -> tuple[Any, bool]:

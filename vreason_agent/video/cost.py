@@ -39,10 +39,12 @@ def plan_cost(info: VideoInfo, timestamps_seconds: Sequence[float]) -> PlanCost:
         return PlanCost(len(targets), 0, 0)
     if not info.is_seekable:
         return PlanCost(len(targets), 0, targets[-1] + 1 - len(targets))
-    gaps = [target - at for at, target in zip([0, *targets], targets, strict=False)]
     keyframes = [number * info.num_frames // (info.num_keyframes or 1) for number in range(info.num_keyframes or 0)]
-    is_sought = [gap > seek_cost_frames(keyframes, target) for gap, target in zip(gaps, targets, strict=True)]
-    num_seeks = sum(is_sought)
-    stepped = sum(max(0, gap - 1) for gap, is_jump in zip(gaps, is_sought, strict=True) if not is_jump)
-    stepped += num_seeks * SEEK_SLACK_FRAMES
-    return PlanCost(len(targets), num_seeks, stepped + (targets[0] > 0))
+    at, num_seeks, num_steps = 0, 0, 1  # the first frame is stepped to when the file is opened
+    for target in targets:
+        is_jump = target - at > seek_cost_frames(keyframes, target)
+        num_seeks += is_jump
+        num_steps += SEEK_SLACK_FRAMES + 1 if is_jump else target - at
+        at = min(target + 1, last)  # the next frame is looked at too
+        num_steps += at - target
+    return PlanCost(len(targets), num_seeks, num_steps - len(targets))

@@ -10,25 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from statistics import median
 
 from vreason_agent.errors import VideoDecodeError
+from vreason_agent.video.announced import NEARLY_ONE
 from vreason_agent.video.capture import Capture
-from vreason_agent.video.edit_list import shown_seconds
 from vreason_agent.video.first_frame import FirstFrame, first_frame, step_to_first
 from vreason_agent.video.gif import is_whole_gif
 from vreason_agent.video.index import (
-    NEARLY_ONE,
     TIME_TOLERANCE_SECONDS,
     UNKNOWN_FRAME_SECONDS,
     FrameIndex,
-    as_long_as_announced,
-    nearest,
 )
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.pinned import open_pinned
-from vreason_agent.video.scan import Packets, announced_frames, check_count, collect_times, scan_packets, told
+from vreason_agent.video.scan import Packets, announced_length, check_count, collect_times, scan_packets, told
 from vreason_agent.video.signature import HEAD_BYTES, is_mpeg_stream
 from vreason_agent.video.source import Source
 from vreason_agent.video.stepping import LandedElsewhere, Stepper
@@ -53,7 +51,7 @@ def begin_reading(source: Source, limits: Limits, watch: Watch) -> Stepper:
         width, height = capture.check_size(source.path, limits)
         packets = scan_packets(source, capture, limits, watch)
         first = first_frame(source.path, capture)
-        index = FrameIndex((), False, "packets", None, width, height, capture.codec())
+        index = FrameIndex((), False, "packets", None, width, height, capture.codec(), is_confirmed=False)
         stepper = _believed(source, packets, index, first)
         if stepper is not None:
             opened.pop_all()  # it is the stepper's now
@@ -63,7 +61,7 @@ def begin_reading(source: Source, limits: Limits, watch: Watch) -> Stepper:
     return Stepper(source, walked)
 
 
-@once
+@partial(once, is_all=lambda index: index.is_confirmed)
 def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index of a video or GIF file, confirmed; kept until the file changes.
 
@@ -83,12 +81,11 @@ def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     with Capture(source) as capture:
         width, height = capture.check_size(source.path, limits)
         step_to_first(source.path, capture)
-        announced, codec, fps = announced_frames(capture), capture.codec(), capture.get("FPS")
+        announced, codec = announced_length(capture), capture.codec()
     with Capture(source) as capture:
-        steps = told(capture.steps(), watch, max(announced, default=0))
+        steps = told(capture.steps(), watch, max(announced.frames, default=0))
         times = _from_zero(_ascending(collect_times(source.path, steps, limits)))
-    index = FrameIndex(times, False, "walk", nearest(announced, len(times)), width, height, codec)
-    return as_long_as_announced(index, fps, shown_seconds(source))
+    return announced.measured_on(FrameIndex(times, False, "walk", None, width, height, codec))
 
 
 def _believed(source: Source, packets: Packets, unread: FrameIndex, first: FirstFrame) -> Stepper | None:
@@ -100,18 +97,20 @@ def _believed(source: Source, packets: Packets, unread: FrameIndex, first: First
         unread: Its index without times.
         first: Its first frame.
     """
-    promised = nearest(announced_frames(first.capture), len(packets.times_seconds))
-    if source.kind != "video" or not packets.are_trustworthy(promised):
+    announced = announced_length(first.capture)
+    is_fit = packets.are_trustworthy and announced.fits(len(packets.times_seconds))
+    if source.kind != "video" or not is_fit:
         return None
-    times = _from_zero(packets.times_seconds)
-    index = replace(unread, timestamps_seconds=times, promised_frames=promised, keyframes=packets.keyframes)
-    index = replace(index, is_seekable=index.is_constant_rate, is_table_told=not _is_mpeg_stream(source))
-    shown = shown_seconds(source)
+    can_jump = bool(announced.frames) and not announced.is_fragmented
+    index = replace(unread, timestamps_seconds=_from_zero(packets.times_seconds), keyframes=packets.keyframes)
+    index = replace(index, can_jump=can_jump, is_table_told=not _is_mpeg_stream(source))
+    index = announced.measured_on(replace(index, is_seekable=can_jump and index.is_constant_rate))
+    shown = announced.shown_seconds
     if shown is not None and shown <= index.readable_seconds - NEARLY_ONE * index.frame_seconds:
         return None
     is_all_shown = shown is not None and abs(packets.times_seconds[0] - first.seconds) <= TIME_TOLERANCE_SECONDS
-    is_end_told = is_all_shown and len(times) == promised and index.has_far_keyframes  # else it is cheap to look
-    return Stepper(source, index, first, is_end_told=is_end_told)
+    is_end_told = is_all_shown and len(packets.times_seconds) in announced.frames
+    return Stepper(source, replace(index, is_end_told=is_end_told), first)
 
 
 def _walked(source: Source, packets: Packets, limits: Limits, watch: Watch) -> FrameIndex:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from statistics import median
@@ -14,7 +14,6 @@ from vreason_agent.video.info import VideoStream
 
 COUNT_TOLERANCE = 0.02
 MIN_COMPLETE_SHARE = 1 - COUNT_TOLERANCE
-NEARLY_ONE = 0.99  # an edit list may begin within a frame, which is not shown then; a whole one is missed
 CREDIBLE_FPS = (0.5, 240.0)
 TIME_TOLERANCE_SECONDS = 0.001  # what OpenCV reports of one frame, scanned and decoded
 CLOCK_TOLERANCE_SECONDS = 0.002  # containers round times to 1 ms: a frame and its neighbors are off by that much
@@ -35,6 +34,7 @@ class FrameIndex:
             checked; otherwise the file is walked.
         source: `packets` (scanned) or `walk` (decoded).
         promised_frames: Frames the container announces; `None` where it announces nothing credible.
+        promised_seconds: The length that it announces, where not all of it is there.
         width_px: Width after rotation.
         height_px: Height after rotation.
         codec: FourCC of the stream that is read.
@@ -42,6 +42,10 @@ class FrameIndex:
         keyframes: Numbers of the frames that are decoded without others, none where packets are not believed.
         is_table_told: Whether the container lists its keyframes; MPEG streams do not, and there a seek may lead behind
             one and decode up to the next.
+        can_jump: Whether a seek leads anywhere: OpenCV lets none go beyond the number of frames that it takes the
+            container to announce, be it of the first fragment only.
+        is_end_told: Whether the container's tables prove that its last packet is shown.
+        is_confirmed: Whether all of this was seen in the frames, and not only claimed by packets.
     """
 
     timestamps_seconds: tuple[float, ...]
@@ -54,6 +58,10 @@ class FrameIndex:
     other_streams: tuple[VideoStream, ...] = ()
     keyframes: tuple[int, ...] = ()
     is_table_told: bool = True
+    promised_seconds: float = 0.0
+    can_jump: bool = True
+    is_end_told: bool = False
+    is_confirmed: bool = True
 
     @cached_property
     def keyframe_numbers(self) -> frozenset[int]:
@@ -85,9 +93,7 @@ class FrameIndex:
     @property
     def duration_seconds(self) -> float:
         """The length of the video: `readable_seconds`, or what the container announces of a file that is cut."""
-        if self.is_complete or self.promised_frames is None:
-            return self.readable_seconds
-        return self.readable_seconds * self.promised_frames / len(self.timestamps_seconds)
+        return self.readable_seconds if self.is_complete else max(self.readable_seconds, self.promised_seconds)
 
     @property
     def is_complete(self) -> bool:
@@ -118,30 +124,6 @@ def sought_frame(index: FrameIndex, aim: int) -> int:
     if aim - begin <= MAX_SOUGHT_FRAMES:
         return aim
     return begin + reach if begin else 0
-
-
-def as_long_as_announced(index: FrameIndex, announced_fps: float, shown_seconds: float | None) -> FrameIndex:
-    """Take an index for complete whose frames reach as far as announced: others are hidden, or none is lost.
-
-    Args:
-        index: The frames that were found.
-        announced_fps: The rate that makes a length of the frames that are promised.
-        shown_seconds: The length that the file announces to show of these, where it tells.
-    """
-    promised, found = index.promised_frames or 0, len(index.timestamps_seconds)
-    if promised <= found or announced_fps <= 0:
-        return index
-    announced = promised / announced_fps
-    shown = announced if shown_seconds is None else min(announced, shown_seconds)
-    is_cut_within_a_frame = shown < announced and index.readable_seconds > shown - NEARLY_ONE * index.frame_seconds
-    if is_cut_within_a_frame or index.readable_seconds >= MIN_COMPLETE_SHARE * shown:
-        return replace(index, promised_frames=found)
-    return replace(index, promised_frames=max(found, round(promised * shown / announced)))
-
-
-def nearest(announced: tuple[int, ...], found: int) -> int | None:
-    """Return which of several announced numbers of frames is meant, by how many were found."""
-    return min(announced, key=lambda count: abs(count - found), default=None)
 
 
 def _is_on_one_clock(times: tuple[float, ...]) -> bool:

@@ -165,11 +165,10 @@ class OpenVideo:
 
     @property
     def info(self) -> VideoInfo:
-        """What is known of the video."""
-        with self._lock:
-            if self._info is None:
-                self._info = self._described()
-            return self._info
+        """What is known of the video; a read that is misled by it finds out more."""
+        if self._info is None:
+            self._info = self._described()
+        return self._info
 
     def _described(self) -> VideoInfo:
         return describe(self._source, self._limits, self._backend, roots=self._roots)
@@ -229,6 +228,7 @@ class OpenVideo:
                 self._forget()
                 walked = self._decoder.walk(self._source, self._limits, work.watch)
                 self._stepper = self._decoder.stepper(self._source, walked, self._limits)
+                self._info = describe_index(self._source, walked, self._backend)
                 return self._read_there(self._stepper, requested, work)
 
     def _check_usable(self) -> None:
@@ -252,27 +252,28 @@ class OpenVideo:
         """Read all times, or where that is allowed those that the file has."""
         index = stepper.index
         if _late(index, requested):
-            self._confirm(stepper, work.watch)  # what is said of the end has to be so
+            self._confirm(stepper, work.watch, by_tables=False)  # what is said of the end has to be so
         late = _late(index, requested) if work.allow_missing and not index.is_complete else ()
         if not late or len(late) == len(requested):
             return self._read(stepper, requested, work)
         there = tuple(time for time in requested if time not in late)
         return replace(self._read(stepper, there, work), missing_seconds=late, reason=_cut(index))
 
-    def _confirm(self, stepper: FrameStepper, watch: Watch) -> None:
-        if not stepper.is_confirmed:
-            stepper.confirm(watch)
+    def _confirm(self, stepper: FrameStepper, watch: Watch, *, by_tables: bool) -> None:
+        if not stepper.index.is_confirmed:
+            stepper.confirm(watch, by_tables=by_tables)
             self._decoder.index.keep(self._source, self._limits, stepper.index)
 
     def _read(self, stepper: FrameStepper, requested: tuple[float, ...], work: _Work) -> Frames:
         index, path = stepper.index, self._source.path
         targets = _targets(index, requested, path)
-        num_steps = max(targets) + 1 if stepper.is_confirmed else len(index.timestamps_seconds)
+        is_end_stepped = not (index.is_confirmed or index.is_end_told)
+        num_steps = len(index.timestamps_seconds) if is_end_stepped else max(targets) + 1
         on_step = work.on_step(index, num_steps)
         picture = partial(self._picture, stepper, sizing=work.sizing, on_step=on_step)
         sink = work.make_sink(targets, (index.width_px, index.height_px))
         images = self._put_all(targets, sink, work, picture, passed=_passed(index, targets, work))
-        self._confirm(stepper, work.watch)
+        self._confirm(stepper, work.watch, by_tables=True)
         times = tuple(index.timestamps_seconds[target] for target in targets)
         method: Method = "seek" if index.is_seekable else "walk"
         info = self._info or describe_index(self._source, index, self._backend)

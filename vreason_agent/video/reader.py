@@ -36,6 +36,9 @@ def read_frames(
 ) -> Frames:
     """Return the frame that a player shows at each of the given times.
 
+    A file that is read by its path is looked at on the way: of an MP4 whose tables prove how long it is, `info` of the
+    result is what they say, and its last frame is not decoded to see whether it is damaged, as `probe` does.
+
     Args:
         video: Path of a video, GIF or image file, or of a folder of pictures (one a second); or what `open_video`
             opened, for several reads.

@@ -5,15 +5,21 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import TypeVar
 
 from vreason_agent.errors import VideoTooLargeError
+from vreason_agent.video.announced import Announced
 from vreason_agent.video.capture import Capture
-from vreason_agent.video.index import COUNT_TOLERANCE, CREDIBLE_FPS, TIME_TOLERANCE_SECONDS
+from vreason_agent.video.edit_list import shown_seconds
+from vreason_agent.video.fragments import fragments_seconds, is_fragmented
+from vreason_agent.video.index import CREDIBLE_FPS, TIME_TOLERANCE_SECONDS
 from vreason_agent.video.info import VideoStream
 from vreason_agent.video.limits import Limits, check_length
+from vreason_agent.video.pinned import open_pinned
+from vreason_agent.video.signature import HEAD_BYTES, counts_frames
 from vreason_agent.video.source import Source
+from vreason_agent.video.twins import has_twins
 from vreason_agent.video.watch import Watch
 
 PACKETS_PER_TELLING = 256  # a packet takes some 10 us
@@ -28,20 +34,20 @@ class Packets:
     Attributes:
         times_seconds: Their presentation times, ascending, on the file's own clock.
         keyframes: Numbers of those that are decoded without others.
-        other_stream: The stream they are of, where it is another than the frames'.
+        other_stream: The stream they are of, where it is another than the frames', or may be.
     """
 
     times_seconds: tuple[float, ...]
     keyframes: tuple[int, ...]
     other_stream: VideoStream | None
 
-    def are_trustworthy(self, promised: int | None) -> bool:
-        """Whether they are of the stream that is read, can be told apart, and are as many as announced."""
+    @property
+    def are_trustworthy(self) -> bool:
+        """Whether they are of the stream that is read, and can be told apart."""
         times = self.times_seconds
         if self.other_stream is not None or len(times) < 2:
             return False
-        is_as_announced = promised is None or abs(len(times) - promised) <= COUNT_TOLERANCE * promised
-        return is_as_announced and min(b - a for a, b in pairwise(times)) > 2 * TIME_TOLERANCE_SECONDS
+        return min(b - a for a, b in pairwise(times)) > 2 * TIME_TOLERANCE_SECONDS
 
 
 def scan_packets(source: Source, capture: Capture, limits: Limits, watch: Watch) -> Packets:
@@ -56,22 +62,40 @@ def scan_packets(source: Source, capture: Capture, limits: Limits, watch: Watch)
     with Capture(source, packets=True) as packets:
         keys: list[float] = []
         total = max(announced_frames(packets), default=0)
-        steps = told(_noting_keys(packets, keys), watch, total, every=PACKETS_PER_TELLING)
-        times = tuple(sorted(collect_times(source.path, steps, limits, every=PACKETS_PER_TELLING)))
-        return Packets(times, _numbers(keys, times), _other_stream(packets, capture))
+        times: list[float] = []
+        for time in _noting_keys(packets, keys):
+            times.append(time)
+            if len(times) % PACKETS_PER_TELLING == 0:
+                watch.tell(len(times), total)
+                check_times(source.path, times, limits)
+        check_times(source.path, times, limits)
+        times.sort()
+        return Packets(tuple(times), _numbers(keys, times), _other_stream(source, packets, capture))
 
 
 def announced_frames(capture: Capture) -> tuple[int, ...]:
     """Return what FRAME_COUNT can mean, after the first frame: some containers count from 0 s, others from that frame.
 
     A stream that begins within a group of pictures counts from its first packet. Nothing where it cannot be true: some
-    give negative, astronomical or cover-art numbers.
+    give negative, astronomical or cover-art numbers. Nothing either where the first frame's time is not known.
     """
-    count, fps = capture.get("FRAME_COUNT"), capture.get("FPS")
-    if not (0 < count < 1e9 and CREDIBLE_FPS[0] <= fps <= CREDIBLE_FPS[1]):
+    count, fps, lead = capture.get("FRAME_COUNT"), capture.get("FPS"), capture.get("PTS")
+    if not (0 < count < 1e9 and CREDIBLE_FPS[0] <= fps <= CREDIBLE_FPS[1] and lead > -1e9):
         return ()
-    leads = (0, max(0, int(capture.get("PTS"))), max(0, round(capture.position_seconds() * fps)))
+    leads = (0, max(0, int(lead)), max(0, round(capture.position_seconds() * fps)))
     return tuple(int(count) - lead for lead in leads if lead < count)
+
+
+def announced_length(capture: Capture) -> Announced:
+    """Return what a file announces that is at its first frame."""
+    fps, source = capture.get("FPS"), capture.source
+    with open_pinned(source) as file:
+        is_counted = counts_frames(file.read(HEAD_BYTES))
+    if is_counted and is_fragmented(source):
+        seconds = fragments_seconds(source)
+        frames = () if seconds is None else (round(seconds * fps),)
+        return Announced(frames, fps, is_counted=False, is_fragmented=True)
+    return Announced(announced_frames(capture), fps, is_counted, shown_seconds(source))
 
 
 def told(steps: Iterable[_Step], watch: Watch, total: int, *, every: int = 1) -> Iterator[_Step]:
@@ -82,20 +106,28 @@ def told(steps: Iterable[_Step], watch: Watch, total: int, *, every: int = 1) ->
         yield step
 
 
-def collect_times(path: str, steps: Iterable[float], limits: Limits, *, every: int = 1) -> tuple[float, ...]:
+def collect_times(path: str, steps: Iterable[float], limits: Limits) -> tuple[float, ...]:
     """Return the times that stepping to the end gives, in seconds.
 
     Raises:
-        VideoTooLargeError: As soon as there are more than `limits` allow, or they reach further; looked at every so
-            many steps, and at the end.
+        VideoTooLargeError: As soon as there are more than `limits` allow, or they reach further.
     """
     times: list[float] = []
-    rest = iter(steps)
-    while some := list(islice(rest, every)):
-        times += some
-        check_count(path, len(times), limits)
-        check_length(path, max(some) - times[0], limits)
+    for time in steps:
+        times.append(time)
+        check_times(path, times, limits)
     return tuple(times)
+
+
+def check_times(path: str, times: Sequence[float], limits: Limits) -> None:
+    """Check how many frames were stepped through, and how far.
+
+    Raises:
+        VideoTooLargeError: If they are over `limits.max_walked_frames`, or the last reaches over `max_seconds`.
+    """
+    check_count(path, len(times), limits)
+    if times:
+        check_length(path, times[-1] - times[0], limits)
 
 
 def check_count(path: str, num_frames: int, limits: Limits) -> None:
@@ -121,8 +153,9 @@ def _numbers(keys: Sequence[float], times: Sequence[float]) -> tuple[int, ...]:
     return tuple(sorted(bisect.bisect_left(times, key) for key in keys))
 
 
-def _other_stream(packets: Capture, frames: Capture) -> VideoStream | None:
+def _other_stream(source: Source, packets: Capture, frames: Capture) -> VideoStream | None:
     width, height = packets.size()
-    if sorted((width, height)) == sorted(frames.size()) and packets.codec() == frames.codec():
-        return None  # packets are not rotated
+    is_alike = sorted((width, height)) == sorted(frames.size()) and packets.codec() == frames.codec()
+    if is_alike and not has_twins(source):  # packets are not rotated
+        return None
     return VideoStream(width, height, packets.codec(), is_read=False)

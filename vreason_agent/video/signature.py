@@ -45,9 +45,13 @@ def is_mpeg_stream(head: bytes) -> bool:
     return head.startswith(_MPEG_HEADS) or _has_ts_packets(head) or _has_streams(head)
 
 
+def counts_frames(head: bytes) -> bool:
+    """Tell whether a file of these first bytes is MP4 or AVI, which count their frames instead of telling a length."""
+    return (head[:4] == b"RIFF" and head[8:12] == b"AVI ") or head[4:8] in _MP4_BOXES
+
+
 def _has_table(head: bytes) -> bool:
-    is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
-    return is_avi or head[4:8] in _MP4_BOXES or head.startswith(_VIDEO_HEADS)
+    return counts_frames(head) or head.startswith(_VIDEO_HEADS)
 
 
 def is_text(head: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from vreason_agent.errors import VideoDecodeError
@@ -12,6 +13,7 @@ from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
 from vreason_agent.video.conversion import Repeats, first_picture
 from vreason_agent.video.first_frame import FirstFrame
 from vreason_agent.video.index import (
+    MAX_SOUGHT_FRAMES,
     SEEK_SLACK_FRAMES,
     TIME_TOLERANCE_SECONDS,
     FrameIndex,
@@ -35,23 +37,18 @@ class Stepper:
         index: The frames.
     """
 
-    def __init__(
-        self, source: Source, index: FrameIndex, first: FirstFrame | None = None, *, is_end_told: bool = False
-    ) -> None:
+    def __init__(self, source: Source, index: FrameIndex, first: FirstFrame | None = None) -> None:
         """Be ready to open the file, or take it over at its first frame.
 
         Args:
             source: The file.
-            index: The frames: confirmed, or where `first` is given what the packets claim.
+            index: The frames; where `first` is given, what the packets claim.
             first: The first frame of the file that is taken over.
-            is_end_told: Whether the container proves that every packet is shown.
         """
-        self.index, self._source = index, source
-        self._is_end_known, self._num_compared = first is None or is_end_told, NUM_COMPARED_FRAMES
-        self._repeats = Repeats(may_return=index.is_seekable)
-        self._first_picture, self._is_open = None if first is None else first.picture, False
+        self.index, self._source, self._repeats = index, source, Repeats()
+        self._is_open, self._num_compared, self._first_picture = first is not None, NUM_COMPARED_FRAMES, None
         if first is not None:
-            self._capture, self._first_seconds, self._is_open = first.capture, first.seconds, True
+            self._capture, self._first_seconds, self._first_picture = first.capture, first.seconds, first.picture
             self._at, self._num_compared, self._is_converted = 0, 1, True
 
     def picture(self, target: int, on_step: OnStep = unwatched) -> Any:
@@ -69,34 +66,36 @@ class Stepper:
         image = first if target == 0 and first is not None else self._retrieved(target, on_step)
         if image is None:
             raise VideoDecodeError(lost(self._source, target))
-        if self.index.source == "packets" and not self.index.is_seekable:
+        if self.index.source == "packets":
             self._check_next()
-        if self._repeats.are_new(target, image):
-            with closing(Stepper(self._source, self.index)) as other:  # what it retrieves first tells
-                other.picture(target, on_step)
+        if self._repeats.begin(target, image) and self._steps_to(target) <= MAX_SOUGHT_FRAMES:
+            with closing(Stepper(self._source, self.index)) as other:  # what a capture retrieves first tells
+                other._retrieved(target, on_step, is_sought=self.index.can_jump)
         return image
 
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether `confirm` has nothing left to see."""
-        return self._is_end_known and self._num_compared >= NUM_COMPARED_FRAMES
-
-    def confirm(self, watch: Watch) -> None:
+    def confirm(self, watch: Watch, *, by_tables: bool = False) -> None:
         """See, where that is not known yet, that the first frames and the last are decoded at the packets' times.
 
         Edit lists and damage leave packets that are never shown, and another stream may be like the one that is read.
+
+        Args:
+            watch: Watches it.
+            by_tables: Believe a container that proves its last frame to be shown, though that may be damaged. Without
+                it that is believed only where the frame is far from its keyframe.
 
         Raises:
             LandedElsewhere: If they are not: walk the file.
             VideoError: If `watch` ends it.
         """
-        self._first_picture = None
-        last = len(self.index.timestamps_seconds) - 1
-        on_step = watch.telling(last + 1) if self.index.has_far_keyframes else watch.checking()
+        index, last, self._first_picture = self.index, len(self.index.timestamps_seconds) - 1, None
+        is_stepped = index.has_far_keyframes or not index.can_jump
+        on_step = watch.telling(last + 1) if is_stepped else watch.checking()
         self._compare_first(last, on_step)
-        if not self._is_end_known:
-            self._go(last, on_step, is_sought=True)
-        self._is_end_known, self._num_compared = True, NUM_COMPARED_FRAMES
+        if not (index.is_confirmed or (index.is_end_told and (by_tables or index.has_far_keyframes))):
+            self._go(last, on_step, is_sought=index.can_jump)
+            by_tables = False
+        is_confirmed = index.is_confirmed or index.has_far_keyframes or not by_tables
+        self.index, self._num_compared = replace(index, is_confirmed=is_confirmed), NUM_COMPARED_FRAMES
 
     def close(self) -> None:
         """Release the capture."""
@@ -110,16 +109,20 @@ class Stepper:
         self._advance()
         self._first_seconds = self._capture.position_seconds()
 
-    def _retrieved(self, target: int, on_step: OnStep) -> Any:
+    def _steps_to(self, target: int) -> int:
+        """Return how many frames are decoded on the way to one in a file that is just opened."""
+        return seek_cost_frames(self.index.keyframes, target) if self.index.can_jump else target
+
+    def _retrieved(self, target: int, on_step: OnStep, *, is_sought: bool = False) -> Any:
         """Go to a frame and retrieve it; a capture that nothing was retrieved from is asked whether it converts."""
-        self._go(target, on_step)
+        self._go(target, on_step, is_sought=is_sought)
         if self._is_converted:
             return self._capture.retrieve_rgb()
 
         @contextmanager
         def again() -> Iterator[Capture]:
             with closing(Stepper(self._source, self.index)) as other:
-                other._go(target, on_step)
+                other._go(target, on_step, is_sought=is_sought)
                 yield other._capture
 
         image = first_picture(self._source.path, self._capture, again)
@@ -184,7 +187,7 @@ class Stepper:
         raise VideoDecodeError(lost(self._source, self._at + 1))
 
     def _check_next(self) -> None:
-        """Check that no frame that no packet tells of is shown between this one and the next; a clock has no room."""
+        """Check that no frame that no packet tells of is shown between this one and the next."""
         if self._at + 1 < len(self.index.timestamps_seconds):
             self._step(unwatched)
             if not self._is_as_scanned():

@@ -90,8 +90,15 @@ class Find(Protocol[_Kept]):
         """Forget what is known."""
 
 
-def once(find: Callable[[Source, Limits, Watch], _Found]) -> Find[_Found]:
-    """Keep what is found about the last 64 files; who watches makes no difference to it."""
+def once(
+    find: Callable[[Source, Limits, Watch], _Found], *, is_all: Callable[[_Found], bool] = lambda _: True
+) -> Find[_Found]:
+    """Keep what is found about the last 64 files; who watches makes no difference to it.
+
+    Args:
+        find: Finds it.
+        is_all: Whether what is known is all that `find` finds; otherwise it is called all the same.
+    """
 
     @lru_cache(maxsize=64)
     def place(source: Source, limits: Limits) -> list[_Found]:
@@ -100,7 +107,7 @@ def once(find: Callable[[Source, Limits, Watch], _Found]) -> Find[_Found]:
     @wraps(find)
     def found(source: Source, limits: Limits, watch: Watch | None = None) -> _Found:
         known = place(source, limits)
-        if not known:
+        if not (known and is_all(known[0])):
             keep(source, limits, find(source, limits, watch or Watch(source.path, limits)))
         return known[0]
 
