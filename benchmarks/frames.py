@@ -31,6 +31,7 @@ from benchmarks.frame_clips import FPS, SPECIAL, Clip, lengths, write
 from vreason_agent.video import read_frames
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.cv_reading import index_frames, walk_frames
+from vreason_agent.video.source import open_source
 
 LENGTHS = (10, 60, 240, 900, 3600)
 COUNTS = (4, 8, 16, 32, 64)
@@ -98,7 +99,7 @@ def transformers_opencv(path: Path, numbers: Sequence[int], times: Sequence[floa
 
 
 def packet_scan(path: Path, numbers: Sequence[int], times: Sequence[float]) -> Any:
-    with Capture(str(path), packets=True) as capture:
+    with Capture(open_source(path), packets=True) as capture:
         return sum(1 for _ in capture.steps())
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..video.capture import load_cv2
+from ..video.opencv import load_cv2
 from .arguments import RangeArguments, VideoArguments
 from .base import VideoTool
 from .images import Block, Image, fit, image_block, text_block

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..video.capture import load_cv2
+from ..video.opencv import load_cv2
 from .limits import ToolLimits
 
 Image = NDArray[np.uint8]

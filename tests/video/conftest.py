@@ -83,8 +83,8 @@ def opened(monkeypatch) -> list[str]:
     """Record what reaches OpenCV, which opens nothing here."""
     paths: list[str] = []
 
-    def refuse(self, path, *, packets=False):
-        paths.append(path)
+    def refuse(self, source, *, packets=False):
+        paths.append(source.path)
         raise VideoDecodeError("opened")
 
     monkeypatch.setattr(Capture, "__init__", refuse)

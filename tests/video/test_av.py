@@ -228,7 +228,10 @@ def _undecodable() -> list[Any]:
 )
 def test_packets_that_give_no_frame_are_an_error_without_native_text(write_opencv, monkeypatch, decode, match):
     monkeypatch.setattr(AvCapture, "_packets", lambda self: iter([SimpleNamespace(decode=decode)] * 70))
-    with AvCapture(str(write_opencv("a.mp4")), Limits()) as capture, pytest.raises(VideoDecodeError, match=match):
+    with (
+        AvCapture(open_source(write_opencv("a.mp4")), Limits()) as capture,
+        pytest.raises(VideoDecodeError, match=match),
+    ):
         list(capture.frames())
 
 

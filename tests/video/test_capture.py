@@ -10,6 +10,7 @@ import pytest
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video import read_frames
 from vreason_agent.video.capture import MAX_FAILED_GRABS, Capture
+from vreason_agent.video.source import open_source
 
 _NATIVE = "OpenCV(5.0.0) /io/opencv/modules/videoio/src/cap.cpp:456: error: (-2) 0x7f00dead"
 
@@ -49,7 +50,7 @@ def raising(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_grab_that_raises_is_a_frame_that_is_not_there(write_opencv, raising):
     made = raising("grab", after=3)
-    with Capture(str(write_opencv("a.mp4"))) as capture:
+    with Capture(open_source(write_opencv("a.mp4"))) as capture:
         assert len(list(capture.steps())) == 3
         assert made[0].num_calls == 3 + MAX_FAILED_GRABS
         assert not capture.grab()
@@ -57,7 +58,7 @@ def test_a_grab_that_raises_is_a_frame_that_is_not_there(write_opencv, raising):
 
 def test_a_picture_that_raises_is_none(write_opencv, raising):
     raising("retrieve", after=0)
-    with Capture(str(write_opencv("a.mp4"))) as capture:
+    with Capture(open_source(write_opencv("a.mp4"))) as capture:
         assert capture.grab()
         assert capture.retrieve_rgb() is None
 

@@ -24,6 +24,7 @@ from vreason_agent.video import Backend, Limits, VideoStream, open_video, probe,
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.conversion import FILLINGS
 from vreason_agent.video.edit_list import shown_seconds
+from vreason_agent.video.source import open_source
 
 Writer = Callable[..., Path]
 BACKENDS: tuple[Backend, ...] = ("opencv", "av")
@@ -230,9 +231,9 @@ def test_an_edit_list_tells_what_is_shown_and_not_what_waits(tmp_path: Path, ver
     ]
     path = tmp_path / "a.mp4"
     path.write_bytes(_box(b"ftyp", b"isom") + b"\0\0\0\1free" + struct.pack(">Q", 16) + _box(b"moov", header, *tracks))
-    assert shown_seconds(str(path)) == 4.0
+    assert shown_seconds(open_source(path)) == 4.0
     path.write_bytes(path.read_bytes()[:-40])
-    assert shown_seconds(str(path)) is None
+    assert shown_seconds(open_source(path)) is None
 
 
 def _box(kind: bytes, *content: bytes) -> bytes:

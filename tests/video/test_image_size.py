@@ -14,7 +14,7 @@ from tests.video.conftest import numbered
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video import images, read_image
 from vreason_agent.video.image_size import Size, image_size
-from vreason_agent.video.quiet import quiet_cv2
+from vreason_agent.video.opencv import quiet_cv2
 
 _SMALL_FRAME = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, 16, 16, 1) + b"\x01\x11\x00"  # of a JPEG of 16x16
 _FILL = b"\xff" * 11_000

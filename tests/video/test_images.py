@@ -17,7 +17,7 @@ from tests.video.conftest import numbered
 from vreason_agent.errors import VideoDecodeError, VideoError, VideoTooLargeError
 from vreason_agent.video import Limits, probe, read_frames, read_image, read_images, reader
 from vreason_agent.video.image_size import image_size
-from vreason_agent.video.quiet import quiet_cv2
+from vreason_agent.video.opencv import quiet_cv2
 from vreason_agent.video.reader import image_sizes
 
 

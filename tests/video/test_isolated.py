@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -27,7 +30,10 @@ from vreason_agent.video import (
     read_images,
 )
 from vreason_agent.video.capture import Capture
+from vreason_agent.video.isolated import open_request
+from vreason_agent.video.isolated_process import FrameSender
 from vreason_agent.video.receiving import Receiver
+from vreason_agent.video.source import open_source
 
 Fake = Callable[[str], None]
 PROCESS = """
@@ -36,7 +42,16 @@ pipe = os.fdopen(os.dup(1), "wb")
 def answer(head, pixels=b""):
     pipe.write((head if isinstance(head, bytes) else json.dumps(head).encode()) + b"\\n" + pixels)
     pipe.flush()
-sys.stdin.readline()
+request = json.loads(sys.stdin.readline())
+INFO = {
+    "path": request.get("video"), "kind": "video", "video_fps": 1.0, "num_frames": 1, "duration_seconds": 1.0,
+    "width_px": 1, "height_px": 1, "codec": "x", "is_constant_rate": True, "streams": [], "backend": "opencv",
+}
+FRAME, START = {"frame": 0, "shape": [1, 1, 3]}, {"numbers": [0]}
+DONE = {
+    "timestamps_seconds": [0.0], "requested_seconds": [0.0], "frame_indices": [0], "method": "walk",
+    "missing_seconds": [], "reason": "",
+}
 """
 
 
@@ -151,12 +166,7 @@ def test_a_decoder_that_crashes_or_hangs_is_an_error(write_opencv, tmp_path: Pat
     assert time.monotonic() - start < 30
 
 
-FRAME = b'{"frame": 0, "shape": [1, 1, 3]}'
 START = b'{"numbers": [0]}\n'
-INFO = {
-    "path": "a", "kind": "video", "video_fps": 1.0, "num_frames": 1, "duration_seconds": 1.0, "width_px": 2,
-    "height_px": 2, "codec": "x", "is_constant_rate": True, "streams": [],
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -166,6 +176,25 @@ INFO = {
         b"[" * 100_000,
         b"[1, 2]",
         b'{"progress": ["x", 1]}',
+        b'{"progress": [Infinity, 1]}',
+        b'{"progress": [-1, 1]}',
+        b'{"progress": [true, 1]}',
+        b'{"numbers": [Infinity]}',
+        b'{"numbers": [-1]}',
+        b'{"numbers": [1e30]}',
+        b'{"numbers": ["0"]}',
+        START + b'{"frame": Infinity, "shape": [1, 1, 3]}\nabc',
+        START + b'{"frame": -1, "shape": [1, 1, 3]}\nabc',
+        START + b'{"frame": null, "shape": [1, 1, 3]}\nabc',
+        START + b'{"frame": 0, "shape": [Infinity, 1, 3]}',
+        START + b'{"frame": 0, "shape": [1, 3]}',
+        START + b'{"frame": 0, "shape": [2, 1, 3]}\nabcabc',
+        b'{"error": "SystemExit", "message": "x"}',
+        b'{"error": ["VideoError"], "message": "x"}',
+        b'{"error": "VideoError", "message": {"a": 1}}',
+        b'{"error": "VideoError"}',
+        b"null",
+        b'[["numbers", [0]]]',
         START + b'{"frame": 0, "shape": [2, 2, 3]}\nab',
         START + b'{"frame": 0, "shape": [2, 1e300, 3]}',
         START + b'{"frame": 0, "shape": [100000, 100000, 3]}',
@@ -183,12 +212,132 @@ INFO = {
     ],
 )
 def test_what_a_taken_over_process_says_is_an_error_and_never_code(write_opencv, fake_process: Fake, said: bytes):
-    fake_process(f"answer({json.loads(json.dumps(INFO))!r})\nsys.stdin.readline()\nanswer({said!r})\n")
+    fake_process(f"answer(INFO)\nsys.stdin.readline()\nanswer({said!r})\n")
     with open_video(write_opencv("a.mp4"), isolate=True) as video:
+        for _ in range(2):
+            with pytest.raises(VideoDecodeError, match="re-encode it"):
+                video.read([0.0], on_progress=lambda done, total: None)
+
+
+ODD_ANSWERS: list[dict[str, Any]] = [
+    {"timestamps_seconds": [float("nan")]},
+    {"timestamps_seconds": [float("inf")]},
+    {"timestamps_seconds": [-1.0]},
+    {"timestamps_seconds": ["0"]},
+    {"timestamps_seconds": []},
+    {"timestamps_seconds": [0.0, 0.0]},
+    {"requested_seconds": [1.0]},
+    {"requested_seconds": []},
+    {"frame_indices": [None]},
+    {"frame_indices": [1]},
+    {"frame_indices": [True]},
+    {"frame_indices": []},
+    {"method": "<b>"},
+    {"missing_seconds": [1.0]},
+    {"missing_seconds": [0.0], "requested_seconds": [], "reason": "cut"},
+    {"reason": "nothing is missing"},
+    {"reason": {"a": 1}},
+    {"reason": None},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_ANSWERS, ids=str)
+def test_what_a_taken_over_process_says_of_frames_has_to_be_of_those_that_were_asked_for(
+    write_opencv, fake_process: Fake, odd: dict[str, Any]
+):
+    fake_process(
+        f"answer(INFO)\nfor odd in ({{}}, {json.dumps(odd)!r}):\n    sys.stdin.readline()\n    answer(START)\n"
+        "    answer(FRAME, b'abc')\n    answer({**DONE, **json.loads(odd or '{}')})\n"
+    )
+    with open_video(write_opencv("a.mp4"), isolate=True, max_kept_bytes=0) as video:
+        assert bytes(video.read([0.0]).images) == b"abc"
         with pytest.raises(VideoDecodeError, match="re-encode it"):
-            read_frames(video, [0.0])
+            video.read([0.0])
+
+
+def test_a_picture_of_another_size_than_the_files_is_not_taken(write_opencv, fake_process: Fake):
+    fake_process(
+        "answer(INFO)\nfor height in (1, 2):\n    sys.stdin.readline()\n    answer(START)\n"
+        "    answer({'frame': 0, 'shape': [height, 1, 3]}, b'abc' * height)\n    answer(DONE)\n"
+    )
+    with open_video(write_opencv("a.mp4"), isolate=True, max_kept_bytes=0) as video:
+        assert bytes(video.read([0.0]).images) == b"abc"
         with pytest.raises(VideoDecodeError, match="re-encode it"):
-            read_frames(video, [0.0])
+            video.read([0.0])
+
+
+def test_a_taken_over_process_may_lack_frames_only_where_that_is_allowed_and_says_why_in_words(
+    write_opencv, fake_process: Fake
+):
+    lack = {"missing_seconds": [1.0], "reason": "cut"}
+    reasons = ["cut", "\x1b[31mred", "x" * 1001, "\ud800", ""]
+    fake_process(
+        f"answer(INFO)\nfor reason in {reasons!a}:\n    sys.stdin.readline()\n    answer(START)\n"
+        f"    answer(FRAME, b'abc')\n    answer({{**DONE, **{lack!r}, 'reason': reason}})\n"
+    )
+    with open_video(write_opencv("a.mp4"), isolate=True, max_kept_bytes=0) as video:
+        assert video.read([0.0, 1.0], allow_missing=True).missing_seconds == (1.0,)
+        with pytest.raises(VideoDecodeError, match="re-encode it"):
+            video.read([0.0, 1.0])
+    for reason in reasons[1:]:
+        fake_process(
+            f"answer(INFO)\nsys.stdin.readline()\nanswer(START)\nanswer(FRAME, b'abc')\n"
+            f"answer({{**DONE, **{lack!r}, 'reason': {reason!a}}})\n"
+        )
+        with pytest.raises(VideoDecodeError, match="re-encode it"):
+            read_frames(write_opencv("b.mp4"), [0.0, 1.0], allow_missing=True, isolate=True)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"path": "/etc/passwd"},
+        {"kind": "image"},
+        {"kind": "other"},
+        {"backend": "av"},
+        {"width_px": "64"},
+        {"width_px": 10**9, "height_px": 10**9},
+        {"width_px": 0},
+        {"height_px": None},
+        {"num_frames": -3},
+        {"num_frames": 2**60},
+        {"duration_seconds": "x"},
+        {"duration_seconds": float("nan")},
+        {"duration_seconds": 1e308},
+        {"readable_seconds": float("inf")},
+        {"video_fps": -1.0},
+        {"is_constant_rate": 1},
+        {"codec": "x" * 1001},
+        {"note": "\x1b[31mred\x07"},
+        {"streams": None},
+        {"streams": ["a"]},
+        {"streams": [{"width_px": -1, "height_px": 1, "codec": None, "is_read": True}]},
+    ],
+    ids=str,
+)
+def test_what_a_taken_over_process_says_of_a_file_has_to_be_of_that_file(write_opencv, fake_process: Fake, odd):
+    fake_process(f"answer({{**INFO, **json.loads({json.dumps(odd)!r})}})\n")
+    with pytest.raises(VideoDecodeError, match="re-encode it"):
+        open_video(write_opencv("a.mp4"), isolate=True)
+
+
+@pytest.mark.parametrize("said", [["0"], [None], [-1.0], [float("nan")], 3, None])
+def test_keyframes_of_a_taken_over_process_are_times(write_opencv, fake_process: Fake, said):
+    fake_process(
+        f"answer(INFO)\nsys.stdin.readline()\nanswer(json.loads({json.dumps({'keyframes_seconds': said})!r}))\n"
+    )
+    with (
+        open_video(write_opencv("a.mp4"), isolate=True) as video,
+        pytest.raises(VideoDecodeError, match="re-encode it"),
+    ):
+        assert video.keyframes_seconds
+
+
+def test_the_message_of_a_taken_over_process_is_bounded_and_printable(write_opencv, fake_process: Fake):
+    fake_process("answer({'error': 'VideoTooLargeError', 'message': 'a\\x1b[2J\\nb\\ud800' + 'x' * 10**6})\n")
+    with pytest.raises(VideoTooLargeError, match=r"^a\?\[2J\?b\?x+$") as caught:
+        open_video(write_opencv("a.mp4"), isolate=True)
+    assert len(str(caught.value)) == 10_000
 
 
 @pytest.mark.parametrize("head", [{}, {"no": "field"}, {"numbers": [0]}, {"frame": 0, "shape": [1, 1, 3]}])
@@ -281,12 +430,11 @@ def test_what_a_read_gave_is_kept_for_the_next_one(write_opencv, monkeypatch):
 
 
 def test_a_process_that_numbers_a_file_anew_voids_what_was_kept(write_opencv, fake_process: Fake):
-    done = {"timestamps_seconds": [0.0], "requested_seconds": [0.0], "frame_indices": [0], "method": "walk"}
     fake_process(
-        f"answer({json.loads(json.dumps(INFO))!r})\n"
-        f"sys.stdin.readline()\nanswer({START + FRAME!r}, b'abc')\nanswer({done!r})\n"
-        f"said = json.loads(sys.stdin.readline())\nanswer({START!r}[:-1])\n"
-        f"answer({START + FRAME!r}, bytes(said['kept'] + [2, 2]))\nanswer({done!r})\n"
+        "answer(INFO)\n"
+        "sys.stdin.readline()\nanswer(START)\nanswer(FRAME, b'abc')\nanswer(DONE)\n"
+        "said = json.loads(sys.stdin.readline())\nanswer(START)\nanswer(START)\n"
+        "answer(FRAME, bytes(said['kept'] + [2, 2]))\nanswer(DONE)\n"
     )
     with open_video(write_opencv("a.mp4"), isolate=True) as video:
         assert bytes(read_frames(video, [0.0]).images) == b"abc"
@@ -296,3 +444,126 @@ def test_a_process_that_numbers_a_file_anew_voids_what_was_kept(write_opencv, fa
 def test_limits_that_allow_nothing_are_refused():
     with pytest.raises(ConfigError, match="a number of seconds above 0"):
         Isolation(max_seconds=0.0)
+
+
+SWAPPING = """
+import shutil
+from vreason_agent.video import isolated_process
+
+class Lines:
+    def __init__(self):
+        self.lines, self.swaps = sys.stdin.buffer, {swaps!r}
+
+    def __iter__(self):
+        for line in self.lines:
+            for path, target in self.swaps:
+                os.path.exists(path) and os.unlink(path)
+                shutil.copy(target, path) if {is_copied} else os.symlink(target, path)
+            yield line
+
+class Standard:
+    buffer = Lines()
+
+sys.argv, sys.stdin = ["", str(2**33), "60"], Standard
+isolated_process.main()
+"""
+
+
+@pytest.fixture
+def swapping_process(tmp_path: Path, monkeypatch) -> Callable[..., None]:
+    """Let the reading process find another file than the one that was checked here."""
+
+    def swap(path: Path, target: Path, *, is_copied: bool = False) -> None:
+        program, start = tmp_path / "swapping.py", subprocess.Popen
+        code = SWAPPING.format(swaps=[(str(path), str(target))], is_copied=is_copied)
+        program.write_text("import os, sys\n" + code)
+        monkeypatch.setattr(
+            subprocess, "Popen", lambda command, **pipes: start([sys.executable, str(program)], **pipes)
+        )
+
+    return swap
+
+
+def test_the_process_holds_a_video_to_the_roots_itself(write_opencv, tmp_path: Path, swapping_process):
+    (tmp_path / "root").mkdir()
+    path, secret = tmp_path / "root" / "a.mp4", write_opencv("secret.mp4")
+    path.write_bytes(secret.read_bytes())
+    swapping_process(path, secret)
+    with pytest.raises(VideoError, match=r"outside the allowed folders .* allow its folder"):
+        read_frames(path, [0.0], roots=[tmp_path / "root"], isolate=True)
+
+
+def test_the_process_holds_pictures_to_the_roots_itself(tmp_path: Path, swapping_process):
+    (tmp_path / "root").mkdir()
+    for name in ("root/a.png", "secret.png"):
+        cv2.imwrite(str(tmp_path / name), numbered(3))
+    swapping_process(tmp_path / "root" / "a.png", tmp_path / "secret.png")
+    with pytest.raises(VideoError, match=r"outside the allowed folders .* allow its folder"):
+        read_images([tmp_path / "root" / "a.png"], roots=[tmp_path / "root"], isolate=True)
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_the_process_reads_the_very_file_that_was_checked_here(
+    write_opencv, tmp_path: Path, swapping_process, is_folder: bool
+):
+    (tmp_path / "frames").mkdir()
+    for name in ("frames/a.png", "other.png"):
+        cv2.imwrite(str(tmp_path / name), numbered(3))
+    path, other = write_opencv("a.mp4"), write_opencv("b.mp4")
+    if is_folder:
+        assert read_frames(tmp_path / "frames", [0.0], isolate=True).method == "folder"
+        path, other = tmp_path / "frames" / "a.png", tmp_path / "other.png"
+    swapping_process(path, other, is_copied=True)
+    with pytest.raises(VideoDecodeError, match="changed while it was open; open it again"):
+        open_video(path.parent if is_folder else path, isolate=True)
+
+
+def test_frames_of_several_sizes_are_told_by_the_process(tmp_path: Path):
+    """A folder whose pictures differ is refused at the look; a frame of another size than the file's is at its read."""
+    sent = io.BytesIO()
+    sender = FrameSender(sent, "a", [0, 1], (64, 48))
+    sender.put(0, numbered(0))
+    size = sent.tell()
+    with pytest.raises(VideoDecodeError, match=r"differ in size \(32x24, 64x48\); bring them to one size"):
+        sender.put(1, numbered(1, width=32, height=24))
+    assert sent.tell() == size
+
+
+NOISY = """
+import os, sys
+os.write(1, b"of a native library\\n")
+os.write(2, b"of a native library\\n")
+sys.path.remove(os.path.dirname(__file__))
+del sys.modules["cv2"]
+import cv2
+"""
+
+
+def test_what_a_native_library_writes_reaches_nobody(write_opencv, tmp_path: Path, monkeypatch, capfd):
+    (tmp_path / "noisy").mkdir()
+    (tmp_path / "noisy" / "cv2.py").write_text(NOISY)
+    path = write_opencv("a.mp4")
+    monkeypatch.syspath_prepend(str(tmp_path / "noisy"))
+    assert read_frames(path, [1.0], isolate=True).frame_indices == (25,)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_decoder_that_hangs_is_ended_though_nobody_is_there_to_end_it(write_opencv, tmp_path: Path):
+    """The alarm is set for each request: a process that waits for one is not ended."""
+    (tmp_path / "cv2.py").write_text("import time\ntime.sleep(60)\n")
+    path = [str(tmp_path), *sys.path]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "vreason_agent.video.isolated_process", str(2**33), "1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in path)},
+    )
+    assert process.stdin is not None
+    with process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=3)
+        source = open_source(write_opencv("a.mp4"))
+        request = {"do": "open", "video": source.path, "stamp": source.stamp, **open_request(Limits(), None, "opencv")}
+        process.stdin.write(json.dumps({**request, "has_progress": False}).encode() + b"\n")
+        process.stdin.flush()
+        assert process.wait(timeout=30) == -signal.SIGALRM

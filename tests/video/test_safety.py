@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -64,21 +65,43 @@ def test_protocol_strings_never_reach_the_decoder(write_opencv, opened, given):
     assert opened == []
 
 
-def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path, opened):
-    os.mkfifo(tmp_path / "a.mp4")
+@pytest.mark.parametrize("kind", ["pipe", "socket", "/dev/zero", "/dev/tty"])
+@pytest.mark.parametrize("call", [probe, open_video, read_image, lambda path: read_frames(path, [0.0])])
+def test_a_pipe_a_socket_and_a_device_are_refused_unopened(tmp_path: Path, monkeypatch, opened, kind: str, call):
+    """Opening a device may do something, and opening a pipe waits for its writer."""
+    path = Path(kind) if kind.startswith("/") else tmp_path / "a.mp4"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        monkeypatch.chdir(tmp_path)
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("a.mp4")  # a path of 108 bytes at most
+    elif not path.exists():
+        pytest.skip("no such device here")
+    open_file = os.open
+
+    def refuse(name: Any, *how: Any, **where: Any) -> int:
+        assert name not in (str(path), path.name)
+        return open_file(name, *how, **where)
+
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(VideoError, match="not a regular file; give the path"):
-        probe(tmp_path / "a.mp4")
+        call(path)
     assert opened == []
 
 
-def test_the_decoder_gets_the_absolute_real_path(write_opencv, tmp_path: Path, opened, monkeypatch):
-    clip = write_opencv("-i %03d.mp4")
+def test_the_decoder_gets_the_very_file_that_was_checked(write_opencv, tmp_path: Path, monkeypatch):
+    clip, open_capture, names = write_opencv("-i %03d.mp4"), cv2.VideoCapture, []
     (tmp_path / "link.mp4").symlink_to(clip.name)
     monkeypatch.chdir(tmp_path)
-    for given in ("-i %03d.mp4", "link.mp4"):
-        with pytest.raises(VideoDecodeError, match="opened"):
-            probe(given)
-    assert opened == [os.path.realpath(clip)] * 2
+
+    def noted(name: str, *how: Any) -> cv2.VideoCapture:
+        names.append(os.path.realpath(name))
+        return open_capture(name, *how)
+
+    monkeypatch.setattr(cv2, "VideoCapture", noted)
+    assert [probe(given).path for given in ("-i %03d.mp4", "link.mp4")] == [os.path.realpath(clip)] * 2
+    assert set(names) == {os.path.realpath(clip)}
 
 
 @pytest.mark.parametrize("name", ["clip%d.jpg", "clip*.png", "clip?.bmp", "clip[0].jpg", "clip{0}.tif", "%d"])
@@ -145,7 +168,7 @@ def secret(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("has_roots", [False, True])
 @pytest.mark.parametrize("video", ["root/frames", "root/frames/3.png"])
 def test_a_picture_swapped_for_a_link_during_a_read_is_not_given(secret: Path, video: str, has_roots: bool):
-    """With roots it is not even read, though the file's name was checked when the folder was opened."""
+    """With roots, and where it was opened alone, it is not even read."""
     root, read = secret.parent / "root", []
 
     def swap(done: int, total: int) -> None:
@@ -161,7 +184,7 @@ def test_a_picture_swapped_for_a_link_during_a_read_is_not_given(secret: Path, v
     with open_video(secret.parent / video, roots=roots) as opened:
         with pytest.raises(VideoDecodeError, match="changed while it was open; open it again"):
             read_frames(opened, times, resize=noted, on_progress=swap)
-        assert (200 in read) == (not has_roots)
+        assert (200 in read) == (video == "root/frames" and not has_roots)
         assert not opened._kept._pictures
 
 
@@ -181,9 +204,9 @@ def decoded(monkeypatch) -> list[str]:
     paths: list[str] = []
     init, grab = Capture.__init__, Capture.grab
 
-    def opened(self, path, *, packets=False):
-        init(self, path, packets=packets)
-        self.decodes = None if packets else path
+    def opened(self, source, *, packets=False):
+        init(self, source, packets=packets)
+        self.decodes = None if packets else source.path
 
     def grabbed(self):
         paths.extend([self.decodes] if self.decodes else [])

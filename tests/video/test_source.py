@@ -21,7 +21,7 @@ from vreason_agent.errors import (
     VReasonError,
 )
 from vreason_agent.video import Limits, local_path, probe, read_frames, read_image
-from vreason_agent.video.capture import load_cv2
+from vreason_agent.video.opencv import load_cv2
 from vreason_agent.video.source import open_source
 
 

@@ -15,6 +15,7 @@ from tests.video.test_reader import assert_equals_oracle
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video import Backend, Limits, VideoStream, open_video, probe, read_frames, resolve_span
 from vreason_agent.video.capture import Capture
+from vreason_agent.video.source import Source, open_source, stamp_of
 from vreason_agent.video.twins import has_twins
 
 BACKENDS: tuple[Backend, ...] = ("opencv", "av")
@@ -58,7 +59,7 @@ def test_of_two_streams_alike_the_first_is_read_though_packets_are_of_the_other(
     """OpenCV scans the default stream; the first one has frames more, behind those that are looked at to compare."""
     more = sorted([*EVEN, *(time + 20 for time in EVEN[100:103])])
     path = write_streams(tmp_path / name, [more, EVEN], options=[{"bf": "0", "crf": "40"}, {"bf": "0"}])
-    assert has_twins(str(path))
+    assert has_twins(open_source(path))
     info = probe(path)
     assert (info.num_frames, info.is_seekable) == (203, False)
     assert info.streams == (VideoStream(64, 48, "h264", True), VideoStream(64, 48, "h264", False))
@@ -76,11 +77,11 @@ def test_keyframes_of_a_stream_alike_are_not_taken_for_those_of_the_one_that_is_
 
 
 def test_streams_that_differ_are_no_twins(tmp_path: Path, write_opencv: Callable[..., Path]):
-    assert not has_twins(str(write_opencv("a.mp4")))
-    assert not has_twins(str(tmp_path / "none.mp4"))
+    assert not has_twins(open_source(write_opencv("a.mp4")))
     for data in (b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3" + bytes(100), b"\x00\x00\x00\x18ftyp", bytes(300)):
         (tmp_path / "odd.mkv").write_bytes(data)
-        assert not has_twins(str(tmp_path / "odd.mkv"))
+        path = str(tmp_path / "odd.mkv")
+        assert not has_twins(Source(path, "video", (), stamp_of(path) or ()))
 
 
 @pytest.mark.parametrize("hidden", [101, 102])

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from threading import Lock
 
 from vreason_agent.video import IsolatedVideo, OpenVideo, Reading, stamp_of
+from vreason_agent.video.source import real_path
 
 MAX_KEPT_BYTES = 2**26
 """Pixels of decoded frames that each open video keeps, as the model takes them: 32 frames of 0.6 megapixels."""
 
-Key = tuple[str, tuple[int, int] | None, str]
+Key = tuple[str, tuple[int, ...] | None, str]
 
 
 class VideoShelf:
@@ -36,7 +37,7 @@ class VideoShelf:
     @contextmanager
     def opened(self, path: str, reading: Reading) -> Iterator[OpenVideo | IsolatedVideo]:
         """Open a video, or take up the one that is open, for the length of a block; an error in it closes it."""
-        key = (os.path.realpath(path), stamp_of(path), repr(reading))
+        key = (real_path(path), stamp_of(path), repr(reading))
         with self._lock:
             video = self._videos.pop(key, None)
         video = video or reading.open(path, max_kept_bytes=MAX_KEPT_BYTES)

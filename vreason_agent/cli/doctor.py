@@ -77,7 +77,7 @@ def check_packages() -> str:
 
 def check_opencv() -> str:
     """Load OpenCV and name its build."""
-    from vreason_agent.video.capture import load_cv2
+    from vreason_agent.video.opencv import load_cv2
 
     try:
         cv2 = load_cv2()
@@ -104,7 +104,7 @@ def check_video() -> str:
     import numpy as np
 
     from vreason_agent.video import probe, read_frames
-    from vreason_agent.video.capture import load_cv2
+    from vreason_agent.video.opencv import load_cv2
 
     cv2 = load_cv2()
     with tempfile.TemporaryDirectory() as folder:

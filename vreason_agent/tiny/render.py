@@ -17,7 +17,7 @@ import numpy as np
 
 from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.tiny.scene import COLORS, Scene
-from vreason_agent.video.capture import load_cv2
+from vreason_agent.video.opencv import load_cv2
 from vreason_agent.video.source import check_name
 
 if TYPE_CHECKING:

@@ -20,6 +20,8 @@ from vreason_agent.video.fragments import is_fragmented
 from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoStream
 from vreason_agent.video.limits import Limits
+from vreason_agent.video.pinned import pinned_name
+from vreason_agent.video.source import Source
 
 _FROM_ZERO = ("matroska", "asf", "flv")  # their length counts from 0 s, be the first frame later
 _STILL_CODECS = {"mjpeg", "png", "bmp", "webp", "tiff"}
@@ -45,23 +47,24 @@ class AvCapture:
     A stream of a codec for pictures is read where there is no other.
     """
 
-    def __init__(self, path: str, limits: Limits) -> None:
-        """Open `path`, an absolute path of a checked file.
+    def __init__(self, source: Source, limits: Limits) -> None:
+        """Open a checked file; no other one is opened, whatever has come into its place.
 
         Raises:
-            VideoDecodeError: If no video stream can be opened.
+            VideoDecodeError: If no video stream can be opened, or the file has changed.
             VideoTooLargeError: If its frames exceed `limits.max_pixels`.
         """
-        self._av, self._path = load_av(), path
+        self._av, self._source, self._path = load_av(), source, source.path
         try:
-            self._container = self._av.open(path, options={"protocol_whitelist": "file"}, metadata_errors="ignore")
+            with pinned_name(source) as name:
+                self._container = self._av.open(name, options={"protocol_whitelist": "file"}, metadata_errors="ignore")
         except self._av.error.FFmpegError as exc:  # its text is native and stays out of the message
-            raise VideoDecodeError(_unopened(path)) from exc
+            raise VideoDecodeError(_unopened(self._path)) from exc
         streams = self._container.streams.video
         shown = [stream for stream in streams if not stream.disposition & self._av.stream.Disposition.attached_pic]
         if all(stream.codec_context is None for stream in shown):
             self._container.close()
-            raise VideoDecodeError(_unopened(path))
+            raise VideoDecodeError(_unopened(self._path))
         self._stream = next((stream for stream in shown if not _is_still(stream)), shown[0])
         self._stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}  # a stream may grow midway
         self._stream.thread_type = "AUTO"
@@ -91,7 +94,7 @@ class AvCapture:
             first_seconds: When the first frame is shown, where that is known: a length may count from the first packet,
                 which cannot always be decoded, or in some containers from 0 s.
         """
-        if self._stream.frames and not is_fragmented(self._path):
+        if self._stream.frames and not is_fragmented(self._source):
             return (int(self._stream.frames),)
         rate, container = self.announced_fps(), self._container
         if not rate or not container.duration or container.duration < 0:
@@ -115,7 +118,7 @@ class AvCapture:
         if not self._container.format.name.startswith("mov"):
             return None
         duration = self._stream.duration
-        return shown_seconds(self._path) or (float(duration * self._stream.time_base) if duration else None)
+        return shown_seconds(self._source) or (float(duration * self._stream.time_base) if duration else None)
 
     @property
     def is_order_told(self) -> bool:

@@ -37,7 +37,7 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
         VideoDecodeError: If no frame can be decoded, or `watch` ended it.
         VideoTooLargeError: If it is over `limits`: pixels, seconds, time, or frames that have to be stepped through.
     """
-    with AvCapture(source.path, limits) as capture:
+    with AvCapture(source, limits) as capture:
         known: dict[float, bool] = {}
         total = max(capture.announced_frames(), default=0)
         packets = told(_noted(capture.packet_times(), known), watch, total, every=PACKETS_PER_TELLING)
@@ -54,7 +54,7 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
 @once
 def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index that decoding every frame gives; raises as `index_frames` does."""
-    with AvCapture(source.path, limits) as capture:
+    with AvCapture(source, limits) as capture:
         steps = told(capture.frames(), watch, max(capture.announced_frames(), default=0))
         times = collect_times(source.path, (time for time, _ in steps), limits)
         if not times or any(after <= before for before, after in pairwise(times)):
@@ -110,7 +110,7 @@ class AvStepper:
         self._capture.close()
 
     def _open(self) -> None:
-        self._capture = AvCapture(self._source.path, self._limits)
+        self._capture = AvCapture(self._source, self._limits)
         self._frames = self._capture.frames()
         first = next(self._frames, None)
         if first is None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
 from vreason_agent.errors import ConfigError
-from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.cv_reading import begin_reading, index_frames, walk_frames
 from vreason_agent.video.images import Picture
 from vreason_agent.video.index import FrameIndex
 from vreason_agent.video.limits import Limits
+from vreason_agent.video.opencv import load_cv2
 from vreason_agent.video.source import Source
 from vreason_agent.video.stepping import Stepper
 from vreason_agent.video.watch import Find, OnStep, Watch, unwatched

@@ -7,61 +7,45 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
-from vreason_agent.errors import DependencyError, VideoDecodeError, VideoTooLargeError
+from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.limits import Limits
+from vreason_agent.video.opencv import quiet_cv2
+from vreason_agent.video.pinned import pinned_name
+from vreason_agent.video.source import Source
 
 MAX_FAILED_GRABS = 64  # damaged streams go on after a few frames that cannot be decoded
 
 
-def load_cv2() -> ModuleType:
-    """Return OpenCV.
-
-    Raises:
-        DependencyError: If it is not installed, a system library is missing, or it is what one wheel left of another.
-    """
-    try:
-        import cv2
-
-        _ = cv2.VideoCapture, cv2.imdecode, cv2.utils.logging  # of an empty folder none is there
-    except (ImportError, OSError, AttributeError, SystemError) as exc:
-        msg = (
-            "OpenCV (cv2) cannot be loaded; on a machine without libGL, and where a part of it is gone, use the "
-            "headless build: pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
-        )
-        raise DependencyError(msg) from exc
-    return cv2
-
-
 class Capture:
-    """An open video file; use as a context manager."""
+    """An open video file; use as a context manager.
 
-    def __init__(self, path: str, *, packets: bool = False) -> None:
-        """Open `path`, an absolute path of a checked file.
+    Attributes:
+        source: The file.
+    """
+
+    def __init__(self, source: Source, *, packets: bool = False) -> None:
+        """Open a checked file.
 
         Args:
-            path: The file.
+            source: The file; no other one is opened, whatever has come into its place.
             packets: Step through raw packets, which decodes nothing, instead of frames.
 
         Raises:
-            VideoDecodeError: If no video stream can be opened.
+            VideoDecodeError: If no video stream can be opened, or the file has changed.
         """
-        self._cv2 = load_cv2()
+        self.source = source
         # FFmpeg writes to the process's stderr, past Python; its own level is read at the first open.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        parameters = [self._cv2.CAP_PROP_FORMAT, -1] if packets else []
-        level = self._cv2.utils.logging.setLogLevel(self._cv2.utils.logging.LOG_LEVEL_SILENT)
-        try:
-            self._capture = self._cv2.VideoCapture(path, self._cv2.CAP_FFMPEG, parameters)
-        finally:
-            self._cv2.utils.logging.setLogLevel(level)
+        with quiet_cv2() as self._cv2, pinned_name(source) as name:
+            parameters = [self._cv2.CAP_PROP_FORMAT, -1] if packets else []
+            self._capture = self._cv2.VideoCapture(name, self._cv2.CAP_FFMPEG, parameters)
         if not self._capture.isOpened():
             self._capture.release()
             msg = (
-                f"no video stream of {path!r} can be opened: the file is truncated, damaged or holds only audio; "
-                f"try to repair it: ffmpeg -i {os.path.basename(path)} -c copy repaired.mp4"
+                f"no video stream of {source.path!r} can be opened: the file is truncated, damaged or holds only "
+                f"audio; try to repair it: ffmpeg -i {os.path.basename(source.path)} -c copy repaired.mp4"
             )
             raise VideoDecodeError(msg)
 
@@ -105,9 +89,10 @@ class Capture:
             return False
 
     def codec(self) -> str | None:
-        """Return the FourCC of the stream, `None` where there is none."""
+        """Return the FourCC of the stream, as a number where it cannot be printed; `None` where there is none."""
         code = int(self.get("FOURCC"))
-        return "".join(chr(code >> 8 * i & 0xFF) for i in range(4)).strip("\x00 ") or None
+        text = "".join(chr(code >> 8 * i & 0xFF) for i in range(4)).strip("\x00 ")
+        return (text if text.isprintable() else f"0x{code:08x}") or None
 
     def position_seconds(self) -> float:
         """Return the presentation time of the frame or packet that was stepped to."""

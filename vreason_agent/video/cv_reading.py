@@ -23,6 +23,7 @@ from vreason_agent.video.index import (
     FrameIndex,
 )
 from vreason_agent.video.limits import Limits
+from vreason_agent.video.pinned import open_pinned
 from vreason_agent.video.scan import Packets, announced_length, check_count, collect_times, scan_packets, told
 from vreason_agent.video.signature import HEAD_BYTES, is_mpeg_stream
 from vreason_agent.video.source import Source
@@ -44,7 +45,7 @@ def begin_reading(source: Source, limits: Limits, watch: Watch) -> Stepper:
         return Stepper(source, known)
     _check_whole(source, limits, watch)
     with ExitStack() as opened:
-        capture = opened.enter_context(Capture(source.path))
+        capture = opened.enter_context(Capture(source))
         width, height = capture.check_size(source.path, limits)
         packets = scan_packets(source, capture, limits, watch)
         first = first_frame(source.path, capture)
@@ -75,11 +76,11 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
 @once
 def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index that decoding every frame gives, for files whose packets are not believed or misled a seek."""
-    with Capture(source.path) as capture:
+    with Capture(source) as capture:
         width, height = capture.check_size(source.path, limits)
         step_to_first(source.path, capture)
-        announced, codec = announced_length(source.path, capture), capture.codec()
-    with Capture(source.path) as capture:
+        announced, codec = announced_length(capture), capture.codec()
+    with Capture(source) as capture:
         steps = told(capture.steps(), watch, max(announced.frames, default=0))
         times = _from_zero(_ascending(collect_times(source.path, steps, limits)))
     return announced.measured_on(FrameIndex(times, False, "walk", None, width, height, codec))
@@ -94,7 +95,7 @@ def _believed(source: Source, packets: Packets, unread: FrameIndex, first: First
         unread: Its index without times.
         first: Its first frame.
     """
-    announced = announced_length(source.path, first.capture)
+    announced = announced_length(first.capture)
     if source.kind != "video" or not announced.fits(len(packets.times_seconds)):
         return None
     seconds = announced.shown_seconds
@@ -103,7 +104,7 @@ def _believed(source: Source, packets: Packets, unread: FrameIndex, first: First
         return None
     can_jump = bool(announced.frames) and not announced.is_fragmented
     index = replace(unread, timestamps_seconds=_from_zero(shown.times_seconds), keyframes=shown.keyframes)
-    index = replace(index, can_jump=can_jump, is_table_told=not _is_mpeg_stream(source.path))
+    index = replace(index, can_jump=can_jump, is_table_told=not _is_mpeg_stream(source))
     index = announced.measured_on(replace(index, is_seekable=can_jump and index.is_constant_rate))
     is_end_told = seconds is not None and len(shown.times_seconds) in announced.frames
     return Stepper(source, replace(index, is_end_told=is_end_told), first)
@@ -123,14 +124,14 @@ def _check_whole(source: Source, limits: Limits, watch: Watch) -> None:
 
     if source.kind != "gif":
         return
-    with open(source.path, "rb") as file:
+    with open_pinned(source) as file:
         if not is_whole_gif(file, on_step):
             msg = f"{source.path!r} is truncated or damaged: it ends before its trailer; get the whole file"
             raise VideoDecodeError(msg)
 
 
-def _is_mpeg_stream(path: str) -> bool:
-    with open(path, "rb") as file:
+def _is_mpeg_stream(source: Source) -> bool:
+    with open_pinned(source) as file:
         return is_mpeg_stream(file.read(HEAD_BYTES))
 
 

@@ -10,14 +10,16 @@ import struct
 from typing import BinaryIO
 
 from vreason_agent.video.boxes import Span, find_box, find_movie, number_at, time_scale, video_tracks
+from vreason_agent.video.pinned import open_pinned
+from vreason_agent.video.source import Source
 
 _MAX_ENTRIES = 4096
 
 
-def shown_seconds(path: str) -> float | None:
+def shown_seconds(source: Source) -> float | None:
     """Return the seconds that the first video track's edit list shows; `None` where the file has none that tells."""
     try:
-        with open(path, "rb") as file:
+        with open_pinned(source) as file:
             movie = find_movie(file)
             return None if movie is None else _shown(file, movie)
     except (OSError, struct.error):

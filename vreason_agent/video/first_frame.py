@@ -11,6 +11,7 @@ from typing import Any
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.conversion import first_picture
+from vreason_agent.video.source import Source
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def first_frame(path: str, capture: Capture) -> FirstFrame:
         VideoDecodeError: If no frame can be decoded, or OpenCV does not convert the first.
     """
     step_to_first(path, capture)
-    picture = first_picture(path, capture, partial(_opened_again, path))
+    picture = first_picture(path, capture, partial(_opened_again, capture.source))
     return FirstFrame(capture, capture.position_seconds(), picture)
 
 
@@ -50,9 +51,9 @@ def step_to_first(path: str, capture: Capture) -> None:
 
 
 @contextmanager
-def _opened_again(path: str) -> Iterator[Capture]:
-    with Capture(path) as capture:
-        step_to_first(path, capture)
+def _opened_again(source: Source) -> Iterator[Capture]:
+    with Capture(source) as capture:
+        step_to_first(source.path, capture)
         yield capture
 
 

@@ -8,20 +8,22 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from vreason_agent.video.boxes import Span, boxes_in, find_box, find_movie, number_at, time_scale, video_tracks
+from vreason_agent.video.pinned import open_pinned
+from vreason_agent.video.source import Source
 
 _MAX_REFERENCES = 1 << 16
 
 
-def is_fragmented(path: str) -> bool:
+def is_fragmented(source: Source) -> bool:
     """Tell whether a file is an MP4 whose frames are listed in fragments."""
-    with open(path, "rb") as file:
+    with open_pinned(source) as file:
         movie = find_movie(file)
         return movie is not None and find_box(file, movie, b"mvex") is not None
 
 
-def fragments_seconds(path: str) -> float | None:
+def fragments_seconds(source: Source) -> float | None:
     """Return the length of all fragments, as the head of the file announces it; `None` where it does not."""
-    with open(path, "rb") as file:
+    with open_pinned(source) as file:
         movie = find_movie(file)
         return None if movie is None else _extended(file, movie) or _indexed(file, movie)
 

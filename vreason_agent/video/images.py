@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vreason_agent.errors import VideoDecodeError, VideoError
-from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.image_size import Size
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.opencv import load_cv2, quiet_cv2
 from vreason_agent.video.picture_file import (
     Encoded,
     checked_size,
@@ -20,8 +20,7 @@ from vreason_agent.video.picture_file import (
     picture_size,
     undecodable,
 )
-from vreason_agent.video.quiet import quiet_cv2
-from vreason_agent.video.source import Roots
+from vreason_agent.video.source import Roots, Source
 
 Picture = NDArray[np.uint8]
 
@@ -45,21 +44,15 @@ def read_image(source: Encoded, *, limits: Limits = DEFAULT_LIMITS, roots: Roots
         VideoTooLargeError: More bytes than `limits.max_bytes`, or pixels than `limits.max_pixels`, or in a file more
             bytes than so many pixels can need.
     """
-    data = picture_bytes(source, limits, roots)
-    size = checked_size(data, source, limits)
-    with quiet_cv2() as cv2:
-        try:
-            image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error as exc:  # its text is native and stays out of the message
-            raise VideoDecodeError(undecodable(source)) from exc
-    if image is None:
-        raise VideoDecodeError(undecodable(source))
-    _check_decoded(image.shape, size, source)
-    picture: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return picture
+    return _decoded(source, limits, roots)
 
 
-def _check_decoded(shape: tuple[int, ...], size: Size, source: Encoded) -> None:
+def read_checked_image(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
+    """Read the picture that was checked; raises as `read_image` does, and if the file has changed."""
+    return _decoded(source, limits)
+
+
+def _check_decoded(shape: tuple[int, ...], size: Size, source: Encoded | Source) -> None:
     """Refuse a picture of another size than was checked; a mark of orientation may have turned it."""
     if sorted(shape[:2]) != sorted(size):
         msg = (
@@ -69,18 +62,21 @@ def _check_decoded(shape: tuple[int, ...], size: Size, source: Encoded) -> None:
         raise VideoDecodeError(msg)
 
 
-def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_LIMITS) -> tuple[int, int]:
+def common_size(
+    paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None
+) -> tuple[int, int]:
     """Return height and width in pixels of the pictures of a folder, from their headers wherever these agree.
 
     Raises:
         VideoDecodeError: If two of them differ in size, or one that has to be decoded cannot be.
     """
-    height, width = read_image(paths[0], limits=limits).shape[:2]
-    header = _header_size(paths[0], limits)
+    height, width = read_image(paths[0], limits=limits, roots=roots).shape[:2]
+    header = _header_size(paths[0], limits, roots)
     for path in paths[1:]:
-        if header is not None and _header_size(path, limits) == header:
+        if header is not None and _header_size(path, limits, roots) == header:
             continue
-        other = read_image(path, limits=limits).shape[:2]  # a turned photograph may yet be of the same size
+        turned = read_image(path, limits=limits, roots=roots)  # a photograph that may yet be of the same size
+        other = turned.shape[:2]
         if other != (height, width):
             sizes = f"{os.path.basename(paths[0])} {width}x{height}, {os.path.basename(path)} {other[1]}x{other[0]}"
             msg = f"the frames of {folder!r} differ in size ({sizes}); bring them to one size"
@@ -88,9 +84,9 @@ def common_size(paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_L
     return height, width
 
 
-def _header_size(path: str, limits: Limits) -> Size | None:
+def _header_size(path: str, limits: Limits, roots: Roots | None) -> Size | None:
     try:
-        return picture_size(path, limits)
+        return picture_size(path, limits, roots)
     except VideoError:
         return None  # decoding it tells why
 
@@ -112,3 +108,18 @@ def size_within(width: int, height: int, max_side_px: int | None) -> tuple[int, 
         return width, height
     scale = max_side_px / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _decoded(source: Encoded | Source, limits: Limits, roots: Roots | None = None) -> Picture:
+    data = picture_bytes(source, limits, roots)
+    size = checked_size(data, source, limits)
+    with quiet_cv2() as cv2:
+        try:
+            image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error as exc:  # its text is native and stays out of the message
+            raise VideoDecodeError(undecodable(source)) from exc
+    if image is None:
+        raise VideoDecodeError(undecodable(source))
+    _check_decoded(image.shape, size, source)
+    picture: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return picture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -104,8 +103,3 @@ class VideoInfo:
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as JSON-plain data."""
         return {**asdict(self), "streams": [asdict(stream) for stream in self.streams]}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> VideoInfo:
-        """Return the facts that `to_dict` wrote."""
-        return cls(**{**data, "streams": tuple(VideoStream(**stream) for stream in data["streams"])})

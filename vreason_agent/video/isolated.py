@@ -20,16 +20,9 @@ from io import BufferedReader, BufferedWriter
 from threading import TIMEOUT_MAX, Lock, Timer
 from typing import Any, cast
 
-from vreason_agent.errors import (
-    ConfigError,
-    VideoDecodeError,
-    VideoError,
-    VideoNotFoundError,
-    VideoTooLargeError,
-    VReasonError,
-)
+from vreason_agent.errors import ConfigError, VideoDecodeError
+from vreason_agent.video.answers import ReadAnswer, checked, checked_error, checked_info
 from vreason_agent.video.backend import Backend, decoder_of
-from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.frames import Frames, Progress, changed, closed, stopped
 from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoInfo
@@ -43,14 +36,12 @@ from vreason_agent.video.limits import (
     is_count,
     is_time,
 )
+from vreason_agent.video.opencv import load_cv2
 from vreason_agent.video.receiving import Receiver
 from vreason_agent.video.sizing import Resize, Sizing
 from vreason_agent.video.source import Roots, Source, stamp_of
 from vreason_agent.video.stack import check_result
 
-_ERRORS: dict[str, type[VReasonError]] = {
-    kind.__name__: kind for kind in (ConfigError, VideoError, VideoNotFoundError, VideoDecodeError, VideoTooLargeError)
-}
 _MAX_HEAD_BYTES = 2**26
 
 
@@ -151,7 +142,9 @@ class ReadingProcess:
         finally:
             timer.cancel()
         if "error" in head:
-            raise _ERRORS.get(str(head["error"]), VideoError)(str(head.get("message")))
+            with self.agreed(name):
+                error = checked_error(head)
+            raise error
         return head
 
     def _end(self) -> None:
@@ -171,12 +164,14 @@ class ReadingProcess:
             self._requests.flush()
         while True:
             with self.agreed(name):
-                head = dict(json.loads(self._answers.readline(_MAX_HEAD_BYTES)))
+                head = json.loads(self._answers.readline(_MAX_HEAD_BYTES))
+                if not isinstance(head, dict):
+                    raise TypeError(head)
             if "progress" in head:
                 self._tell(name, head["progress"], on_progress)
             elif receiver is not None and "numbers" in head:
                 with self.agreed(name):
-                    receiver.start([int(number) for number in head["numbers"]])
+                    receiver.start(checked(tuple[int, ...], head["numbers"]))
             elif receiver is not None and "frame" in head:
                 number, picture = self._frame(name, head, receiver)
                 receiver.put(number, picture)
@@ -185,7 +180,7 @@ class ReadingProcess:
 
     def _tell(self, name: str, progress: Any, on_progress: Progress | None) -> None:
         with self.agreed(name):
-            done, total = (int(number) for number in progress)
+            done, total = checked(tuple[int, int], progress)
         if on_progress is not None and on_progress(done, total):
             raise VideoDecodeError(stopped(name, done, total))
 
@@ -199,10 +194,10 @@ class ReadingProcess:
 
     def _frame(self, name: str, head: Mapping[str, Any], receiver: Receiver) -> tuple[int, Picture]:
         with self.agreed(name):
-            picture = receiver.room([int(side) for side in head["shape"]])
+            number, picture = checked(int, head["frame"]), receiver.room(checked(tuple[int, int, int], head["shape"]))
             if self._answers.readinto(picture.data.cast("B")) != picture.nbytes:
                 raise ValueError(picture.shape)
-            return int(head["frame"]), picture
+            return number, picture
 
     def _ended(self, name: str) -> str:
         isolation = self._isolation
@@ -267,9 +262,10 @@ class IsolatedVideo:
     def _started(self, on_progress: Progress | None = None) -> tuple[ReadingProcess, VideoInfo]:
         process = ReadingProcess(self._isolation)
         try:
-            head = process.ask(self._path, {"do": "open", "video": self._path, **self._request}, on_progress)
+            opening = {"do": "open", "video": self._path, "stamp": self._source.stamp, **self._request}
+            head = process.ask(self._path, opening, on_progress)
             with process.agreed(self._path):
-                return process, VideoInfo.from_dict(head)
+                return process, checked_info(head, self._source, self._limits, self._request["backend"])
         except BaseException:
             process.close()
             raise
@@ -294,7 +290,7 @@ class IsolatedVideo:
             self._make_usable()
             head = self._process.ask(self._path, {"do": "keyframes"})
         with self._process.agreed(self._path):
-            return tuple(float(time) for time in head["keyframes_seconds"])
+            return checked(tuple[float, ...], head["keyframes_seconds"])
 
     def _make_usable(self) -> None:
         if self._is_closed:
@@ -324,7 +320,7 @@ class IsolatedVideo:
             self._make_usable()
             size = (self.info.width_px, self.info.height_px)
             check_result(self._path, size, len(requested), sizing, self._limits)
-            receiver = Receiver(self._path, len(requested), self._limits, sizing, self._kept)
+            receiver = Receiver(self._path, len(requested), self._limits, sizing, self._kept, size)
             request = {
                 "do": "read",
                 "timestamps": requested,
@@ -335,10 +331,9 @@ class IsolatedVideo:
             }
             head = self._process.ask(self._path, request, on_progress, receiver)
         with self._process.agreed(self._path):
-            plain: dict[str, Any] = {
-                key: tuple(value) if isinstance(value, list) else value for key, value in head.items()
-            }
-            return Frames(images=receiver.images(), info=self.info, **plain)
+            images, said = receiver.images(), checked(ReadAnswer, head)
+            said.check(requested, receiver.numbers, may_lack=bool(allow_missing))
+            return Frames(images=images, info=self.info, **vars(said))
 
 
 def open_request(limits: Limits, roots: Roots | None, backend: Backend) -> dict[str, Any]:
@@ -349,8 +344,11 @@ def open_request(limits: Limits, roots: Roots | None, backend: Backend) -> dict[
         DependencyError: If its library cannot be loaded; told here, where its text is not lost.
     """
     decoder_of(backend)
-    folders = None if roots is None else [os.path.abspath(os.fsdecode(root)) for root in roots]
-    return {"limits": asdict(limits), "roots": folders, "backend": backend}
+    return {"limits": asdict(limits), "roots": _folders(roots), "backend": backend}
+
+
+def _folders(roots: Roots | None) -> list[str] | None:
+    return None if roots is None else [os.path.abspath(os.fsdecode(root)) for root in roots]
 
 
 def isolated_info(
@@ -372,12 +370,15 @@ def _look(
 _look_once = lru_cache(maxsize=64)(_look)
 
 
-def ask_picture(process: ReadingProcess, source: str | os.PathLike[str] | bytes, limits: Limits) -> Picture:
-    """Read one picture in a reading process; see `read_image`."""
+def ask_picture(
+    process: ReadingProcess, source: str | os.PathLike[str] | bytes, limits: Limits, roots: Roots | None
+) -> Picture:
+    """Read one picture in a reading process, which checks where it lies; see `read_image`."""
     name = f"{len(source)} bytes of image data" if isinstance(source, bytes) else os.fsdecode(source)
     where = {"data": base64.b64encode(source).decode()} if isinstance(source, bytes) else {"path": name}
     receiver = Receiver(name, 1, limits)
-    process.ask(name, {"do": "picture", **where, "limits": asdict(limits)}, receiver=receiver)
+    asked = {"do": "picture", **where, "limits": asdict(limits), "roots": _folders(roots)}
+    process.ask(name, asked, receiver=receiver)
     with process.agreed(name):
         picture: Picture = receiver.images()[0]
         return picture

@@ -17,11 +17,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from vreason_agent.errors import DependencyError, VReasonError
-from vreason_agent.video.images import read_image
+from vreason_agent.errors import DependencyError, VideoDecodeError, VReasonError
+from vreason_agent.video.frames import changed
+from vreason_agent.video.images import read_image, size_within
 from vreason_agent.video.limits import Limits
-from vreason_agent.video.opened import OpenVideo, open_video
+from vreason_agent.video.opened import OpenVideo, open_checked
 from vreason_agent.video.sizing import Sizing
+from vreason_agent.video.source import open_source
+from vreason_agent.video.stack import of_several_sizes
 
 NO_IMAGES = np.empty((0, 1, 1, 3), np.uint8)
 
@@ -31,9 +34,11 @@ class FrameSender:
 
     images: NDArray[np.uint8] = NO_IMAGES
 
-    def __init__(self, pipe: BinaryIO, numbers: Sequence[int], kept: Collection[int] = ()) -> None:
-        """Tell which frames come, of which the other process has those in `kept`."""
-        self._pipe, self._kept = pipe, frozenset(kept)
+    def __init__(
+        self, pipe: BinaryIO, path: str, numbers: Sequence[int], size: tuple[int, int], kept: Collection[int] = ()
+    ) -> None:
+        """Tell which frames of a file come, all of one width and height; the other process has those in `kept`."""
+        self._pipe, self._path, self._size, self._kept = pipe, path, size, frozenset(kept)
         write_head(pipe, {"numbers": list(numbers)})
 
     def has(self, number: int) -> bool:
@@ -41,7 +46,14 @@ class FrameSender:
         return number in self._kept
 
     def put(self, number: int, picture: NDArray[np.uint8]) -> None:
-        """Send a frame."""
+        """Send a frame.
+
+        Raises:
+            VideoDecodeError: If it has another size.
+        """
+        height, width = picture.shape[:2]
+        if (width, height) != self._size:
+            raise VideoDecodeError(of_several_sizes(self._path, (width, height), self._size))
         write_head(self._pipe, {"frame": number, "shape": picture.shape})
         self._pipe.write(np.ascontiguousarray(picture).data)
         self._pipe.flush()
@@ -78,29 +90,37 @@ class Server:
             return {"keyframes_seconds": self._video.keyframes_seconds}
         return self._read(self._video, on_progress=on_progress, **options)
 
-    def _open(self, video: str, limits: dict[str, Any], **options: Any) -> dict[str, Any]:
-        opened = open_video(video, limits=Limits(**limits), max_kept_bytes=0, **options)
-        if not isinstance(opened, OpenVideo):
-            raise TypeError(type(opened))
-        self._video = opened
-        return opened.info.to_dict()
+    def _open(
+        self, video: str, stamp: list[int], limits: dict[str, Any], roots: list[str] | None, **how: Any
+    ) -> dict[str, Any]:
+        """Open a file, if it is the one that the other process checked."""
+        bounds = Limits(**limits)
+        source = open_source(video, limits=bounds, roots=roots)
+        if source.stamp != tuple(stamp):
+            raise VideoDecodeError(changed(source.path))
+        self._video = open_checked(source, limits=bounds, roots=roots, max_kept_bytes=0, **how)
+        return self._video.info.to_dict()
 
     def _read(
         self, video: OpenVideo, timestamps: list[float], max_side_px: int | None, kept: list[int], **how: Any
     ) -> dict[str, Any]:
         """Send frames; what is kept there is of no use where the file turns out to be numbered otherwise."""
-        still_kept = iter((kept,))
-        frames = video.read_into(
-            lambda numbers, _: FrameSender(self._pipe, numbers, next(still_kept, ())),
-            timestamps,
-            Sizing(max_side_px),
-            **how,
-        )
+        path, still_kept = video.info.path, iter((kept,))
+
+        def sender(numbers: Sequence[int], size: tuple[int, int]) -> FrameSender:
+            sent = size_within(*size, max_side_px)
+            return FrameSender(self._pipe, path, numbers, sent, next(still_kept, ()))
+
+        frames = video.read_into(sender, timestamps, Sizing(max_side_px), **how)
         return {key: value for key, value in vars(frames).items() if key not in ("images", "info")}
 
-    def _picture(self, limits: dict[str, Any], path: str = "", data: str | None = None) -> dict[str, Any]:
+    def _picture(
+        self, limits: dict[str, Any], roots: list[str] | None, path: str = "", data: str | None = None
+    ) -> dict[str, Any]:
         source = path if data is None else base64.b64decode(data)
-        FrameSender(self._pipe, [0]).put(0, read_image(source, limits=Limits(**limits)))
+        picture = read_image(source, limits=Limits(**limits), roots=roots)
+        height, width = picture.shape[:2]
+        FrameSender(self._pipe, path, [0], (width, height)).put(0, picture)
         return {}
 
     def _progress(self, done: int, total: int) -> None:

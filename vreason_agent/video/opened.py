@@ -16,7 +16,7 @@ from typing import Any
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError
 from vreason_agent.video.backend import Backend, FrameStepper, decoder_of
 from vreason_agent.video.frames import Frames, Method, Progress, changed, closed
-from vreason_agent.video.images import Picture, read_image
+from vreason_agent.video.images import Picture, read_checked_image, read_image
 from vreason_agent.video.index import TIME_TOLERANCE_SECONDS, FrameIndex
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, open_request
@@ -24,7 +24,7 @@ from vreason_agent.video.kept import KeptFrames
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_expected, check_request, check_side
 from vreason_agent.video.probe import describe, describe_index
 from vreason_agent.video.sizing import Resize, Sizing
-from vreason_agent.video.source import Roots, Source, check_inside, open_source, stamp_of
+from vreason_agent.video.source import Roots, Source, check_inside, open_source, real_path, stamp_of
 from vreason_agent.video.stack import FrameSink, MakeSink, make_stack
 from vreason_agent.video.stepping import LandedElsewhere
 from vreason_agent.video.watch import OnStep, Watch
@@ -70,7 +70,21 @@ def open_video(
             max_kept_bytes=max_kept_bytes,
             on_progress=on_progress,
         )
-    info = describe(source, limits, backend, Watch(source.path, limits, on_progress))
+    how: dict[str, Any] = {"limits": limits, "roots": roots, "backend": backend, "max_kept_bytes": max_kept_bytes}
+    return open_checked(source, on_progress=on_progress, **how)
+
+
+def open_checked(
+    source: Source,
+    *,
+    limits: Limits,
+    roots: Roots | None,
+    max_kept_bytes: int,
+    on_progress: Progress | None,
+    backend: Backend,
+) -> OpenVideo:
+    """Open a checked source in this process; see `open_video`."""
+    info = describe(source, limits, backend, Watch(source.path, limits, on_progress), roots=roots)
     return OpenVideo(source, info, limits=limits, roots=roots, max_kept_bytes=max_kept_bytes, backend=backend)
 
 
@@ -132,7 +146,7 @@ class OpenVideo:
         """
         self._info, self._backend, self._decoder = info, backend, decoder_of(backend)
         self._source, self._limits = source, limits
-        self._roots = None if roots is None else tuple(os.path.realpath(os.fsdecode(root)) for root in roots)
+        self._roots = None if roots is None else tuple(real_path(os.fsdecode(root)) for root in roots)
         self._kept, self._keeps = KeptFrames(max_kept_bytes), max_kept_bytes > 0
         self._lock, self._is_closed = Lock(), False
         self._stepper: FrameStepper | None = None
@@ -153,8 +167,11 @@ class OpenVideo:
     def info(self) -> VideoInfo:
         """What is known of the video; a read that is misled by it finds out more."""
         if self._info is None:
-            self._info = describe(self._source, self._limits, self._backend)
+            self._info = self._described()
         return self._info
+
+    def _described(self) -> VideoInfo:
+        return describe(self._source, self._limits, self._backend, roots=self._roots)
 
     @property
     def keyframes_seconds(self) -> tuple[float, ...]:
@@ -204,7 +221,7 @@ class OpenVideo:
             self._check_usable()
             work = _Work(make_sink, sizing, Watch(self._source.path, self._limits, on_progress), allow_missing, later)
             if self._source.kind in ("image", "frames"):
-                return self._read_unchanged(requested, work, self._info or describe(self._source, self._limits))
+                return self._read_unchanged(requested, work, self._info or self._described())
             try:
                 return self._read_there(self._open_stepper(work.watch), requested, work)
             except LandedElsewhere:
@@ -303,7 +320,9 @@ class OpenVideo:
         if source.kind == "image":
             zeros = (0,) * len(requested)
             sink = work.make_sink(zeros, size)
-            images = self._put_all(zeros, sink, work, lambda _: work.sizing(self._still(source.path)))
+            images = self._put_all(
+                zeros, sink, work, lambda _: work.sizing(read_checked_image(source, limits=self._limits))
+            )
             return Frames(images, (0.0,) * len(requested), requested, zeros, info, "image")
         numbers = [int(time * FOLDER_FPS + 1e-6) for time in requested]
         if max(numbers) >= len(source.frame_paths):
@@ -327,7 +346,7 @@ class OpenVideo:
         """Read a picture, unless it has become a link out of the roots."""
         if self._roots is not None:
             try:
-                check_inside(os.path.realpath(path), path, self._roots)
+                check_inside(real_path(path), path, self._roots)
             except VideoError as exc:
                 raise VideoDecodeError(changed(self._source.path)) from exc
         return read_image(path, limits=self._limits, roots=self._roots)

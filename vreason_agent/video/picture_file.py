@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -11,7 +10,9 @@ from typing import BinaryIO
 from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
 from vreason_agent.video.image_size import Size, image_size
 from vreason_agent.video.limits import Limits
-from vreason_agent.video.source import Roots, check_inside, path_text
+from vreason_agent.video.pinned import open_pinned
+from vreason_agent.video.regular_file import NotRegularError, open_regular, open_where_it_is
+from vreason_agent.video.source import Roots, Source, check_inside, path_text, real_path
 from vreason_agent.video.url_text import shown
 
 Encoded = str | os.PathLike[str] | bytes
@@ -23,12 +24,12 @@ _SPARE_BYTES = 64 * 2**20  # of a picture file for all that is not pixels
 _MAX_PIXEL_BYTES = 8  # four channels of 16 bits that are not compressed
 
 
-def picture_name(source: Encoded) -> str:
+def picture_name(source: Encoded | Source) -> str:
     """Return what messages call a picture."""
-    return f"{len(source)} bytes of image data" if isinstance(source, bytes) else repr(shown(path_text(source)))
+    return f"{len(source)} bytes of image data" if isinstance(source, bytes) else repr(_given(source))
 
 
-def picture_bytes(source: Encoded, limits: Limits, roots: Roots | None = None) -> bytes:
+def picture_bytes(source: Encoded | Source, limits: Limits, roots: Roots | None = None) -> bytes:
     """Return the encoded bytes of a picture; raises as `read_image` does before it decodes."""
     if isinstance(source, bytes):
         _check_bytes("image data", len(source), limits)
@@ -50,7 +51,7 @@ def picture_size(source: Encoded, limits: Limits, roots: Roots | None = None) ->
         return checked_size(data, source, limits)
 
 
-def checked_size(data: bytes, source: Encoded, limits: Limits) -> Size:
+def checked_size(data: bytes, source: Encoded | Source, limits: Limits) -> Size:
     """Return the size of a picture of which these are the bytes.
 
     Raises:
@@ -64,26 +65,29 @@ def checked_size(data: bytes, source: Encoded, limits: Limits) -> Size:
     return size
 
 
-def undecodable(source: Encoded) -> str:
+def undecodable(source: Encoded | Source) -> str:
     """Return the message about what is no picture, or a damaged one."""
     return f"{picture_name(source)} cannot be decoded as a picture; give a JPEG, PNG, WebP or BMP"
 
 
+def _given(source: str | os.PathLike[str] | Source) -> str:
+    return source.path if isinstance(source, Source) else shown(path_text(source))
+
+
 @contextmanager
-def _opened(source: str | os.PathLike[str], limits: Limits, roots: Roots | None) -> Iterator[tuple[BinaryIO, int]]:
+def _opened(
+    source: str | os.PathLike[str] | Source, limits: Limits, roots: Roots | None
+) -> Iterator[tuple[BinaryIO, int]]:
     """Open a file and tell how many bytes of it to read; inside roots by its real path, and through no link."""
-    path, given = path_text(source), shown(path_text(source))
-    path = path if roots is None else os.path.realpath(path)
-    if roots is not None:
-        check_inside(path, given, roots)
+    given = _given(source)
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            msg = f"{given!r} is not a regular file; give the path of an image file"
-            raise VideoError(msg)
-        _check_bytes(repr(given), status.st_size, limits)
-        with open(path, "rb", opener=None if roots is None else _open_no_link) as file:
-            yield file, _bounded_bytes(given, status.st_size, limits)
+        with _open(source, roots) as file:
+            num_bytes = os.fstat(file.fileno()).st_size
+            _check_bytes(repr(given), num_bytes, limits)
+            yield file, _bounded_bytes(given, num_bytes, limits)
+    except NotRegularError as exc:
+        msg = f"{given!r} is not a regular file; give the path of an image file"
+        raise VideoError(msg) from exc
     except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
         msg = f"no such image: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'}"
         raise VideoNotFoundError(msg) from exc
@@ -92,8 +96,16 @@ def _opened(source: str | os.PathLike[str], limits: Limits, roots: Roots | None)
         raise VideoError(msg) from exc
 
 
-def _open_no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+def _open(source: str | os.PathLike[str] | Source, roots: Roots | None) -> BinaryIO:
+    """Open a file: the one that was checked, or inside roots one at its real path that no link has come into since."""
+    if isinstance(source, Source):
+        return open_pinned(source)
+    path = path_text(source)
+    if roots is None:
+        return os.fdopen(open_regular(path, follows=True), "rb")
+    real = real_path(path)
+    check_inside(real, _given(source), roots)
+    return open_where_it_is(real)
 
 
 def _check_pixels(size: Size | None, name: str, limits: Limits) -> None:

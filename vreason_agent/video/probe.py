@@ -6,7 +6,7 @@ import os
 
 from vreason_agent.video.backend import Backend, decoder_of
 from vreason_agent.video.folder import check_folder, gap_note
-from vreason_agent.video.images import common_size, read_image
+from vreason_agent.video.images import common_size, read_checked_image
 from vreason_agent.video.index import FrameIndex
 from vreason_agent.video.info import FOLDER_FPS, VideoInfo, VideoStream
 from vreason_agent.video.isolated import Isolate, as_isolation, isolated_info
@@ -40,26 +40,33 @@ def probe(
     source, isolation = open_source(video, limits=limits, roots=roots), as_isolation(isolate)
     if isolation is not None:
         return isolated_info(source, limits, roots, isolation, backend)
-    return describe(source, limits, backend)
+    return describe(source, limits, backend, roots=roots)
 
 
-def describe(source: Source, limits: Limits, backend: Backend = "opencv", watch: Watch | None = None) -> VideoInfo:
+def describe(
+    source: Source,
+    limits: Limits,
+    backend: Backend = "opencv",
+    watch: Watch | None = None,
+    *,
+    roots: Roots | None = None,
+) -> VideoInfo:
     """Return the facts about a checked source; raises as `probe` does, and where `watch` ends the look."""
     decoder = decoder_of(backend)
     if source.kind == "image":
-        height, width = read_image(source.path, limits=limits).shape[:2]
+        height, width = read_checked_image(source, limits=limits).shape[:2]
         return VideoInfo(source.path, "image", None, 1, 0.0, width, height, None, None, is_seekable=True)
     if source.kind == "frames":
-        return _describe_folder(source, limits)
+        return _describe_folder(source, limits, roots)
     return describe_index(source, decoder.index(source, limits, watch), backend)
 
 
-def _describe_folder(source: Source, limits: Limits) -> VideoInfo:
+def _describe_folder(source: Source, limits: Limits, roots: Roots | None) -> VideoInfo:
     count = len(source.frame_paths)
     seconds = count / FOLDER_FPS
     check_length(source.path, seconds, limits)
     check_folder(source.path, source.frame_paths)
-    height, width = common_size(source.frame_paths, source.path, limits=limits)
+    height, width = common_size(source.frame_paths, source.path, limits=limits, roots=roots)
     return VideoInfo(
         path=source.path,
         kind="frames",

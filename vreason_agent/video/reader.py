@@ -117,7 +117,7 @@ def read_images(
     if isolation is None:
         return _read_each(sources, watch, lambda source: read_image(source, limits=limits, roots=roots))
     with reading_process(isolation) as process:
-        return _read_each(sources, watch, lambda source: ask_picture(process, source, limits))
+        return _read_each(sources, watch, lambda source: ask_picture(process, source, limits, roots))
 
 
 def _read_each(sources: Sequence[Encoded], watch: Watch, read: Callable[[Encoded], Picture]) -> list[Picture]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vreason_agent.video.images import Picture
+from vreason_agent.video.images import Picture, size_within
 from vreason_agent.video.kept import KeptFrames
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.sizing import FULL_SIZE, Sizing
@@ -18,12 +18,20 @@ class Receiver:
 
     Attributes:
         held: Frames that were kept from earlier reads, by number.
+        numbers: Those of the frames that come, once that is told.
     """
 
     held: Mapping[int, Picture]
+    numbers: tuple[int, ...] = ()
 
     def __init__(
-        self, name: str, num_frames: int, limits: Limits, sizing: Sizing = FULL_SIZE, kept: KeptFrames | None = None
+        self,
+        name: str,
+        num_frames: int,
+        limits: Limits,
+        sizing: Sizing = FULL_SIZE,
+        kept: KeptFrames | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         """Collect at most `num_frames` frames.
 
@@ -33,7 +41,9 @@ class Receiver:
             limits: Bounds on each.
             sizing: What becomes of each; the other process has scaled them to the longer side already.
             kept: Where they are kept; what is there at that size need not be sent.
+            size: Width and height of the file's frames in pixels, where these are known.
         """
+        self._size = None if size is None else size_within(*size, sizing.max_side_px)
         self._name, self._num_frames, self._limits = name, num_frames, limits
         self._sizing, self._kept = sizing, kept or KeptFrames(0)
         self.held = self._kept.of_size(sizing)
@@ -46,14 +56,15 @@ class Receiver:
         if self._stack is not None:
             self._kept.clear()
             self.held = {}
-        self._stack = FrameStack(self._name, self._limits, numbers)
+        self._stack, self.numbers = FrameStack(self._name, self._limits, numbers), tuple(numbers)
         for number in sorted({*numbers} & self.held.keys()):
             self._stack.put(number, self.held[number])
 
     def room(self, shape: Sequence[int]) -> Picture:
         """Return memory for a picture of that shape."""
         height, width, channels = shape
-        if self._stack is None or channels != 3 or min(height, width) < 1 or height * width > self._limits.max_pixels:
+        is_odd = channels != 3 or min(height, width) < 1 or height * width > self._limits.max_pixels
+        if self._stack is None or is_odd or (width, height) != (self._size or (width, height)):
             raise ValueError(shape)
         return np.empty((height, width, channels), np.uint8)
 

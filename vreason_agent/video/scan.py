@@ -16,6 +16,7 @@ from vreason_agent.video.fragments import fragments_seconds, is_fragmented
 from vreason_agent.video.index import CREDIBLE_FPS, TIME_TOLERANCE_SECONDS
 from vreason_agent.video.info import VideoStream
 from vreason_agent.video.limits import Limits, check_length
+from vreason_agent.video.pinned import open_pinned
 from vreason_agent.video.signature import HEAD_BYTES, counts_frames
 from vreason_agent.video.source import Source
 from vreason_agent.video.twins import has_twins
@@ -65,7 +66,7 @@ def scan_packets(source: Source, capture: Capture, limits: Limits, watch: Watch)
         VideoTooLargeError: If there are more packets than `limits` allow, or they reach further.
         VideoDecodeError: If `watch` ends it.
     """
-    with Capture(source.path, packets=True) as packets:
+    with Capture(source, packets=True) as packets:
         keys: list[float] = []
         total = max(announced_frames(packets), default=0)
         times: list[float] = []
@@ -92,16 +93,16 @@ def announced_frames(capture: Capture) -> tuple[int, ...]:
     return tuple(int(count) - lead for lead in leads if lead < count)
 
 
-def announced_length(path: str, capture: Capture) -> Announced:
+def announced_length(capture: Capture) -> Announced:
     """Return what a file announces that is at its first frame."""
-    fps = capture.get("FPS")
-    with open(path, "rb") as file:
+    fps, source = capture.get("FPS"), capture.source
+    with open_pinned(source) as file:
         is_counted = counts_frames(file.read(HEAD_BYTES))
-    if is_counted and is_fragmented(path):
-        seconds = fragments_seconds(path)
+    if is_counted and is_fragmented(source):
+        seconds = fragments_seconds(source)
         frames = () if seconds is None else (round(seconds * fps),)
         return Announced(frames, fps, is_counted=False, is_fragmented=True)
-    return Announced(announced_frames(capture), fps, is_counted, shown_seconds(path))
+    return Announced(announced_frames(capture), fps, is_counted, shown_seconds(source))
 
 
 def told(steps: Iterable[_Step], watch: Watch, total: int, *, every: int = 1) -> Iterator[_Step]:
@@ -162,6 +163,6 @@ def _numbers(keys: Sequence[float], times: Sequence[float]) -> tuple[int, ...]:
 def _other_stream(source: Source, packets: Capture, frames: Capture) -> VideoStream | None:
     width, height = packets.size()
     is_alike = sorted((width, height)) == sorted(frames.size()) and packets.codec() == frames.codec()
-    if is_alike and not has_twins(source.path):  # packets are not rotated
+    if is_alike and not has_twins(source):  # packets are not rotated
         return None
     return VideoStream(width, height, packets.codec(), is_read=False)

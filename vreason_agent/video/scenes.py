@@ -16,11 +16,11 @@ from typing import Any
 
 from vreason_agent.errors import ConfigError, DependencyError
 from vreason_agent.video.backend import Backend
-from vreason_agent.video.capture import load_cv2
 from vreason_agent.video.frames import Frames
 from vreason_agent.video.info import VideoInfo
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation, as_isolation
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.opencv import load_cv2
 from vreason_agent.video.opened import OpenVideo, open_video
 from vreason_agent.video.probe import probe
 from vreason_agent.video.sampling import uniform_plan

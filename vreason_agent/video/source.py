@@ -6,13 +6,14 @@ the decoder. Knows no decoder.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 from urllib.parse import unquote, urlsplit
 
 from vreason_agent.errors import (
@@ -24,6 +25,7 @@ from vreason_agent.errors import (
     is_utf8,
 )
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.regular_file import NotRegularError, Stamp, open_regular, open_where_it_is, stamp_of_status
 from vreason_agent.video.signature import HEAD_BYTES, PROBED_BYTES, has_script_words, is_text, is_video_head
 from vreason_agent.video.url_text import shown
 
@@ -65,13 +67,13 @@ class Source:
         path: Absolute real path.
         kind: What it holds.
         frame_paths: The pictures of a folder in natural order; empty for a file.
-        stamp: Changes when the file does; part of cache keys.
+        stamp: Changes when the file does, or another one comes into its place; part of cache keys.
     """
 
     path: str
     kind: Kind
     frame_paths: tuple[str, ...]
-    stamp: tuple[int, int]
+    stamp: Stamp
 
 
 def open_source(
@@ -95,24 +97,40 @@ def open_source(
     path = _existing_path(given)
     if roots is not None:
         check_inside(path, given, roots)
-    status, stamp = os.stat(path), stamp_of(path)
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            return _folder_source(path, given, roots)
+        with open_where_it_is(path) as file:
+            return _file_source(file, path, given, limits)
+    except NotRegularError as exc:
+        msg = f"{given!r} is not a regular file; give the path of a video, an image or a folder of frames"
+        raise VideoError(msg) from exc
+    except FileNotFoundError as exc:
+        raise VideoNotFoundError(_missing(given)) from exc
+    except OSError as exc:
+        raise VideoError(_unreadable(given)) from exc
+
+
+def _folder_source(path: str, given: str, roots: Roots | None) -> Source:
+    stamp = stamp_of(path)
     if stamp is None:
         raise VideoError(_unreadable(given))
-    if stat.S_ISDIR(status.st_mode):
-        return Source(path, "frames", _list_frames(path, given, roots), stamp)
-    if not stat.S_ISREG(status.st_mode):
-        msg = f"{given!r} is not a regular file; give the path of a video, an image or a folder of frames"
-        raise VideoError(msg)
+    return Source(path, "frames", _list_frames(path, given, roots), stamp)
+
+
+def _file_source(file: BinaryIO, path: str, given: str, limits: Limits) -> Source:
+    """Check an open file, so that what is looked at is what the stamp is of."""
+    status = os.fstat(file.fileno())
     if status.st_size == 0:
         msg = f"{given!r} is empty (0 bytes); copy or download the file again"
         raise VideoDecodeError(msg)
     if status.st_size > limits.max_bytes:
         msg = f"{given!r} has {status.st_size:,} bytes, more than max_bytes={limits.max_bytes:,}; cut the part you need"
         raise VideoTooLargeError(msg)
-    kind = kind_of(path, given)
+    kind = _kind(file, given)
     if kind != "image":
         _check_pattern(path, given)
-    return Source(path, kind, (), stamp)
+    return Source(path, kind, (), stamp_of_status(status))
 
 
 def _check_pattern(path: str, given: str) -> None:
@@ -125,21 +143,25 @@ def _check_pattern(path: str, given: str) -> None:
         raise VideoError(msg)
 
 
-def stamp_of(path: str) -> tuple[int, int] | None:
+def stamp_of(path: str) -> Stamp | None:
     """Return what changes when the file does, or a picture in the folder; `None` where it cannot be looked at."""
     try:
         status = os.stat(path)
+        stamp = stamp_of_status(status)
         if stat.S_ISDIR(status.st_mode):
             with os.scandir(path) as entries:
-                pictures = sorted((entry.name, *_stamp(entry.stat())) for entry in entries if _is_picture(entry))
-            return status.st_mtime_ns, hash(tuple(pictures))
-        return _stamp(status)
+                pictures = sorted(
+                    (entry.name, *stamp_of_status(entry.stat())) for entry in entries if _is_picture(entry)
+                )
+            return *stamp, _digest(pictures)
     except OSError:
         return None
+    return stamp
 
 
-def _stamp(status: os.stat_result) -> tuple[int, int]:
-    return status.st_mtime_ns, status.st_size
+def _digest(pictures: Sequence[tuple[object, ...]]) -> int:
+    """Return a number that tells lists of pictures apart, the same one in every process."""
+    return int.from_bytes(hashlib.blake2b(repr(pictures).encode(), digest_size=8).digest())
 
 
 def _is_picture(entry: os.DirEntry[str]) -> bool:
@@ -202,11 +224,22 @@ def _existing_path(given: str) -> str:
         msg = f"{told!r} is not a file path; only local files are read, so download the video first and give its path"
         raise VideoError(msg)
     if not given or "\x00" in given or not os.path.exists(given):
-        msg = f"no such file or folder: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'!s}"
-        raise VideoNotFoundError(msg)
-    path = os.path.realpath(given)
+        raise VideoNotFoundError(_missing(given))
+    path = real_path(given)
     check_name(path)
     return path
+
+
+def real_path(given: str) -> str:
+    """Return the absolute path that a path leads to.
+
+    Raises:
+        VideoError: If that cannot be told, as where a link is exchanged at that moment.
+    """
+    try:
+        return os.path.realpath(given)
+    except (OSError, ValueError) as exc:
+        raise VideoError(_unreadable(given)) from exc
 
 
 def check_roots(roots: Any) -> None:
@@ -225,7 +258,7 @@ def check_roots(roots: Any) -> None:
 def check_inside(path: str, given: str, roots: Roots) -> None:
     """Refuse a real path outside the real paths of the roots; the message does not say where a link leads."""
     check_roots(roots)
-    if any(Path(path).is_relative_to(os.path.realpath(root)) for root in roots):
+    if any(Path(path).is_relative_to(real_path(os.fsdecode(root))) for root in roots):
         return
     folders = ", ".join(repr(os.fsdecode(root)) for root in roots) or "no folder"
     msg = f"{given!r} is outside the allowed folders ({folders}), links resolved; move it there or allow its folder"
@@ -235,11 +268,15 @@ def check_inside(path: str, given: str, roots: Roots) -> None:
 def kind_of(path: str, given: str) -> Kind:
     """Return what a file is by its first bytes; raises as `open_source` does, naming it as `given`."""
     try:
-        with open(path, "rb") as file:
-            head = file.read(HEAD_BYTES)
-            probed = head + file.read(PROBED_BYTES - len(head)) if is_video_head(head) else b""
+        with os.fdopen(open_regular(path, follows=True), "rb") as file:
+            return _kind(file, given)
     except OSError as exc:
         raise VideoError(_unreadable(given)) from exc
+
+
+def _kind(file: BinaryIO, given: str) -> Kind:
+    head = file.read(HEAD_BYTES)
+    probed = head + file.read(PROBED_BYTES - len(head)) if is_video_head(head) else b""
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
     if head.startswith(_IMAGE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
@@ -266,8 +303,12 @@ def _list_frames(path: str, given: str, roots: Roots | None) -> tuple[str, ...]:
         raise VideoDecodeError(msg)
     paths = tuple(str(Path(path, name)) for name in sorted(names, key=_natural_key))
     for frame in paths if roots is not None else ():
-        check_inside(os.path.realpath(frame), frame, roots or ())
+        check_inside(real_path(frame), frame, roots or ())
     return paths
+
+
+def _missing(given: str) -> str:
+    return f"no such file or folder: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'!s}"
 
 
 def _unreadable(given: str) -> str:

@@ -105,9 +105,8 @@ class FrameStack:
         if not self._has_room:
             self._make_room(picture)
         if picture.shape != self.images.shape[1:]:
-            sizes = sorted(f"{width}x{height}" for height, width in (picture.shape[:2], self.images.shape[1:3]))
-            msg = f"the frames of {self._path!r} differ in size ({', '.join(sizes)}); bring them to one size"
-            raise VideoDecodeError(msg)
+            here, before = picture.shape[1::-1], self.images.shape[2:0:-1]
+            raise VideoDecodeError(of_several_sizes(self._path, here, before))
         for place in self._places.get(number, ()):
             self.images[place] = picture
         self._lacking.discard(number)
@@ -120,6 +119,12 @@ class FrameStack:
         except MemoryError as exc:
             raise VideoTooLargeError(_too_large(self._path, num_frames, width, height)) from exc
         self._has_room = True
+
+
+def of_several_sizes(path: str, *sizes: tuple[int, ...]) -> str:
+    """Word that frames have several widths and heights."""
+    told = sorted(f"{width}x{height}" for width, height in sizes)
+    return f"the frames of {path!r} differ in size ({', '.join(told)}); bring them to one size"
 
 
 def make_stack(path: str, sizing: Sizing, limits: Limits, numbers: Sequence[int], size: tuple[int, int]) -> FrameStack:

@@ -105,7 +105,7 @@ class Stepper:
         self._is_open = False
 
     def _open(self) -> None:
-        self._capture, self._is_converted, self._is_open = Capture(self._source.path), False, True
+        self._capture, self._is_converted, self._is_open = Capture(self._source), False, True
         self._at = -1
         self._advance()
         self._first_seconds = self._capture.position_seconds()

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from vreason_agent.video.boxes import Span, find_box, find_movie, number_at, video_tracks
+from vreason_agent.video.pinned import open_pinned
+from vreason_agent.video.source import Source
 
 _EBML, _SEGMENT, _TRACKS, _ENTRY = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE
 _TYPE, _CODEC, _VIDEO, _WIDTH, _HEIGHT, _CLUSTER = 0x83, 0x86, 0xE0, 0xB0, 0xBA, 0x1F43B675
@@ -19,10 +21,10 @@ _Kind = tuple[bytes, int, int]
 """Codec, width and height."""
 
 
-def has_twins(path: str) -> bool:
+def has_twins(source: Source) -> bool:
     """Tell whether a file lists two video tracks of one codec and size."""
     try:
-        with open(path, "rb") as file:
+        with open_pinned(source) as file:
             kinds = list(_kinds(file))
     except OSError:
         return False

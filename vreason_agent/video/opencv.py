@@ -1,4 +1,7 @@
-"""OpenCV without its own log, as long as one of several threads asks for that. Knows no file."""
+"""OpenCV, loaded on first use, and without its own log as long as one of several threads asks for that.
+
+Knows no file.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,26 @@ from contextlib import contextmanager
 from threading import Lock
 from types import ModuleType
 
-from vreason_agent.video.capture import load_cv2
+from vreason_agent.errors import DependencyError
+
+
+def load_cv2() -> ModuleType:
+    """Return OpenCV.
+
+    Raises:
+        DependencyError: If it is not installed, a system library is missing, or it is what one wheel left of another.
+    """
+    try:
+        import cv2
+
+        _ = cv2.VideoCapture, cv2.imdecode, cv2.utils.logging  # of an empty folder none is there
+    except (ImportError, OSError, AttributeError, SystemError) as exc:
+        msg = (
+            "OpenCV (cv2) cannot be loaded; on a machine without libGL, and where a part of it is gone, use the "
+            "headless build: pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
+        )
+        raise DependencyError(msg) from exc
+    return cv2
 
 
 class _Quiet:
