@@ -151,7 +151,7 @@ def test_a_folder_that_becomes_a_link_after_the_roots_were_checked_leads_nowhere
             (root / "sub").symlink_to(out)
         return look(path, **how)
 
-    for module in ("source", "images"):
+    for module in ("source", "picture_file"):
         monkeypatch.setattr(f"vreason_agent.video.{module}.real_path", _then(os.path.realpath, swapped))
     with pytest.raises(VideoError, match=r"check (its permissions|the path)"):
         read(root / "sub" / "a.png", roots=[root])
