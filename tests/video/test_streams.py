@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -67,6 +68,33 @@ def test_of_two_streams_alike_the_first_is_read_though_packets_are_of_the_other(
     frames = read_frames(path, [4.03], isolate=isolate)
     assert (frames.timestamps_seconds[0], number_of(frames.images[0])) == (pytest.approx(4.02), 101)
     assert_equals_oracle(path, seed=3, num_times=8)
+
+
+def test_streams_are_alike_though_their_tables_call_them_otherwise(tmp_path: Path):
+    """OpenCV reports one codec and the true size of both."""
+    path = write_streams(tmp_path / "a.mp4", [EVEN, EVEN])
+    data = path.read_bytes()
+    at = data.rindex(b"avc1")
+    path.write_bytes(data[:at] + b"avc3" + data[at + 4 : at + 28] + struct.pack(">H", 66) + data[at + 30 :])
+    info = probe(path)
+    assert (len(info.streams), info.is_seekable) == (2, False)
+
+
+def test_two_frames_of_which_the_last_has_no_time_are_a_usual_gap_apart(tmp_path: Path):
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=50, options={"bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(2):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(index), format="bgr24")))
+        container.mux(stream.encode())
+    assert probe(tmp_path / "a.avi").duration_seconds == pytest.approx(0.04)
+
+
+def test_a_stream_whose_pictures_have_no_size_names_the_other_backend(tmp_path: Path, monkeypatch):
+    path = write_streams(tmp_path / "a.ts", [EVEN])
+    monkeypatch.setattr(Capture, "size", lambda self: (0, 0))
+    with pytest.raises(VideoDecodeError, match=r"cannot be decoded: .* read it with backend='av'"):
+        probe(path)
 
 
 def test_keyframes_of_a_stream_alike_are_not_taken_for_those_of_the_one_that_is_read(tmp_path: Path):

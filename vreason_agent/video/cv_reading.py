@@ -82,7 +82,8 @@ def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
         announced, codec = announced_length(capture), capture.codec()
     with Capture(source) as capture:
         steps = told(capture.steps(), watch, max(announced.frames, default=0))
-        times = _from_zero(_ascending(collect_times(source.path, steps, limits)))
+        usual = 1 / announced.fps if announced.frames else UNKNOWN_FRAME_SECONDS
+        times = _from_zero(_ascending(collect_times(source.path, steps, limits), usual))
     return announced.measured_on(FrameIndex(times, False, "walk", None, width, height, codec))
 
 
@@ -142,13 +143,13 @@ def _cover(path: str) -> str:
     )
 
 
-def _ascending(times: tuple[float, ...]) -> list[float]:
+def _ascending(times: tuple[float, ...], usual_seconds: float) -> list[float]:
     """Repair the times that OpenCV reports as repeated or going backwards, and let those behind them stand.
 
     The last frame of MPEG-PS reads 0, and two frames of one packet may have one time.
     """
     gaps = [b - a for a, b in pairwise(times) if b > a]
-    usual = median(gaps) if gaps else UNKNOWN_FRAME_SECONDS
+    usual = median(gaps) if gaps else usual_seconds
     repaired = [*times[:1]]
     for number, time in enumerate(times[1:], start=1):
         last = repaired[-1]

@@ -44,9 +44,9 @@ def step_to_first(path: str, capture: Capture) -> None:
     """Step to the first frame that can be decoded.
 
     Raises:
-        VideoDecodeError: If none can.
+        VideoDecodeError: If none can, or it has no size.
     """
-    if next(capture.steps(), None) is None:
+    if next(capture.steps(), None) is None or 0 in capture.size():
         raise VideoDecodeError(_undecodable(path, capture.codec()))
 
 

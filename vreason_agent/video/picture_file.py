@@ -67,7 +67,8 @@ def checked_size(data: bytes, source: Encoded | Source, limits: Limits) -> Size:
 
 def undecodable(source: Encoded | Source) -> str:
     """Return the message about what is no picture, or a damaged one."""
-    return f"{picture_name(source)} cannot be decoded as a picture; give a JPEG, PNG, WebP or BMP"
+    name = picture_name(source)
+    return f"{name} cannot be decoded as a picture; give a JPEG, PNG, WebP or BMP, saved anew if a viewer opens it"
 
 
 def _given(source: str | os.PathLike[str] | Source) -> str:

@@ -1,6 +1,7 @@
-"""Whether two video tracks of a file are of one codec and size: OpenCV does not tell which of them packets are of.
+"""Whether two video tracks of a file are of one codec: OpenCV does not tell which of them packets are of.
 
-MP4 and Matroska are looked into, whose headers list tracks. Nothing is decoded.
+MP4 and Matroska are looked into, whose headers list tracks; the sizes told there need not be those of the pictures.
+Nothing is decoded.
 """
 
 from __future__ import annotations
@@ -12,45 +13,41 @@ from vreason_agent.video.boxes import Span, find_box, find_movie, number_at, vid
 from vreason_agent.video.pinned import open_pinned
 from vreason_agent.video.source import Source
 
-_EBML, _SEGMENT, _TRACKS, _ENTRY = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE
-_TYPE, _CODEC, _VIDEO, _WIDTH, _HEIGHT, _CLUSTER = 0x83, 0x86, 0xE0, 0xB0, 0xBA, 0x1F43B675
+_EBML, _SEGMENT, _TRACKS, _ENTRY, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0x1F43B675
+_TYPE, _CODEC = 0x83, 0x86
 _IS_VIDEO = 1
 _MAX_ELEMENTS = 4096  # of one level
-
-_Kind = tuple[bytes, int, int]
-"""Codec, width and height."""
+_ALSO_CALLED = {b"avc3": b"avc1", b"hvc1": b"hev1"}  # by where their parameters stand
 
 
 def has_twins(source: Source) -> bool:
-    """Tell whether a file lists two video tracks of one codec and size."""
+    """Tell whether a file lists two video tracks of one codec."""
     try:
         with open_pinned(source) as file:
-            kinds = list(_kinds(file))
+            codecs = [_ALSO_CALLED.get(codec, codec) for codec in _codecs(file)]
     except OSError:
         return False
-    return len(set(kinds)) < len(kinds)
+    return len(set(codecs)) < len(codecs)
 
 
-def _kinds(file: BinaryIO) -> Iterator[_Kind]:
+def _codecs(file: BinaryIO) -> Iterator[bytes]:
     if number_at(file, 0, 4) == _EBML:
-        yield from _matroska_kinds(file)
+        yield from _matroska_codecs(file)
         return
     movie = find_movie(file)
     for track in [] if movie is None else video_tracks(file, movie):
         entries = find_box(file, track, b"mdia", b"minf", b"stbl", b"stsd")
         if entries is not None:
-            at = entries[0] + 8  # the first entry
-            yield _bytes_at(file, at + 4, 4), number_at(file, at + 32, 2), number_at(file, at + 34, 2)
+            yield _bytes_at(file, entries[0] + 12, 4)  # of the first entry
 
 
-def _matroska_kinds(file: BinaryIO) -> Iterator[_Kind]:
+def _matroska_codecs(file: BinaryIO) -> Iterator[bytes]:
     segment = _child(file, (0, file.seek(0, 2)), _SEGMENT)
     tracks = None if segment is None else _child(file, segment, _TRACKS)
     for name, entry in () if tracks is None else _elements(file, tracks):
-        video = _child(file, entry, _VIDEO)
-        if name == _ENTRY and video is not None and _number(file, entry, _TYPE) == _IS_VIDEO:
+        if name == _ENTRY and _number(file, entry, _TYPE) == _IS_VIDEO:
             begin, end = _child(file, entry, _CODEC) or (0, 0)
-            yield _bytes_at(file, begin, end - begin), _number(file, video, _WIDTH), _number(file, video, _HEIGHT)
+            yield _bytes_at(file, begin, end - begin)
 
 
 def _number(file: BinaryIO, inside: Span, name: int) -> int:
