@@ -19,7 +19,7 @@ from vreason_agent.video.edit_list import shown_seconds
 from vreason_agent.video.fragments import is_fragmented
 from vreason_agent.video.images import Picture
 from vreason_agent.video.info import VideoStream
-from vreason_agent.video.limits import Limits
+from vreason_agent.video.limits import Limits, check_pixels
 from vreason_agent.video.pinned import pinned_name
 from vreason_agent.video.source import Source
 
@@ -179,14 +179,11 @@ class AvCapture:
         return float(pts * self._stream.time_base)
 
     def _check_size(self, limits: Limits) -> None:
-        width, height = self._stream.width, self._stream.height
-        if width * height > limits.max_pixels:
+        try:
+            check_pixels(repr(self._path), self._stream.width, self._stream.height, limits)
+        except VideoTooLargeError:
             self.close()
-            msg = (
-                f"{self._path!r} is {width}x{height} pixels, more than max_pixels={limits.max_pixels:,}; "
-                "scale it down first"
-            )
-            raise VideoTooLargeError(msg)
+            raise
 
 
 def picture_of(frame: Any) -> Picture | None:

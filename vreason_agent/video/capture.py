@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
-from vreason_agent.video.limits import Limits
+from vreason_agent.errors import VideoDecodeError
+from vreason_agent.video.limits import Limits, check_pixels
 from vreason_agent.video.opencv import quiet_cv2
 from vreason_agent.video.pinned import pinned_name
 from vreason_agent.video.source import Source
@@ -67,18 +67,14 @@ class Capture:
         """Return width and height in pixels."""
         return int(self.get("FRAME_WIDTH")), int(self.get("FRAME_HEIGHT"))
 
-    def check_size(self, path: str, limits: Limits) -> tuple[int, int]:
+    def check_size(self, limits: Limits) -> tuple[int, int]:
         """Return width and height in pixels.
 
         Raises:
             VideoTooLargeError: If they exceed `limits.max_pixels`.
         """
         width, height = self.size()
-        if width * height > limits.max_pixels:
-            msg = (
-                f"{path!r} is {width}x{height} pixels, more than max_pixels={limits.max_pixels:,}; scale it down first"
-            )
-            raise VideoTooLargeError(msg)
+        check_pixels(repr(self.source.path), width, height, limits)
         return width, height
 
     def grab(self) -> bool:

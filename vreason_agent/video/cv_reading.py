@@ -18,10 +18,7 @@ from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.first_frame import FirstFrame, first_frame, step_to_first
 from vreason_agent.video.gif import is_whole_gif
-from vreason_agent.video.index import (
-    UNKNOWN_FRAME_SECONDS,
-    FrameIndex,
-)
+from vreason_agent.video.index import UNKNOWN_FRAME_SECONDS, FrameIndex
 from vreason_agent.video.limits import Limits
 from vreason_agent.video.pinned import open_pinned
 from vreason_agent.video.scan import Packets, announced_length, check_count, collect_times, scan_packets, told
@@ -46,9 +43,9 @@ def begin_reading(source: Source, limits: Limits, watch: Watch) -> Stepper:
     _check_whole(source, limits, watch)
     with ExitStack() as opened:
         capture = opened.enter_context(Capture(source))
-        width, height = capture.check_size(source.path, limits)
-        packets = scan_packets(source, capture, limits, watch)
-        first = first_frame(source.path, capture)
+        width, height = capture.check_size(limits)
+        packets = scan_packets(capture, limits, watch)
+        first = first_frame(capture)
         index = FrameIndex((), False, "packets", None, width, height, capture.codec(), is_confirmed=False)
         stepper = _believed(source, packets, index, first)
         if stepper is not None:
@@ -77,8 +74,8 @@ def index_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
 def walk_frames(source: Source, limits: Limits, watch: Watch) -> FrameIndex:
     """Return the index that decoding every frame gives, for files whose packets are not believed or misled a seek."""
     with Capture(source) as capture:
-        width, height = capture.check_size(source.path, limits)
-        step_to_first(source.path, capture)
+        width, height = capture.check_size(limits)
+        step_to_first(capture)
         announced, codec = announced_length(capture), capture.codec()
     with Capture(source) as capture:
         steps = told(capture.steps(), watch, max(announced.frames, default=0))

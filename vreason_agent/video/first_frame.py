@@ -29,31 +29,31 @@ class FirstFrame:
     picture: Any
 
 
-def first_frame(path: str, capture: Capture) -> FirstFrame:
+def first_frame(capture: Capture) -> FirstFrame:
     """Step to the first frame of a file that was just opened.
 
     Raises:
         VideoDecodeError: If no frame can be decoded, or OpenCV does not convert the first.
     """
-    step_to_first(path, capture)
-    picture = first_picture(path, capture, partial(_opened_again, capture.source))
+    step_to_first(capture)
+    picture = first_picture(capture.source.path, capture, partial(_opened_again, capture.source))
     return FirstFrame(capture, capture.position_seconds(), picture)
 
 
-def step_to_first(path: str, capture: Capture) -> None:
+def step_to_first(capture: Capture) -> None:
     """Step to the first frame that can be decoded.
 
     Raises:
         VideoDecodeError: If none can, or it has no size.
     """
     if next(capture.steps(), None) is None or 0 in capture.size():
-        raise VideoDecodeError(_undecodable(path, capture.codec()))
+        raise VideoDecodeError(_undecodable(capture.source.path, capture.codec()))
 
 
 @contextmanager
 def _opened_again(source: Source) -> Iterator[Capture]:
     with Capture(source) as capture:
-        step_to_first(source.path, capture)
+        step_to_first(capture)
         yield capture
 
 

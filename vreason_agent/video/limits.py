@@ -60,6 +60,23 @@ def is_time(value: Any) -> bool:
 DEFAULT_LIMITS = Limits()
 
 
+def check_pixels(name: str, width: int, height: int, limits: Limits) -> None:
+    """Check the size of a picture or of a video's frames.
+
+    Args:
+        name: What messages call it.
+        width: In pixels.
+        height: In pixels.
+        limits: Of them `max_pixels`.
+
+    Raises:
+        VideoTooLargeError: If there are more.
+    """
+    if width * height > limits.max_pixels:
+        msg = f"{name} is {width}x{height} pixels, more than max_pixels={limits.max_pixels:,}; scale it down first"
+        raise VideoTooLargeError(msg)
+
+
 def check_length(path: str, seconds: float, limits: Limits) -> None:
     """Refuse a video that lasts too long.
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
 from vreason_agent.video.image_size import Size, image_size
-from vreason_agent.video.limits import Limits
+from vreason_agent.video.limits import Limits, check_pixels
 from vreason_agent.video.pinned import open_pinned
 from vreason_agent.video.regular_file import NotRegularError, open_regular, open_where_it_is
 from vreason_agent.video.source import Roots, Source, check_inside, path_text, real_path
@@ -110,12 +110,8 @@ def _open(source: str | os.PathLike[str] | Source, roots: Roots | None) -> Binar
 
 
 def _check_pixels(size: Size | None, name: str, limits: Limits) -> None:
-    if size is not None and size.width * size.height > limits.max_pixels:
-        msg = (
-            f"{name} is {size.width}x{size.height} pixels, more than max_pixels={limits.max_pixels:,}; "
-            "scale it down first"
-        )
-        raise VideoTooLargeError(msg)
+    if size is not None:
+        check_pixels(name, size.width, size.height, limits)
 
 
 def _check_bytes(name: str, num_bytes: int, limits: Limits) -> None:

@@ -18,7 +18,6 @@ from vreason_agent.video.info import VideoStream
 from vreason_agent.video.limits import Limits, check_length
 from vreason_agent.video.pinned import open_pinned
 from vreason_agent.video.signature import HEAD_BYTES, counts_frames
-from vreason_agent.video.source import Source
 from vreason_agent.video.twins import has_twins
 from vreason_agent.video.watch import Watch
 
@@ -57,7 +56,7 @@ class Packets:
         return min(b - a for a, b in pairwise(times)) > 2 * TIME_TOLERANCE_SECONDS
 
 
-def scan_packets(source: Source, capture: Capture, limits: Limits, watch: Watch) -> Packets:
+def scan_packets(capture: Capture, limits: Limits, watch: Watch) -> Packets:
     """Step through the packets of a file that is open for its frames.
 
     A packet capture takes the file's best video stream, a frame capture its first.
@@ -66,6 +65,7 @@ def scan_packets(source: Source, capture: Capture, limits: Limits, watch: Watch)
         VideoTooLargeError: If there are more packets than `limits` allow, or they reach further.
         VideoDecodeError: If `watch` ends it.
     """
+    source = capture.source
     with Capture(source, packets=True) as packets:
         keys: list[float] = []
         total = max(announced_frames(packets), default=0)
@@ -77,7 +77,7 @@ def scan_packets(source: Source, capture: Capture, limits: Limits, watch: Watch)
                 check_times(source.path, times, limits)
         check_times(source.path, times, limits)
         times.sort()
-        return Packets(tuple(times), _numbers(keys, times), _other_stream(source, packets, capture))
+        return Packets(tuple(times), _numbers(keys, times), _other_stream(packets, capture))
 
 
 def announced_frames(capture: Capture) -> tuple[int, ...]:
@@ -160,9 +160,9 @@ def _numbers(keys: Sequence[float], times: Sequence[float]) -> tuple[int, ...]:
     return tuple(sorted(bisect.bisect_left(times, key) for key in keys))
 
 
-def _other_stream(source: Source, packets: Capture, frames: Capture) -> VideoStream | None:
+def _other_stream(packets: Capture, frames: Capture) -> VideoStream | None:
     width, height = packets.size()
     is_alike = sorted((width, height)) == sorted(frames.size()) and packets.codec() == frames.codec()
-    if is_alike and not has_twins(source):  # packets are not rotated
+    if is_alike and not has_twins(frames.source):  # packets are not rotated
         return None
     return VideoStream(width, height, packets.codec(), is_read=False)

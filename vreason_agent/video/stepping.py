@@ -91,11 +91,11 @@ class Stepper:
         is_stepped = index.has_far_keyframes or not index.can_jump
         on_step = watch.telling(last + 1) if is_stepped else watch.checking()
         self._compare_first(last, on_step)
-        if not (index.is_confirmed or (index.is_end_told and (by_tables or index.has_far_keyframes))):
+        is_believed = index.is_end_told and (by_tables or index.has_far_keyframes)
+        if not (index.is_confirmed or is_believed):
             self._go(last, on_step, is_sought=index.can_jump)
             self._check_ended()
-            by_tables = False
-        is_confirmed = index.is_confirmed or index.has_far_keyframes or not by_tables
+        is_confirmed = index.is_confirmed or index.has_far_keyframes or not is_believed
         self.index, self._num_compared = replace(index, is_confirmed=is_confirmed), NUM_COMPARED_FRAMES
 
     def close(self) -> None:
