@@ -62,6 +62,23 @@ class EvaluationError(VReasonError):
     """A dataset, run file or comparison cannot be used."""
 
 
+MAX_QUOTED_CHARS = 200
+"""An error repeats at most this much of what a user, a file or a model gave."""
+
+
+def quote(value: object) -> str:
+    """Return the `repr` of something given, shortened in the middle to at most `MAX_QUOTED_CHARS`, for a message."""
+    return shorten(repr(value))
+
+
+def shorten(text: str) -> str:
+    """Return a text with its middle left out where it is longer than `MAX_QUOTED_CHARS`, as `quote` does."""
+    if len(text) <= MAX_QUOTED_CHARS:
+        return text
+    kept = MAX_QUOTED_CHARS - len(" … ")
+    return f"{text[: kept - kept // 2]} … {text[-(kept // 2) :]}"
+
+
 def is_utf8(text: str) -> bool:
     """Return whether a text can be encoded: bytes that are not UTF-8 reach Python as lone surrogates.
 
