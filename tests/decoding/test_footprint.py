@@ -11,6 +11,7 @@ from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, Pr
 from tests.decoding.forcing import TeacherForcing
 from tests.decoding.tiny_models import TinyPrompt, make_prompt
 from vreason_agent.decoding import VReasonConfig, decode
+from vreason_agent.decoding.compat import cache_argument
 from vreason_agent.errors import GenerationError
 
 CONFIGS = {
@@ -26,12 +27,12 @@ def forced_cache(model: Any, prompt: TinyPrompt, tokens: list[int]) -> DynamicCa
     arguments = prompt.arguments
     with torch.no_grad():
         model(
-            input_ids=arguments["input_ids"], position_ids=arguments["position_ids"], past_key_values=cache,
+            input_ids=arguments["input_ids"], position_ids=arguments["position_ids"], **cache_argument(cache),
             **arguments["prefill_inputs"],
         )  # fmt: skip
         for step, token in enumerate(tokens[:-1]):
             positions = arguments["position_ids"][..., -1:] + 1 + step
-            model(input_ids=torch.tensor([[token]]), position_ids=positions, past_key_values=cache)
+            model(input_ids=torch.tensor([[token]]), position_ids=positions, **cache_argument(cache))
     return cache
 
 
@@ -99,7 +100,7 @@ def test_a_failing_callback_leaves_a_clean_cache_and_no_hook(
     with pytest.raises(RuntimeError, match="caller's own"):
         decode(
             sharp_model, **prompt.arguments, config=config, generation_config=greedy, on_token=fail,
-            past_key_values=cache,
+            cache=cache,
         )  # fmt: skip
     assert {type(layer).__name__ for layer in cache.layers} == {"DynamicLayer"}
     assert not any(module._forward_pre_hooks for module in sharp_model.modules())
@@ -112,7 +113,7 @@ def test_a_second_question_can_reuse_the_cache(sharp_model: PreTrainedModel, gre
     cache = first.cache
     cache.crop(-(cache.get_seq_length() - prompt.length + 3))
     arguments = {name: value for name, value in prompt.arguments.items() if name != "prefill_inputs"}
-    second = decode(sharp_model, **arguments, config=VReasonConfig(), generation_config=greedy, past_key_values=cache)
+    second = decode(sharp_model, **arguments, config=VReasonConfig(), generation_config=greedy, cache=cache)
     assert second.sequences == first.sequences
 
 
@@ -128,7 +129,7 @@ def test_a_cache_that_lite_shortened_is_refused_as_a_prefix(
         ).cache  # fmt: skip
         cache.crop(-42)  # what it generated, and three tokens to read anew
         with pytest.raises(GenerationError, match=r"lacks 3 video tokens.*in 3 of 3 layers.*lite=False\)"):
-            decode(sharp_model, **arguments, generation_config=greedy, past_key_values=cache)
+            decode(sharp_model, **arguments, generation_config=greedy, cache=cache)
 
 
 def test_lite_that_drops_nothing_leaves_a_prefix(sharp_model: PreTrainedModel, greedy: GenerationConfig) -> None:
@@ -137,7 +138,7 @@ def test_lite_that_drops_nothing_leaves_a_prefix(sharp_model: PreTrainedModel, g
     first = decode(sharp_model, **prompt.arguments, config=config, generation_config=greedy)
     first.cache.crop(-42)
     arguments = {name: value for name, value in prompt.arguments.items() if name != "prefill_inputs"}
-    second = decode(sharp_model, **arguments, generation_config=greedy, past_key_values=first.cache)
+    second = decode(sharp_model, **arguments, generation_config=greedy, cache=first.cache)
     assert second.sequences == first.sequences
 
 

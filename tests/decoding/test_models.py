@@ -170,7 +170,7 @@ def test_a_dropped_graph_is_refused(greedy: GenerationConfig) -> None:
         ),
         ({"generators": []}, "0 generators for 1 rows; give one torch.Generator per row"),
         (
-            {"past_key_values": StaticCache(make_model().config, max_cache_len=64)},
+            {"cache": StaticCache(make_model().config, max_cache_len=64)},
             "plain DynamicCache; got StaticCache",
         ),
     ],
@@ -191,7 +191,7 @@ def test_right_padding_is_refused(greedy: GenerationConfig) -> None:
 def test_a_cache_of_the_whole_prompt_is_refused(greedy: GenerationConfig) -> None:
     model = make_model()
     cache = decode(model, **make_prompt(model).arguments, generation_config=greedy).cache
-    refuse(model, r"is left to read: past_key_values.crop\(-n\)", greedy, past_key_values=cache)
+    refuse(model, r"is left to read: cache.crop\(-n\)", greedy, cache=cache)
 
 
 def test_generate_on_embeddings_is_refused() -> None:

@@ -10,6 +10,7 @@ from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, St
 
 from tests.decoding.tiny_models import TinyPrompt, make_batch, make_prompt
 from vreason_agent.decoding import DecodingTrace, VReasonConfig, decode, vreason_generate
+from vreason_agent.decoding.compat import cache_of
 
 PLAIN = {
     "off": VReasonConfig(schedule="off"),
@@ -118,7 +119,7 @@ def test_generate_returns_what_transformers_returns(sharp_model: PreTrainedModel
     assert torch.equal(output.sequences, expected.sequences)
     assert all(map(torch.equal, output.scores, expected.scores))
     assert all(map(torch.equal, output.logits, expected.logits))
-    assert torch.equal(output.past_key_values.layers[-1].values, expected.past_key_values.layers[-1].values)
+    assert torch.equal(cache_of(output).layers[-1].values, cache_of(expected).layers[-1].values)
 
 
 def test_text_only_prompt_is_decoded_plainly_and_says_so(

@@ -130,9 +130,8 @@ class SteeredLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
 def move_entries(source: DynamicLayer, target: DynamicLayer) -> None:
     """Let the empty layer `target` hold the entries of the filled layer `source`."""
+    target.lazy_initialization(source.keys, source.values)  # sets whatever else a release keeps beside the entries
     target.keys, target.values = source.keys, source.values
-    target.dtype, target.device = source.dtype, source.device
-    target.is_initialized = True
 
 
 def check_cache(cache: object) -> DynamicCache:
@@ -149,7 +148,7 @@ def check_cache(cache: object) -> DynamicCache:
         kinds = sorted({type(layer).__name__ for layer in layers}) or ["no layers"]
         raise GenerationError(
             f"V-Reason decodes with a plain DynamicCache; got {type(cache).__name__} of {', '.join(kinds)}; "
-            "leave out `cache_implementation` and `past_key_values`, and load the model without sliding windows"
+            "leave out `cache_implementation` and the cache argument, and load the model without sliding windows"
         )
     return cast("DynamicCache", cache)
 
@@ -159,7 +158,7 @@ def _check_complete(layers: Sequence[object]) -> None:
     dropped = [layer.num_dropped for layer in layers if isinstance(layer, LiteLayer)]
     if dropped:
         raise GenerationError(
-            f"past_key_values lacks {max(dropped)} video tokens that Lite dropped in {len(dropped)} of {len(layers)} "
-            "layers, so it is no prefix of a prompt; leave past_key_values out, or fill it under "
+            f"the cache lacks {max(dropped)} video tokens that Lite dropped in {len(dropped)} of {len(layers)} "
+            "layers, so it is no prefix of a prompt; leave it out, or fill it under "
             "VReasonConfig(lite=False)"
         )

@@ -20,6 +20,7 @@ from transformers import (
 
 from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.clock import seconds_now
+from vreason_agent.decoding.compat import cache_argument
 from vreason_agent.decoding.config import VReasonConfig, checked_config
 from vreason_agent.decoding.loop import DecodeLoop
 from vreason_agent.decoding.options import check_generation_config
@@ -48,7 +49,7 @@ def decode(
     generators: Sequence[torch.Generator] | None = None,
     on_token: OnToken | None = None,
     num_top_logprobs: int = 0,
-    past_key_values: DynamicCache | None = None,
+    cache: DynamicCache | None = None,
     vision_seconds: float | None = None,
 ) -> DecodeResult:
     """Decode a batch; rows are independent of each other, with their own phase, controller, generator and end.
@@ -79,7 +80,7 @@ def decode(
             `None`: torch's global stream for the whole batch, as in transformers.
         on_token: Called with each token; returning True ends that row with it.
         num_top_logprobs: Most likely tokens to report per token.
-        past_key_values: A cache that holds the first entries of the prompt already (a prefix, as `DecodeResult.cache`
+        cache: A cache that holds the first entries of the prompt already (a prefix, as `DecodeResult.cache`
             leaves it, unless Lite dropped some of them); the rest is read. It is extended in place.
         vision_seconds: Wall time of encoding the frames, if the caller did it, for the trace.
 
@@ -93,8 +94,9 @@ def decode(
         prompt = make_prompt(hf_model, input_ids, attention_mask, video_mask, position_ids)
         check_generation_config(generation_config)
         prepared = prepare_generation_config(hf_model, generation_config, prompt.input_ids)
-        empty = DynamicCache(config=hf_model.config.get_text_config(decoder=True))
-        cache = check_cache(empty if past_key_values is None else past_key_values)
+        if cache is None:
+            cache = DynamicCache(config=hf_model.config.get_text_config(decoder=True))
+        check_cache(cache)
         rules = LoopRules(
             sampler=_sampler(hf_model, prompt, prepared, logits_processor, generators),
             stop=_stop_rules(hf_model, prepared, stopping_criteria, tokenizer),
@@ -115,17 +117,17 @@ def _prefill(hf_model: PreTrainedModel, prompt: Prompt, cache: DynamicCache, inp
     past = cache.get_seq_length()
     if past >= prompt.input_ids.shape[1]:
         raise GenerationError(
-            f"past_key_values holds {past} entries for a prompt of {prompt.input_ids.shape[1]} tokens; crop it so that "
-            "at least the last token is left to read: past_key_values.crop(-n)"
+            f"cache holds {past} entries for a prompt of {prompt.input_ids.shape[1]} tokens; crop it so that "
+            "at least the last token is left to read: cache.crop(-n)"
         )
     outputs = hf_model(
         input_ids=prompt.input_ids[:, past:],
         attention_mask=prompt.attention_mask,
         position_ids=prompt.position_ids[..., past:],
-        past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
         return_dict=True,
+        **cache_argument(cache),
         **inputs,
     )
     logits: torch.Tensor = outputs.logits[:, -1].to(prompt.input_ids.device)

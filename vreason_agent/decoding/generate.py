@@ -21,6 +21,7 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.clock import seconds_now
+from vreason_agent.decoding.compat import cache_argument, cache_of
 from vreason_agent.decoding.config import VReasonConfig, checked_config
 from vreason_agent.decoding.loop import DecodeLoop
 from vreason_agent.decoding.options import check_generation_config
@@ -88,7 +89,7 @@ def vreason_generate(
         stopping_criteria = StoppingCriteriaList([*stopping_criteria, StopStringCriteria(stop_tokenizer, stop_strings)])
     streamer = streamer_of_generate(model)
     with torch.inference_mode(False), torch.no_grad():
-        cache = check_cache(model_kwargs.get("past_key_values"))
+        cache = check_cache(cache_of(model_kwargs))
         prompt = _prompt(model, input_ids, model_kwargs)
         keep = bool(generation_config.return_dict_in_generate)
         rules = LoopRules(
@@ -131,5 +132,5 @@ def _as_output(result: DecodeResult) -> GenerateDecoderOnlyOutput:
     output: Any = GenerateDecoderOnlyOutput  # its annotations are narrower than what transformers fills in
     return cast(
         "GenerateDecoderOnlyOutput",
-        output(sequences=result.input_ids, scores=result.scores, logits=result.logits, past_key_values=result.cache),
+        output(sequences=result.input_ids, scores=result.scores, logits=result.logits, **cache_argument(result.cache)),
     )

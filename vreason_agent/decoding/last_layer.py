@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
+from vreason_agent.decoding.compat import cache_of
 from vreason_agent.errors import GenerationError
 
 SUPPORTED_MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
@@ -73,7 +74,7 @@ class LastLayer:
     def _remember(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
         # Another thread may use the model at the same time: its passes carry another cache. A pass that began before
         # this hook was removed may still call it, and without keywords, because torch has forgotten that it takes them.
-        if kwargs is not None and kwargs.get("past_key_values") is self._cache:
+        if kwargs is not None and cache_of(kwargs) is self._cache:
             self._inputs = (args, kwargs)
 
 

@@ -12,6 +12,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from vreason_agent.decoding.clock import seconds_now
+from vreason_agent.decoding.compat import cache_argument
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.entropy import Distribution, distribution
 from vreason_agent.decoding.lite import drop_video_tokens
@@ -129,10 +130,10 @@ class DecodeLoop:
             input_ids=self._input_ids[:, -1:],
             attention_mask=self._attention_mask,
             position_ids=self._positions.at(step - 1),
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
             return_dict=True,
+            **cache_argument(self._cache),
         )
         logits: torch.Tensor = outputs.logits[:, -1].to(self._input_ids.device)
         return logits

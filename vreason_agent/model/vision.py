@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers.utils import ModelOutput
 
 from vreason_agent.model.draft import EncodedPrompt
 from vreason_agent.model.encoding import PromptEncoder
@@ -32,7 +33,7 @@ class Pixels:
 
 
 @dataclass
-class VisionFeatures:
+class VisionFeatures(ModelOutput):
     """What a vision tower made of several prompts, in the form that transformers' Qwen-VL models take it.
 
     Under `num_return_sequences` transformers' `generate` repeats the segments in place: these inputs serve one call.
@@ -42,8 +43,8 @@ class VisionFeatures:
         deepstack_features: for each injected layer one such tensor per segment (Qwen3-VL); `None` for others.
     """
 
-    pooler_output: Sequence[torch.Tensor]
-    deepstack_features: Sequence[Sequence[torch.Tensor]] | None
+    pooler_output: Sequence[torch.Tensor] | None = None
+    deepstack_features: Sequence[Sequence[torch.Tensor]] | None = None
 
 
 def preprocess_prompt(prompt: EncodedPrompt, encoder: PromptEncoder) -> Pixels:

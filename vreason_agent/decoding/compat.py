@@ -1,0 +1,27 @@
+"""What differs between the releases of transformers that `pyproject.toml` allows; every other module asks here.
+
+This module knows names of transformers' interfaces, and nothing of decoding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Final
+
+from transformers import Cache
+from transformers.generation.utils import GenerateDecoderOnlyOutput
+
+CACHE_NAME: Final = next(
+    field.name for field in fields(GenerateDecoderOnlyOutput) if field.name in ("cache", "past_key_values")
+)
+"""What transformers calls the key-value cache in arguments, `model_kwargs` and outputs: `cache` from 5.24 on."""
+
+
+def cache_argument(cache: Cache) -> dict[str, Any]:
+    """Return the keyword argument that hands `cache` to a model, or to one of transformers' outputs."""
+    return {CACHE_NAME: cache}
+
+
+def cache_of(named: Any) -> Any:
+    """Return the cache in a model's arguments or in an output of transformers; `None` without one."""
+    return named.get(CACHE_NAME)
