@@ -30,7 +30,7 @@ from vreason_agent.chat.looking import FrameDefaults, Looker
 from vreason_agent.chat.profile import model_profile
 from vreason_agent.chat.reply import PROVIDER
 from vreason_agent.chat.room import Room
-from vreason_agent.chat.streaming import Stopper, aiterate, arun, interrupted_by, iterate
+from vreason_agent.chat.streaming import Stopper, aiterate, arun, interrupted_by, iterate, run
 from vreason_agent.chat.structured import Method, structured_output
 from vreason_agent.chat.tools import read_tools, tool_use
 from vreason_agent.messages import Conversation, read_messages
@@ -241,7 +241,7 @@ class ChatVReason(ChatFields):
     ) -> ChatResult:
         with as_langchain_errors():
             job = self.for_call(stop, kwargs)._job(messages)
-            return job.result(job.run(job.stopper))
+            return job.result(run(job.run, job.stopper))
 
     async def _agenerate(
         self,

@@ -20,9 +20,8 @@ from vreason_agent.chat.output_format import answer_grammar
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.confidence import token_span
 from vreason_agent.errors import ConfigError, DependencyError, GenerationError
-from vreason_agent.model import Generation
+from vreason_agent.model import Generation, plain_prompt
 from vreason_agent.model.source import default_model
-from vreason_agent.question import question_text
 
 try:
     from langchain_core.decisions import (
@@ -114,7 +113,7 @@ def _messages(state: State, question: Question) -> list[BaseMessage]:
     for label, description in _descriptions(question):
         if description is not None:
             content += [_text(f"{label}:"), *_content(description)]
-    content.append(_text(question_text("", _labels(question)).strip()))
+    content.append(_text(plain_prompt("", _labels(question)).strip()))
     messages = [state] if isinstance(state, BaseMessage) else state
     if isinstance(messages, Sequence) and messages and all(isinstance(each, BaseMessage) for each in messages):
         return [*messages, HumanMessage(content)]  # type: ignore[list-item]

@@ -15,10 +15,10 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from vreason_agent.chat.history import READ_TYPES, blocks_of, called, said
+from vreason_agent.chat.history import blocks_of, called, said
 from vreason_agent.chat.looking import Look, Looker
 from vreason_agent.chat.media import is_media, read_block
-from vreason_agent.errors import ConfigError, is_utf8
+from vreason_agent.errors import ConfigError, VideoError, is_utf8, quote, shorten
 from vreason_agent.model import Part, Role, TextPart, Turn
 from vreason_agent.question import video_question
 
@@ -80,48 +80,75 @@ class _Reader:
     def turns(self, message: BaseMessage) -> Iterator[Turn]:
         """Convert one message; the results of tools that Anthropic's form puts into it are turns of their own."""
         content = said(message) if isinstance(message, AIMessage) else blocks_of(message)
-        content = [_reported(block) for block in content] if isinstance(message, ToolMessage) else content
-        results: list[Any] = [block for block in content if _type(block) == "tool_result"]
+        is_tools = isinstance(message, ToolMessage)
+        results: list[Any] = [] if is_tools else [block for block in content if _type(block) == "tool_result"]
         for block in results:
-            yield Turn("tool", tuple(self._parts(block.get("content") or "")))
-        parts = self._parts([block for block in content if block not in results])
+            yield Turn("tool", tuple(self._parts(block.get("content") or "", is_foreign=True)))
+        others = [block for block in content if block not in results]
+        parts = self._parts(others, is_foreign=is_tools or isinstance(message, AIMessage))
         calls = called(message) if isinstance(message, AIMessage) else ()
         if parts or calls or not results:
             yield Turn(_role(message), tuple(parts), calls)
 
-    def _parts(self, content: str | Sequence[Any]) -> list[Part]:
+    def _parts(self, content: str | Sequence[Any], *, is_foreign: bool) -> list[Part]:
+        """Read blocks; of a foreign one, which a tool or another model wrote, what cannot be read is JSON.
+
+        It stays in the thread, so an error here would end that for good.
+        """
         blocks = [content] if isinstance(content, str) else content
-        return [part for block in blocks for part in self._part(block)]
+        return [part for block in blocks for part in (self._foreign_part(block) if is_foreign else self._part(block))]
+
+    def _foreign_part(self, block: str | Mapping[str, Any]) -> list[Part]:
+        if isinstance(block, str):
+            return self._part(_as_utf8(block))
+        if "text" in block and block.get("type") in ("text", "text-plain"):
+            return self._part({**block, "text": _as_utf8(str(block["text"] or ""))})
+        if "json" in block and block.get("type") == "json":
+            return [_json_part(block["json"])]
+        try:
+            return self._media_part(block)
+        except (ConfigError, VideoError) as exc:
+            row = {name: shorten(value) if isinstance(value, str) else value for name, value in block.items()}
+            return [_json_part({**row, "unreadable": shorten(str(exc))})]
 
     def _part(self, block: str | Mapping[str, Any]) -> list[Part]:
         if isinstance(block, str):
             return [_text_part(block)] if block else []
         if block.get("type") in ("text", "text-plain"):
-            return [_text_part(self._text(block))]
+            text = self._text(block)
+            return [_text_part(text)] if text else []
         if block.get("type") == "json":
-            return [_text_part(json.dumps(block.get("json"), ensure_ascii=False, default=str))]
+            return [_json_part(block.get("json"))]
         if block.get("type") in _NOT_FOR_THE_MODEL:
             return []
+        if not is_media(block):
+            kind = quote(block.get("type"))
+            msg = f"a content block of type {kind} cannot be read; use 'text', 'image' or 'video' blocks"
+            raise ConfigError(msg)
+        return self._media_part(block)
+
+    def _media_part(self, block: Mapping[str, Any]) -> list[Part]:
         media = read_block(block)
         if media is None:
-            msg = f"a content block of type {block.get('type')!r} cannot be read; use 'text', 'image' or 'video' blocks"
-            raise ConfigError(msg)
+            return [_json_part(block)]
         part, look = self.looker.look_at(media)
         self.looks.append(look)
         return [part]
 
     def _text(self, block: Mapping[str, Any]) -> str:
         extras = block.get("extras") or {}
-        if "question" not in extras:
-            return str(block.get("text", ""))
+        if not extras.get("question"):
+            return str(block.get("text") or "")
         self.options = tuple(extras.get("options") or ())
         return self.wording(extras["question"], self.options)
 
 
-def _reported(block: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
-    """Return a tool's block; one of a type that only its provider knows is read as the JSON that it is."""
-    is_known = isinstance(block, str) or block.get("type") in (*READ_TYPES, *_NOT_FOR_THE_MODEL) or is_media(block)
-    return block if is_known else {"type": "json", "json": dict(block)}  # type: ignore[arg-type]
+def _json_part(value: Any) -> TextPart:
+    return TextPart(_as_utf8(json.dumps(value, ensure_ascii=False, default=str)))
+
+
+def _as_utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _text_part(text: str) -> TextPart:

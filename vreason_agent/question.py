@@ -6,8 +6,11 @@ The text is complete in itself, so that any chat model can read it; question and
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
+from string import ascii_uppercase
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
@@ -73,8 +76,13 @@ def video_question(
 
 
 def question_text(question: str, options: Sequence[str] = ()) -> str:
-    """Return question and options as plain text: the options on a line of their own, separated by slashes."""
-    return f"{question}\nOptions: {' / '.join(options)}" if options else question
+    """Return question and options as plain text: each option on a line of its own, after its letter.
+
+    An option with line breaks is written as a JSON string, so that its lines are not taken for options.
+    """
+    lines = [option if len(option.splitlines()) == 1 else json.dumps(option, ensure_ascii=False) for option in options]
+    letters = chain(ascii_uppercase, map(str, count(len(ascii_uppercase) + 1)))
+    return "\n".join([question, *(["Options:"] if options else []), *map(". ".join, zip(letters, lines, strict=False))])
 
 
 def check_question(question: str, options: Sequence[str]) -> None:

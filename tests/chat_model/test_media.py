@@ -37,12 +37,29 @@ def test_every_spelling_of_a_video_file_is_the_same_video(block: dict[str, Any])
         {"type": "image_url", "image_url": f"data:image/png;base64,{DATA}"},
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": DATA}},
         {"type": "media", "mime_type": "image/png", "data": DATA},
+        {"type": "media", "mime_type": "image/png", "data": b"bytes"},
+        {"type": "image", "mimeType": "image/png", "data": DATA},
+        {"type": "image", "base64": f"data:image/png;base64,{DATA}"},
+        {"type": "image", "base64": f" {DATA[:4]}\r\n{DATA[4:].rstrip('=')}\n", "mime_type": "image/png"},
+        {"type": "image", "url": f"DATA:image/png;name=a.png;charset=x;BASE64,{DATA.replace('=', '%3D')}"},
+        {"type": "image", "url": "data:image/png,%62ytes"},
     ],
 )
 def test_every_spelling_of_inline_data_is_the_same_image(block: dict[str, Any]) -> None:
     media = read_block(block)
     assert media is not None
     assert (media.kind, media.data, media.suffix) == ("image", b"bytes", ".png")
+
+
+def test_a_video_in_an_image_block_is_a_video() -> None:
+    for block in (
+        {"type": "image_url", "image_url": {"url": f"data:video/mp4;codecs=avc1;base64,{DATA}"}},
+        {"type": "image", "base64": DATA, "mime_type": "video/mp4"},
+        {"type": "image", "source": {"type": "base64", "media_type": "video/mp4", "data": DATA}},
+    ):
+        media = read_block({**block, "fps": 1.0})
+        assert media is not None
+        assert (media.kind, media.data, media.suffix, media.hints) == ("video", b"bytes", ".mp4", {"sample_fps": 1.0})
 
 
 def test_a_list_of_frames_is_a_video_of_images() -> None:
@@ -72,9 +89,10 @@ def test_other_blocks_are_none_of_its_business() -> None:
         ({"type": "video"}, "has no source; give 'url'"),
         ({"type": "video", "file_id": "f-1"}, "has no source; give 'url'"),
         ({"type": "video", "base64": DATA}, "give one such as 'video/mp4'"),
+        ({"type": "image", "url": "data:image/png"}, "with a comma before the data"),
         ({"type": "image", "base64": "?", "mime_type": "image/png"}, "encode the file with base64.b64encode"),
         ({"type": "video", "url": "/a.mp4", "extras": {"num_frame": 8}}, "use one of: start_seconds, stop_seconds"),
-        ({"type": "video", "video": [3]}, "int is no source of a image; give a path"),
+        ({"type": "video", "video": [3]}, "int is no source of image data; give a path"),
     ],
 )
 def test_a_block_that_cannot_be_read_says_what_to_give(block: dict[str, Any], match: str) -> None:

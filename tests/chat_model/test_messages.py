@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,13 @@ def test_inline_video_is_read_like_its_file(clip: Path) -> None:
     assert conversation.looks[0].source == "inline video"
 
 
+def test_without_room_for_an_inline_video_the_folder_and_the_remedy_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    block: Any = {"type": "video", "base64": base64.b64encode(b"bytes").decode(), "mime_type": "video/mp4"}
+    monkeypatch.setattr("tempfile.tempdir", "/gone")
+    with pytest.raises(VideoError, match=r"5 bytes of an inline video cannot be written to '/gone': .* set TMPDIR"):
+        read(HumanMessage([block]))
+
+
 def test_inline_images_are_rgb(picture: Path) -> None:
     url = f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
     (part,) = read(HumanMessage([{"type": "image_url", "image_url": {"url": url}}])).turns[0].parts
@@ -244,6 +252,81 @@ def test_what_cannot_be_read_is_refused(messages: list[BaseMessage], match: str)
 def test_qwens_hints_are_read_as_ours(clip: Path, hints: dict[str, Any], times: tuple[float, ...]) -> None:
     block = {"type": "video", "video": str(clip), **hints}
     assert video_of(read(HumanMessage([block]), max_frames=32)).timestamps_seconds == times
+
+
+def test_frames_a_second_stay_within_max_frames_and_min_frames(clip: Path) -> None:
+    for hints, times in (
+        ({"fps": 4.0, "max_frames": 5}, (0.0, 2.0, 4.0, 6.0)),
+        ({"fps": 1000.0, "max_frames": 2}, (0.0, 4.0)),
+        ({"fps": 0.25, "min_frames": 4}, (0.0, 2.0, 4.0, 6.0)),
+        ({"fps": 0.5, "min_frames": 2, "max_frames": 8}, (0.0, 2.0, 4.0, 6.0)),
+        ({"max_frames": 2}, (0.0, 4.0)),
+        ({"min_frames": 8, "max_frames": 8}, tuple(map(float, range(8)))),
+    ):
+        block = {"type": "video", "video": str(clip), **hints}
+        assert video_of(read(HumanMessage([block]))).timestamps_seconds == times, hints
+
+
+def test_hints_that_choose_the_frames_in_two_ways_are_refused(clip: Path) -> None:
+    for hints, match in (
+        ({"fps": 1.0, "nframes": 4}, "num_frames and sample_fps of a video block choose .* give one"),
+        ({"timestamps": [1.0], "max_frames": 4}, "timestamps and max_frames of a video block choose .* give one"),
+        ({"timestamps": [1.0], "video_start": 1.0}, "timestamps and start_seconds of a video block choose"),
+        ({"extras": {"plan": {"name": "uniform", "num_frames": 2}}, "fps": 1.0}, "plan and sample_fps of a video"),
+        ({"nframes": 4, "num_frames": 8}, "nframes and num_frames of a video block: given twice .* give one"),
+        ({"num_frames": 4, "extras": {"num_frames": 8}}, "num_frames of a video block: given twice"),
+        ({"fps": 1.0, "min_frames": 8, "max_frames": 4}, "min_frames=8 is more than max_frames=4; give a lower"),
+    ):
+        with pytest.raises(ConfigError, match=match):
+            read(HumanMessage([{"type": "video", "video": str(clip), **hints}]))
+
+
+def test_a_text_without_text_is_nothing() -> None:
+    null: Any = {"type": "text", "text": None}
+    talk = [
+        HumanMessage([null, {"type": "text", "text": "hi"}]),
+        AIMessage([null]),
+        ToolMessage([null], tool_call_id="1"),
+    ]
+    parts = [turn.parts for turn in read(*talk, HumanMessage([{**null, "extras": {"question": None}}, "on"])).turns]
+    assert parts == [(TextPart("hi"),), (), (), (TextPart("on"),)]
+
+
+def test_what_a_tool_or_another_model_wrote_never_ends_a_thread(picture: Path, clip: Path) -> None:
+    data = base64.b64encode(picture.read_bytes()).decode()
+    rows: list[dict[str, Any]] = [
+        {"type": "image", "name": "a.png", "size": 3},
+        {"type": "image", "url": "https://example.com/a.png"},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "image", "url": "/gone.png"},
+        {"type": "image", "url": {"href": "a"}},
+        {"type": "image", "data": "?" * 5000, "mimeType": "image/png"},
+        {"type": "image", "base64": base64.b64encode(b"no picture").decode(), "mime_type": "image/png"},
+        {"type": "video", "title": "My trip", "fps": "many"},
+        {"type": ["string", "null"]},
+        {"type": "text", "name": "a.txt"},
+        {"type": "json", "size": 3},
+        {"type": "tool_result", "ok": True},
+        {"type": "resource", "resource": {"uri": "a://b", "text": "\ud800"}},
+        {"kind": "none"},
+    ]
+    for row in rows:
+        (part,) = read(HumanMessage("?"), ToolMessage([row], tool_call_id="1"), HumanMessage("and now?")).turns[1].parts
+        assert isinstance(part, TextPart)
+        assert json.loads(part.text).keys() >= row.keys()
+        assert len(part.text) < 1000
+        result = {"type": "tool_result", "tool_use_id": "1", "content": [row]}
+        assert read(HumanMessage([result])).turns[0].parts == (part,)
+    seen: list[Any] = [
+        {"type": "image", "data": data, "mimeType": "image/png"},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
+        {"type": "image_url", "image_url": f"data:image/png;base64,{data}"},
+    ]
+    parts = read(ToolMessage(seen, tool_call_id="1")).turns[0].parts
+    assert [type(part) for part in parts] == [ImagePart] * 3
+    assert read(ToolMessage("a \ud800", tool_call_id="1")).turns[0].parts == (TextPart("a ?"),)
+    drawn = AIMessage([{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}])
+    assert "nothing is fetched" in str(read(HumanMessage("draw"), drawn).turns[1].parts)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,13 @@ def block(message: Any, index: int) -> dict[str, Any]:
 
 def test_the_text_is_complete_in_itself() -> None:
     message = video_question("a.mp4", "Which color?", options=["red", "blue"])
-    assert block(message, 1)["text"] == "Which color?\nOptions: red / blue"
+    assert block(message, 1)["text"] == "Which color?\nOptions:\nA. red\nB. blue"
+
+
+def test_options_stay_apart_whatever_is_in_them() -> None:
+    texts = [question_text("Which way?", options) for options in (["a / b", "c"], ["a", "b / c"], ["a\nB. b / c", "d"])]
+    assert len(set(texts)) == 3
+    assert texts[2].splitlines() == ["Which way?", "Options:", 'A. "a\\nB. b / c"', "B. d"]
     assert question_text("How many?") == "How many?"
 
 

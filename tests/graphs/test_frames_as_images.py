@@ -69,7 +69,7 @@ def test_any_chat_model_gets_each_frame_after_its_time(clip: Path) -> None:
         "t = 1.000 s (frame 8)",
         "t = 4.000 s (frame 32)",
         "t = 5.000 s (frame 40)",
-        "Which color?\nOptions: red / blue",
+        "Which color?\nOptions:\nA. red\nB. blue",
     ]
     assert [len(images(sent)) for sent in model.sent] == [4, 8]
     assert [block["type"] for block in model.sent[0][0]["content"]][:2] == ["text", "image_url"]
@@ -99,7 +99,7 @@ def test_pictures_are_bounded_in_pixels_and_bytes(tmp_path: Path) -> None:
 def test_an_image_has_no_time(picture: Path) -> None:
     model = OpenAIStyle()
     ask(picture, model)
-    assert texts(model.sent[0]) == ["Which color?\nOptions: red / blue"]
+    assert texts(model.sent[0]) == ["Which color?\nOptions:\nA. red\nB. blue"]
     assert len(images(model.sent[0])) == 1
 
 

@@ -118,7 +118,7 @@ def test_a_retry_can_put_another_prompt_before_the_question(clip: Path) -> None:
         result = ask(clip, model, ladder=Ladder(4, 4), policy=policy, frames_as=frames_as)
         assert [kwargs for _, kwargs in model.requests] == [{}, {"seed": 1}]
         texts = [blocks(model, index)[-1]["text"] for index in range(2)]
-        assert texts == ["Which color?\nOptions: red / blue", f"{again}\nWhich color?\nOptions: red / blue"]
+        assert texts == ["Which color?\nOptions:\nA. red\nB. blue", f"{again}\nWhich color?\nOptions:\nA. red\nB. blue"]
         assert result["attempts"][1]["variation"] == {"prompt": again, "seed": 1}
 
 
@@ -211,7 +211,7 @@ def test_the_model_is_asked_about_the_file_and_the_times_with_no_pixels(clip: Pa
     ask(clip, model, ladder=Ladder(4, 4), policy=AcceptPolicy(max_retries=0))
     video, text = blocks(model, 0)
     assert video == {"type": "video", "url": str(clip), "extras": {"timestamps": [0.0, 2.0, 4.0, 6.0]}}
-    assert text["text"] == "Which color?\nOptions: red / blue"
+    assert text["text"] == "Which color?\nOptions:\nA. red\nB. blue"
 
 
 def test_a_run_stopped_before_the_judge_goes_on_without_asking_the_model_again(clip: Path) -> None:

@@ -37,7 +37,7 @@ def test_the_model_is_asked_about_pairs_of_frames_in_the_range(clip: Path) -> No
     result = message(tool_named("ask_segment", {"door": clip}, chat_model=model), **args, num_frames=5)
     video, text = blocks(model)
     assert video == {"type": "video", "url": str(clip), "extras": {"timestamps": [1.0, 1.5, 2.0, 2.5]}}
-    assert text["text"] == "Color?\nOptions: red / blue"
+    assert text["text"] == "Color?\nOptions:\nA. red\nB. blue"
     assert result.artifact["timestamps_seconds"] == [1.0, 1.5, 2.0, 2.5]
 
 

@@ -15,7 +15,7 @@ from langchain_core.messages import BaseMessage
 
 from vreason_agent.chat.hints import FINGERPRINT
 from vreason_agent.chat.media import Media, read_block
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, VideoError
 
 
 def with_fingerprints(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
@@ -42,7 +42,7 @@ def _with_fingerprint(block: Mapping[str, Any]) -> Mapping[str, Any]:
         return {**block, "content": _marked(nested)}
     try:
         media = read_block(block)
-    except ConfigError:
+    except (ConfigError, VideoError):
         return block
     marks = [] if media is None else [mark for path in _paths(media) for mark in _marks(path)]
     return {**block, "extras": {**(block.get("extras") or {}), FINGERPRINT: " ".join(marks)}} if marks else block

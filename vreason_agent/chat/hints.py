@@ -28,6 +28,7 @@ class Hints(TypedDict, total=False):
     stop_seconds: Seconds
     num_frames: Annotated[int, Field(ge=1)]
     max_frames: Annotated[int, Field(ge=1)]
+    min_frames: Annotated[int, Field(ge=1)]
     timestamps: Annotated[list[Seconds], Field(min_length=1)]
     expected: list[Seconds]
     plan: Any
@@ -36,6 +37,13 @@ class Hints(TypedDict, total=False):
 
 HINTS = tuple(Hints.__annotations__)
 _LIST_HINTS = {"timestamps", "sample_fps"}
+_PART = {"start_seconds", "stop_seconds"}
+# What each way of choosing the frames replaces; fps and num_frames exclude each other in Qwen's tools as well.
+_EXCLUDED = {
+    "timestamps": {*_PART, "plan", "sample_fps", "num_frames", "max_frames", "min_frames"},
+    "plan": {"sample_fps", "num_frames", "max_frames", "min_frames"},
+    "num_frames": {"sample_fps", "min_frames"},
+}
 _QWEN = {"nframes": "num_frames", "video_start": "start_seconds", "video_end": "stop_seconds", "fps": "sample_fps"}
 _QWEN_BUDGET = {"min_pixels", "max_pixels", "total_pixels", "resized_height", "resized_width"}
 _IGNORED = {"cache_control", "detail", FINGERPRINT}
@@ -49,6 +57,7 @@ def read_hints(block: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: If one is not known, is misspelled, or has another type.
     """
     named: dict[str, Any] = {}
+    spelled: dict[str, str] = {}
     for name, value in _entries(block):
         if name in _QWEN_BUDGET:
             msg = (
@@ -56,8 +65,14 @@ def read_hints(block: Mapping[str, Any]) -> dict[str, Any]:
                 "load_model(..., pixel_budget=PixelBudget(...))"
             )
             raise ConfigError(msg)
-        if (ours := _QWEN.get(name, name)) in HINTS and value is not None:
-            named[ours] = list(value) if isinstance(value, tuple) else value
+        if (ours := _QWEN.get(name, name)) not in HINTS or value is None:
+            continue
+        value = list(value) if isinstance(value, tuple) else value
+        if ours in named and named[ours] != value:
+            both = sorted({spelled[ours], name})
+            msg = f"{' and '.join(both)} of a {block['type']} block: given twice with different values; give one"
+            raise ConfigError(msg)
+        named[ours], spelled[ours] = value, name
     try:
         return dict(_ADAPTER.validate_python(named))
     except ValidationError as exc:
@@ -68,16 +83,24 @@ def read_hints(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_hints(hints: Mapping[str, Any], *, kind: str, is_list: bool) -> None:
-    """Refuse hints that would be without effect.
+    """Refuse hints that would have no effect.
 
     Raises:
-        ConfigError: If an image has any, or a list of frames one that is not about the times of its frames.
+        ConfigError: If an image has any, a list of frames one that is not about the times of its frames, or two hints
+            choose the frames in different ways.
     """
     allowed = set() if kind == "image" else _LIST_HINTS if is_list else set(HINTS)
     if idle := sorted(set(hints) - allowed):
         what = "an image" if kind == "image" else "a video given as a list of frames"
         told = f"use {' or '.join(sorted(allowed))}" if allowed else "leave it out"
         msg = f"{idle[0]!r} says nothing about {what}; {told}"
+        raise ConfigError(msg)
+    for name, excluded in _EXCLUDED.items():
+        if name in hints and (others := sorted(excluded & hints.keys())):
+            msg = f"{name} and {' and '.join(others)} of a {kind} block choose the frames in different ways; give one"
+            raise ConfigError(msg)
+    if hints.get("min_frames", 0) > hints.get("max_frames", float("inf")):
+        msg = f"min_frames={hints['min_frames']} is more than max_frames={hints['max_frames']}; give a lower min_frames"
         raise ConfigError(msg)
 
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from vreason_agent.chat.media import Media
 from vreason_agent.chat.room import Room
 from vreason_agent.chat.shelf import SHELF
-from vreason_agent.errors import ConfigError, VideoTooLargeError
+from vreason_agent.errors import ConfigError, VideoError, VideoTooLargeError
 from vreason_agent.model import ImagePart, VideoPart
 from vreason_agent.video import (
     FramePlan,
@@ -33,6 +34,7 @@ from vreason_agent.video import (
     pairs_plan,
     read_frames,
     resolve_span,
+    uniform_plan,
 )
 from vreason_agent.video.image_size import Size
 
@@ -150,10 +152,7 @@ class Looker:
             with SHELF.opened(media.path, self.reading) as video:
                 yield video
             return
-        with tempfile.TemporaryDirectory(prefix="vreason-") as folder:
-            path = os.path.join(folder, f"clip{media.suffix}")
-            with open(path, "wb") as file:
-                file.write(media.data or b"")
+        with _as_file(media) as path:
             reading = replace(self.reading, roots=None)
             self._take_image(reading.still_size(path))
             with reading.open(path, max_kept_bytes=0) as video:
@@ -178,6 +177,38 @@ class Looker:
             msg = f"the frames of one video have different sizes ({', '.join(shapes)} px); resize them to one size"
             raise ConfigError(msg)
         return VideoPart(np.stack(images), times), Look("list of frames", "frames", len(images), times)
+
+
+@contextmanager
+def _as_file(media: Media) -> Iterator[str]:
+    """Keep the content of inline media in a file of ours for the length of a block.
+
+    Raises:
+        VideoError: If the folder for temporary files is missing or full.
+    """
+    data, folder = media.data or b"", None
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="vreason-")
+        path = os.path.join(folder.name, f"clip{media.suffix}")
+        with open(path, "wb") as file:
+            file.write(data)
+    except OSError as exc:
+        if folder is not None:
+            folder.cleanup()
+        msg = (
+            f"{len(data):,} bytes of an inline {media.kind} cannot be written to {_temporary_folder()!r}: "
+            f"{exc.strerror}; free some space there, set TMPDIR to another folder, or give the path of a file"
+        )
+        raise VideoError(msg) from exc
+    with folder:
+        yield path
+
+
+def _temporary_folder() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return os.environ.get("TMPDIR", "/tmp")
 
 
 def _list_times(hints: Mapping[str, Any], num_frames: int, limits: Limits) -> tuple[float, ...]:
@@ -206,8 +237,9 @@ def plan_times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefault
         ConfigError: If the hints are not a part of the video, no plan of it, or ask for more frames than `defaults`.
         VideoError: If the file is cut before the part's end, or the end is needed and not known.
     """
-    for name in {"num_frames", "max_frames"} & hints.keys():
-        defaults.check(f"{name}={hints[name]}", hints[name])
+    for name in ("num_frames", "max_frames", "min_frames"):
+        if name in hints:
+            defaults.check(f"{name}={hints[name]}", hints[name])
     times = _times(info, hints, defaults)
     defaults.check(next((name for name in ("timestamps", "plan", "sample_fps") if name in hints), "part"), len(times))
     return times
@@ -222,10 +254,21 @@ def _times(info: VideoInfo, hints: Mapping[str, Any], defaults: FrameDefaults) -
     if "plan" in hints:
         return _planned(hints["plan"], span).timestamps_seconds
     if "sample_fps" in hints:
-        return fps_plan(*span, sample_fps=hints["sample_fps"]).timestamps_seconds
-    num_frames = hints.get("num_frames", defaults.num_frames)
+        return _times_by_fps(span, hints)
+    low, high = hints.get("min_frames", 0), hints.get("max_frames", defaults.ceiling)
+    num_frames = hints.get("num_frames", min(max(defaults.num_frames, low), high))
     max_frames = hints.get("max_frames", max(defaults.max_frames, num_frames))
     return tuple(pairs_plan(*span, num_frames=num_frames, max_frames=max_frames).timestamps_seconds)
+
+
+def _times_by_fps(span: Span, hints: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return times at `sample_fps` within `min_frames` and `max_frames`: evenly spread where these say how many."""
+    sample_fps, most, least = hints["sample_fps"], hints.get("max_frames", inf), hints.get("min_frames", 0)
+    wanted = (span[1] - span[0]) * sample_fps
+    if least <= wanted <= most:
+        return tuple(fps_plan(*span, sample_fps=sample_fps).timestamps_seconds)
+    num_frames = most - most % 2 or 1 if wanted > most else least + least % 2  # the model reads frames in pairs
+    return tuple(uniform_plan(*span, num_frames=num_frames).timestamps_seconds)
 
 
 def _planned(plan: Any, span: Span) -> FramePlan:

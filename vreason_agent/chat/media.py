@@ -8,15 +8,15 @@ model.
 from __future__ import annotations
 
 import base64
-import binascii
 import mimetypes
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import unquote_to_bytes
 
 from vreason_agent.chat.hints import check_hints, read_hints
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 from vreason_agent.video import local_path
 
 Kind = Literal["image", "video"]
@@ -54,14 +54,16 @@ def read_block(block: Mapping[str, Any]) -> Media | None:
     if kind is None:
         return None
     source = _source(block, kind)
+    if isinstance(source, _Inline) and source.family == "video":
+        kind = "video"  # what clients without a block for videos send as image_url
     is_list = isinstance(source, list | tuple)
     hints = read_hints(block)
     check_hints(hints, kind=kind, is_list=is_list)
     if is_list:
         return Media(kind=kind, frames=tuple(_frame(frame) for frame in source), hints=hints)
     if isinstance(source, _Inline):
-        return Media(kind=kind, data=_decode(source.text), suffix=_suffix(source.mime_type), hints=hints)
-    return _from_text(source, kind, hints)
+        return Media(kind=kind, data=source.data, suffix=_suffix(source), hints=hints)
+    return Media(kind=kind, path=_path(source, kind), hints=hints)
 
 
 def is_media(block: Mapping[str, Any]) -> bool:
@@ -71,8 +73,12 @@ def is_media(block: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class _Inline:
-    text: str
+    data: bytes
     mime_type: str | None
+
+    @property
+    def family(self) -> str:
+        return (self.mime_type or "").partition("/")[0]
 
 
 def _kind(block: Mapping[str, Any]) -> Kind | None:
@@ -82,14 +88,19 @@ def _kind(block: Mapping[str, Any]) -> Kind | None:
     if name in ("video", "video_url"):
         return "video"
     if name in ("file", "media"):
-        family = str(block.get("mime_type", "")).partition("/")[0]
+        family = (_mime_type(block) or "").partition("/")[0]
         return family if family in ("image", "video") else None  # type: ignore[return-value]
     return None
 
 
+def _mime_type(block: Mapping[str, Any]) -> str | None:
+    """Return what a block says its data is: in LangChain's spelling, MCP's or Anthropic's."""
+    return next((str(block[name]) for name in ("mime_type", "mimeType", "media_type") if block.get(name)), None)
+
+
 def _frame(source: Any) -> Media:
     """Read one frame of a list: a path, a URL, or an image block."""
-    media = read_block(source) if isinstance(source, Mapping) else _from_text(source, "image", {})
+    media = read_block(source if isinstance(source, Mapping) else {"type": "image", "image": source})
     if media is None or media.kind != "image" or media.frames:
         msg = "a list of frames holds something that is no image; give paths, data: URLs or image blocks"
         raise ConfigError(msg)
@@ -97,17 +108,22 @@ def _frame(source: Any) -> Media:
 
 
 def _source(block: Mapping[str, Any], kind: Kind) -> Any:
+    """Return the bytes in a block, the path or URL that it names, or its list of frames."""
     nested = next((block[name] for name in (str(block["type"]), kind, f"{kind}_url", "source") if name in block), None)
     if hasattr(nested, "__array__"):
         msg = f"an array is no source of a {kind}: messages hold plain data; give paths or data: URLs of its frames"
         raise ConfigError(msg)
     if isinstance(nested, Mapping):
-        block = {"mime_type": nested.get("media_type"), "base64": nested.get("data"), **nested}
+        block = {"mime_type": _mime_type(block), **nested}
         nested = None
     for name in ("base64", "data"):
-        if block.get(name):
-            return _Inline(str(block[name]), block.get("mime_type"))
+        if isinstance(data := block.get(name), str) and data[:5].lower() == "data:":
+            nested = data
+        elif data:
+            return _Inline(data if isinstance(data, bytes) else _decode(str(data)), _mime_type(block))
     source = nested or block.get("url") or block.get("path")
+    if isinstance(source, str) and source[:5].lower() == "data:":
+        return _from_data_url(source)
     if source:
         return source
     found = sorted(name for name, value in block.items() if value)
@@ -115,30 +131,41 @@ def _source(block: Mapping[str, Any], kind: Kind) -> Any:
     raise ConfigError(msg)
 
 
-def _from_text(source: Any, kind: Kind, hints: Mapping[str, Any]) -> Media:
+def _path(source: Any, kind: Kind) -> str:
     if not isinstance(source, str | os.PathLike):
-        msg = f"{type(source).__name__} is no source of a {kind}; give a path, a file:// URL or a data: URL"
+        msg = f"{type(source).__name__} is no source of {kind} data; give a path, a file:// URL or a data: URL"
         raise ConfigError(msg)
-    text = os.fspath(source)
-    if text.startswith("data:"):
-        head, _, data = text.partition(",")
-        return Media(kind=kind, data=_decode(data), suffix=_suffix(head[5:].partition(";")[0]), hints=hints)
-    return Media(kind=kind, path=local_path(text), hints=hints)
+    return local_path(os.fspath(source))
+
+
+def _from_data_url(url: str) -> _Inline:
+    """Read a URL with its data in it (RFC 2397): a media type, parameters, `base64` as the last of them, the data."""
+    head, comma, data = url[5:].partition(",")
+    if not comma:
+        msg = f"{quote(url[:40])} has no data: write data:video/mp4;base64,... with a comma before the data"
+        raise ConfigError(msg)
+    mime_type, *parameters = (part.strip() for part in head.split(";"))
+    raw = unquote_to_bytes(data)
+    is_base64 = any(parameter.lower() == "base64" for parameter in parameters)
+    return _Inline(_decode(raw.decode("ascii", "replace")) if is_base64 else raw, mime_type.lower() or None)
 
 
 def _decode(text: str) -> bytes:
+    """Decode base64 as it is found in the wild: with line breaks, in the URL-safe alphabet, without padding."""
+    plain = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        msg = f"base64 data starting {text[:20]!r} cannot be decoded: {exc}; encode the file with base64.b64encode"
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError as exc:
+        msg = f"base64 data starting {quote(text[:20])} cannot be decoded: {exc}; encode the file with base64.b64encode"
         raise ConfigError(msg) from exc
 
 
-def _suffix(mime_type: str | None) -> str:
-    suffix = mimetypes.guess_extension(mime_type or "")
-    if suffix is None and (mime_type or "").partition("/")[0] in ("image", "video"):
+def _suffix(source: _Inline) -> str:
+    suffix = mimetypes.guess_extension((source.mime_type or "").partition(";")[0].strip())
+    if suffix is None and source.family in ("image", "video"):
         return ""  # what it is, its first bytes tell
     if suffix is None:
-        msg = f"mime_type={mime_type!r} of base64 data is not known; give one such as 'video/mp4' or 'image/png'"
+        told = f"mime_type={quote(source.mime_type)} of base64 data is not known"
+        msg = f"{told}; give one such as 'video/mp4' or 'image/png'"
         raise ConfigError(msg)
     return suffix

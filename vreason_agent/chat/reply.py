@@ -46,7 +46,7 @@ class Reply:
         metadata = {
             "model_name": self.engine.name,
             "model_provider": PROVIDER,
-            "finish_reason": self._finish_reason,
+            **self._finish_fields,
             "confidence": self.confidence().to_dict(),
             "vreason": self._vreason(),
             "frames": [look.to_dict() for look in self.looks],
@@ -95,10 +95,16 @@ class Reply:
         return token_span(self.generation.token_texts, self._parsed.answer_span)
 
     @property
-    def _finish_reason(self) -> str:
-        reason = self.generation.finish_reason
-        is_called = any(read_call(call)["type"] == "tool_call" for call in self.output.calls)
-        return "tool_calls" if is_called and reason == "stop" else reason
+    def _finish_fields(self) -> dict[str, str]:
+        """Why the answer ended, in our words and in LangChain's: core passes these on, and reads no other."""
+        reason: str = self.generation.finish_reason
+        if reason == "stop" and any(read_call(call)["type"] == "tool_call" for call in self.output.calls):
+            reason = "tool_calls"
+        return {
+            "finish_reason": reason,
+            "normalized_finish_reason": {"tool_calls": "tool_call"}.get(reason, reason),
+            "finish_state": "complete" if reason in ("stop", "tool_calls") else "incomplete",
+        }
 
     @property
     def _kind(self) -> str:

@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -98,6 +98,16 @@ async def aiterate(work: Work, stopper: Stopper) -> AsyncGenerator[Item]:
         raise item
     finally:
         stopper.cancel()
+
+
+def run(work: Work, stopper: Stopper) -> Generation:
+    """Return the result of a generation that runs in a thread of its own, as fast as one that is watched.
+
+    On the main thread it would be ten times slower beside a busy process: there OpenMP's workers spin and wait.
+    """
+    with closing(iterate(work, stopper)) as items:
+        *_, last = items
+    return cast("Generation", last)
 
 
 async def arun(work: Work, stopper: Stopper) -> Generation:

@@ -20,6 +20,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, R
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from vreason_agent.chat.tools import read_tools
 from vreason_agent.errors import ConfigError
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
@@ -71,6 +72,7 @@ def structured_output(
     if method not in METHODS:
         msg = f"method={method!r} is not known; use one of: {', '.join(METHODS)}"
         raise ConfigError(msg)
+    schema = _readable_schema(schema)
     if method == "json_mode":
         llm = _bind(chat_model, method, schema, {"type": "json_object"}, **kwargs)
         parser = _json_parser(schema)
@@ -83,6 +85,19 @@ def structured_output(
     else:
         llm, parser = _as_function(chat_model, schema, strict, **kwargs)
     return _with_raw(llm, parser) if include_raw else llm | parser
+
+
+def _readable_schema(schema: Any) -> Any:
+    """Return a schema that LangChain can convert; a JSON schema without a title gets one, which nobody sees.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    if isinstance(schema, Mapping) and not any(schema.get(name) for name in ("title", "name", "function")):
+        schema = {**schema, "title": "answer"}
+    if schema is not None:
+        read_tools([schema])
+    return schema
 
 
 def _bind(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 
 MAX_PARALLEL_CALLS = 16
 Mode = Literal["auto", "required", "none"]
@@ -49,12 +49,19 @@ def read_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict
     Raises:
         ConfigError: If one has no name or no parameters that can be told.
     """
-    definitions = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
-    for definition in definitions:
-        if not definition.get("function", {}).get("name"):
-            msg = f"tool {definition!r} is not a function; give functions, Pydantic classes, BaseTools or their schemas"
-            raise ConfigError(msg)
-    return definitions
+    return [_definition(tool, strict) for tool in tools]
+
+
+def _definition(tool: Any, strict: bool | None) -> dict[str, Any]:
+    try:
+        definition = convert_to_openai_tool(tool, strict=strict)
+    except (ValueError, TypeError) as exc:
+        msg = f"{quote(tool)} has no name or no arguments that can be read; give a function, a Pydantic class, a "
+        raise ConfigError(msg + "BaseTool or a JSON schema with a title") from exc
+    if not definition.get("function", {}).get("name"):
+        msg = f"tool {quote(definition)} is not a function; give functions, Pydantic classes, BaseTools or schemas"
+        raise ConfigError(msg)
+    return definition
 
 
 def tool_use(tools: Sequence[Mapping[str, Any]] | None, choice: Any = None, *, is_parallel: bool = True) -> ToolUse:
