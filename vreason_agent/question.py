@@ -15,8 +15,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
 
-from vreason_agent.confidence import confidence_of, repeated_option, said_answer, same_answer
-from vreason_agent.errors import ConfigError, is_utf8
+from vreason_agent.answers import find_answer, parse_answer, repeated_option
+from vreason_agent.confidence import confidence_of
+from vreason_agent.errors import ConfigError, is_utf8, quote
 
 
 def video_question(
@@ -93,16 +94,18 @@ def check_question(question: str, options: Sequence[str]) -> None:
     """
     for text in (question, *options):
         if not is_utf8(text):
-            msg = f"{text!r} holds bytes that are not UTF-8; write it in UTF-8"
+            msg = f"{quote(text)} holds bytes that are not UTF-8; write it in UTF-8"
             raise ConfigError(msg)
     if not question.strip():
-        msg = f"question={question!r} is empty; ask something, e.g. 'What happens first?'"
+        msg = f"question={quote(question)} is empty; ask something, e.g. 'What happens first?'"
         raise ConfigError(msg)
     if len(options) == 1 or any(not option.strip() for option in options):
-        msg = f"options={list(options)!r}: give at least two texts, none empty, or none at all for an open question"
+        msg = (
+            f"options={quote(list(options))}: give at least two texts, none empty, or none at all for an open question"
+        )
         raise ConfigError(msg)
     if repeated_option(options) is not None:
-        msg = f"options={list(options)!r}: an option is there twice; make them different"
+        msg = f"options={quote(list(options))}: an option is there twice; make them different"
         raise ConfigError(msg)
 
 
@@ -111,14 +114,13 @@ def read_answer(message: AIMessage, options: Sequence[str] = ()) -> dict[str, st
 
     Args:
         message: A chat model's reply. What the model itself read, in its confidence record, is believed; without one
-            the answer is what stands in the last `<answer>` tag, else what follows `</think>`, else all of the text.
+            it is read as `vreason_agent.answers` says, an open answer of any length.
         options: What there was to choose from.
     """
     if isinstance(message.response_metadata.get("confidence"), Mapping):
         read = confidence_of(message).answer
         return {"text": read.get("text"), "choice": read.get("choice")}
-    text = message.text[slice(*said_answer(message.text))] or None
-    matches = [
-        chr(ord("A") + index) for index, option in enumerate(options) if same_answer({"text": option}, {"text": text})
-    ]
-    return {"text": text, "choice": matches[0] if matches else None}
+    if not options:
+        return {"text": message.text[slice(*find_answer(message.text))] or None, "choice": None}
+    parsed = parse_answer(message.text, options)
+    return {"text": parsed.answer, "choice": parsed.choice}

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
+from vreason_agent.answers import parse_answer
 from vreason_agent.decoding import DecodingTrace
 from vreason_agent.decoding.phase import Phase
 from vreason_agent.errors import GenerationError
 from vreason_agent.model import Generation, GenerationRequest, StreamEvent, Turn, VideoPart
-from vreason_agent.model.prompts import parse_answer, plain_prompt
+from vreason_agent.model.prompts import plain_prompt
 
 SETTLED = "<think>At 0.0 s a red circle.</think><answer>red</answer>"
 

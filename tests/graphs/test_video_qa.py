@@ -342,7 +342,7 @@ def test_a_model_without_a_confidence_record_is_read_by_its_text_and_never_trust
     graph = build_video_qa_graph(FakeListChatModel(responses=["Blue."]), policy=AcceptPolicy(max_retries=0))
     result = graph.invoke({"video": str(clip), "question": "?", "options": ["red", "blue"]})
     assert actions(result) == ["more_frames"] * 3 + ["abstain"]
-    assert (result["best_guess"]["answer"], result["best_guess"]["choice"]) == ("Blue.", "B")
+    assert (result["best_guess"]["answer"], result["best_guess"]["choice"]) == ("blue", "B")
     assert "could not be measured" in result["decision"]["reason"]
 
 

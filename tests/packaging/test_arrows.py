@@ -16,17 +16,23 @@ CHAT = ("chat", "chat_model", "decision_model", "messages", "question")
 # Part: (parts of this package it may import, libraries it may not).
 ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), {*LANGCHAIN, *MODELS, "cv2", "numpy", "pydantic"}),
+    "answers": (set(), {*LANGCHAIN, *MODELS, "cv2", "numpy", "pydantic"}),
     "video": ({"errors"}, {*LANGCHAIN, *MODELS}),
     "decoding": ({"errors"}, {*LANGCHAIN, "cv2"}),
-    "model": ({"errors", "video", "decoding"}, LANGCHAIN),
-    "confidence": ({"errors"}, {*LANGCHAIN, *MODELS, "cv2"}),
+    "model": ({"errors", "answers", "video", "decoding"}, LANGCHAIN),
+    "confidence": ({"errors", "answers"}, {*LANGCHAIN, *MODELS, "cv2"}),
     "tools": ({"errors", "video", "confidence", "question"}, {*MODELS, "langgraph"}),
     "graphs": ({"errors", "video", "confidence", "question", "tools"}, {*MODELS, "cv2"}),
-    "evaluation": ({"errors"}, {*LANGCHAIN, *MODELS}),
+    "evaluation": ({"errors", "answers"}, {*LANGCHAIN, *MODELS}),
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
-    "cli": ({"errors", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"}, set()),
+    "cli": (
+        {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"},
+        set(),
+    ),
     "served": ({"chat_model", "graphs"}, {*MODELS, "cv2"}),
-    **{part: ({"errors", "video", "decoding", "model", "confidence", *CHAT}, {"langgraph"}) for part in CHAT},
+    **{
+        part: ({"errors", "answers", "video", "decoding", "model", "confidence", *CHAT}, {"langgraph"}) for part in CHAT
+    },
 }
 
 

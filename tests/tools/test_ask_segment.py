@@ -52,7 +52,7 @@ def test_the_answer_comes_with_its_confidence_in_words_and_as_data(clip: Path) -
 def test_a_model_without_confidence_is_quoted_and_said_to_be_unmeasured(clip: Path) -> None:
     model = FakeListChatModel(responses=["Blue."])
     result = message(tool_named("ask_segment", clip, chat_model=model), question="Color?", options=["red", "blue"])
-    assert result.content.startswith("Answer: Blue.\n")
+    assert result.content.startswith("Answer: blue\n")
     assert "nothing was measured" in result.content
     assert result.artifact["choice"] == "B"
 

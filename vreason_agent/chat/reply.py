@@ -14,6 +14,7 @@ from typing import Any
 from langchain_core.messages.ai import OutputTokenDetails, UsageMetadata
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from vreason_agent.answers import ParsedAnswer
 from vreason_agent.chat.calls import read_call
 from vreason_agent.chat.looking import Look, evidence_of
 from vreason_agent.chat.output_format import OutputFormat
@@ -21,7 +22,6 @@ from vreason_agent.chat.splitting import Output
 from vreason_agent.confidence import Confidence, read_signals, token_span
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.model import Generation, VideoLanguageModel
-from vreason_agent.model.prompts import ParsedAnswer
 from vreason_agent.model.source import BUNDLED_NAME
 
 MAX_TRACE_POINTS = 256

@@ -171,7 +171,7 @@ def check_together(arguments: argparse.Namespace) -> None:
         UsageError: for a URL without leave to fetch it, a single or repeated option, a range without length, or a
             revision of the bundled model.
     """
-    from vreason_agent.confidence import repeated_option
+    from vreason_agent.answers import repeated_option
     from vreason_agent.video.download import is_remote
     from vreason_agent.video.url_text import shown
 

@@ -3,16 +3,9 @@
 Nothing here imports torch or knows a model; traces are read through a protocol.
 """
 
-from vreason_agent.confidence.logprobs import said_answer
 from vreason_agent.confidence.record import Action, Confidence, confidence_of
 from vreason_agent.confidence.signals import SIGNAL_NAMES, read_signals, token_span
-from vreason_agent.confidence.stability import (
-    largest_group,
-    normalize_answer,
-    num_agreeing,
-    repeated_option,
-    same_answer,
-)
+from vreason_agent.confidence.stability import largest_group, num_agreeing
 from vreason_agent.confidence.wording import describe_confidence
 
 __all__ = [
@@ -22,11 +15,7 @@ __all__ = [
     "confidence_of",
     "describe_confidence",
     "largest_group",
-    "normalize_answer",
     "num_agreeing",
     "read_signals",
-    "repeated_option",
-    "said_answer",
-    "same_answer",
     "token_span",
 ]

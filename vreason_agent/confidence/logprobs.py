@@ -7,7 +7,6 @@ with its default configuration. Knows no server and no chat model's class.
 
 from __future__ import annotations
 
-import re
 from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from math import exp, isnan, log
 from statistics import fmean
 from typing import Any
 
-from vreason_agent.confidence.signals import Span, read_signals, token_span
+from vreason_agent.answers import find_answer
+from vreason_agent.confidence.signals import read_signals, token_span
 
 EMA_DECAY, WARMUP_STEPS, MIN_FINAL_STEPS = 0.9, 8, 4  # as in VReasonConfig
-_ANSWER = re.compile(r"<answer>\s*(.*?)\s*(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -123,13 +122,13 @@ def _is_scored(item: Mapping[str, Any]) -> bool:
 def logprob_signals(tokens: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """Return the signals of a generation whose tokens a server listed.
 
-    The answer is what stands in the last `<answer>` tag, else what follows `</think>`, else all of it.
+    The answer stands where `find_answer` says.
 
     Args:
         tokens: In the standard shape, at least one.
     """
     texts = listed_texts(tokens)
-    return read_signals(LogprobTrace(tokens), token_span(texts, said_answer("".join(texts))))
+    return read_signals(LogprobTrace(tokens), token_span(texts, find_answer("".join(texts))))
 
 
 def listed_texts(tokens: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -156,15 +155,3 @@ def units_of(tokens: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     fewest = min(len(token.get("top_logprobs") or ()) for token in tokens)
     units = {"entropy": "nats, a lower bound", "source": "logprobs of the server", "vocab": f"top_k={fewest}"}
     return {**units, "slope": "nats per token"}
-
-
-def said_answer(text: str) -> Span:
-    """Return the characters `[start, stop)` of the answer in a reply of any model; see `logprob_signals`."""
-    tagged = list(_ANSWER.finditer(text))
-    if tagged:
-        return tagged[-1].span(1)
-    start = text.rfind("</think>")
-    start = 0 if start < 0 else start + len("</think>")
-    said = text[start:]
-    left = start + len(said) - len(said.lstrip())
-    return left, left + len(said.strip())

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from vreason_agent.confidence.logprobs import listed_texts, listed_tokens, logprob_signals, said_answer, units_of
+from vreason_agent.answers import find_answer
+from vreason_agent.confidence.logprobs import listed_texts, listed_tokens, logprob_signals, units_of
 
 SCHEMA = "vreason.confidence/1"
 Action = Literal["accept", "more_frames", "retry", "abstain"]
@@ -112,5 +113,5 @@ def confidence_of(message: Any) -> Confidence:
 
 def _listed_answer(tokens: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     said = "".join(listed_texts(tokens))
-    text = said[slice(*said_answer(said))] or None
+    text = said[slice(*find_answer(said))] or None
     return {"text": text, "choice": None, "kind": "unparsed" if text is None else "open"}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from vreason_agent.answers import normalize_answer
 from vreason_agent.errors import EvaluationError
 from vreason_agent.evaluation.metrics import Estimate, accuracy, auroc, mcnemar_p_value, mean, paired_difference
 from vreason_agent.evaluation.runner import Result
-from vreason_agent.evaluation.scoring import normalize
 
 ALL_KINDS = "all"
 Results = Sequence[Result]
@@ -31,7 +31,7 @@ def by_kind(results: Results) -> dict[str, list[Result]]:
 
 def share_changed(first: Results, second: Results) -> Estimate:
     """Share of questions whose final answer differs between two runs, however it is written."""
-    return _share(first, second, lambda row: normalize(row.answer.answer or ""))
+    return _share(first, second, lambda row: normalize_answer(row.answer.answer or ""))
 
 
 def share_rewritten(first: Results, second: Results) -> Estimate:

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
+from vreason_agent.answers import parse_answer
 from vreason_agent.decoding import DecodeResult, TokenEvent, VReasonConfig, decode
 from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.errors import GenerationError
@@ -33,7 +34,7 @@ from vreason_agent.model.parts import Generation, GenerationRequest, SamplingPar
 from vreason_agent.model.placement import memory_remedy
 from vreason_agent.model.positions import pad_left
 from vreason_agent.model.preprocess import FrameResize, frame_resize
-from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, parse_answer, reasoning_prompt
+from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, reasoning_prompt
 from vreason_agent.model.stream import TextStream
 from vreason_agent.model.vision import preprocess_prompt, vision_inputs
 

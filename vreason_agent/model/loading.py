@@ -18,6 +18,7 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
+from vreason_agent.answers import parse_answer
 from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError
 from vreason_agent.model.encoding import PromptEncoder, VisionSpec
 from vreason_agent.model.engine import VideoLanguageModel
@@ -26,7 +27,7 @@ from vreason_agent.model.folder import ModelFolder, open_folder
 from vreason_agent.model.memory import out_of_memory_as
 from vreason_agent.model.placement import check_memory, choose_device, choose_dtype, memory_remedy
 from vreason_agent.model.preprocess import PixelBudget
-from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, parse_answer, plain_prompt, reasoning_prompt
+from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, plain_prompt, reasoning_prompt
 from vreason_agent.model.reading import AGAIN, check_readable, values_of
 
 __all__ = ["ATTENTION_IMPLEMENTATIONS", "build_model"]

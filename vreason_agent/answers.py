@@ -1,0 +1,471 @@
+r"""Reading an answer out of what a model wrote, and telling whether two answers are the same.
+
+The rule for options: an exact match, else one clear statement, else *unread*. A reply states an option when, with the
+option's text or letter taken out, nothing is left but words that add nothing ("the answer is", "it looks", 答案是).
+Whatever else stands there, a denial, a second option, a piece of a larger number, leaves it unread: no answer is better
+than one that was not given. `docs/answers.md` has the rules as a table of examples.
+
+This module knows no model, no chat template and no question.
+"""
+
+# ruff: noqa: RUF001 (marks and letters of many scripts)
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from string import ascii_uppercase
+from typing import Any, NamedTuple
+
+__all__ = [
+    "ParsedAnswer",
+    "find_answer",
+    "match_option",
+    "normalize_answer",
+    "option_label",
+    "parse_answer",
+    "repeated_option",
+    "same_answer",
+]
+
+MAX_BARE_ANSWER_CHARS = 80
+"""Without options, an answer that nothing announces must be one line of at most this length."""
+
+
+@dataclass(frozen=True)
+class ParsedAnswer:
+    """What was read out of a generated text.
+
+    Attributes:
+        reasoning: the thinking, `""` if there is none.
+        answer: the final answer, with options the text of the chosen one; `None` if it cannot be read.
+        choice: label of the chosen option, `A` being the first (see `option_label`); `None` without options or answer.
+        answer_span: characters `[start, stop)` of the text that the answer was read from; `None` without answer.
+    """
+
+    reasoning: str
+    answer: str | None
+    choice: str | None
+    answer_span: tuple[int, int] | None
+
+
+def option_label(index: int) -> str:
+    """Return the label of an option: A to Z for the first 26, then AA, AB and so on."""
+    letters = ""
+    while index >= 0:
+        index, letter = divmod(index, 26)
+        letters = ascii_uppercase[letter] + letters
+        index -= 1
+    return letters
+
+
+def parse_answer(text: str, options: Sequence[str] = ()) -> ParsedAnswer:
+    r"""Read reasoning and answer out of a generated text.
+
+    The answer is what stands in the last `<answer>` tag, else in the last `\boxed{}`, else after the last "the answer
+    is ...", else, where nothing announces one, all that follows the thinking, which without options must be one short
+    line. With options it must state one of them (see `match_option`).
+
+    Args:
+        text: what the model wrote, special tokens removed.
+        options: the texts to choose from; empty for an open question.
+    """
+    found = _find(text, options)
+    reasoning = _reasoning(text, found)
+    if found is None:
+        return ParsedAnswer(reasoning, None, None, None)
+    answer = text[found.start : found.stop]
+    if not options:
+        return ParsedAnswer(reasoning, answer, None, (found.start, found.stop))
+    index = match_option(answer, options)
+    if index is None:
+        return ParsedAnswer(reasoning, None, None, None)
+    return ParsedAnswer(reasoning, options[index], option_label(index), (found.start, found.stop))
+
+
+def find_answer(text: str) -> tuple[int, int]:
+    """Return the characters `[start, stop)` of the answer in any model's reply: as `parse_answer`, of any length."""
+    found, start = _find(text), _thinking_stop(text)
+    is_unanswered = _TAG.search(text, start) is not None or _is_thinking(text)
+    whole = None if is_unanswered else _trimmed(text, start, start, len(text))
+    return (found or whole or _Found(start, start, start))[1:]
+
+
+def match_option(reply: str, options: Sequence[str]) -> int | None:
+    """Return the index of the one option that a reply states, by its text or its label; `None` is unread.
+
+    Args:
+        reply: A model's answer, without its thinking.
+        options: The texts to choose from. Where each has a mark of its own ("A. red"), text or mark suffice.
+    """
+    choices = _Options.of(options)
+    stated = choices.exact(reply) or choices.stated(reply) or choices.begun_with(reply)
+    return next(iter(stated)) if len(stated) == 1 else None
+
+
+def normalize_answer(text: str) -> str:
+    """Return the form in which equivalent answers are equal.
+
+    Case, width, white space, punctuation around words and a leading article do not count, nor whether a number up to
+    twenty is written in words, with thousands separators or with zeros behind its point. Nothing else is merged: "red"
+    and "red circle" are different answers.
+    """
+    folded = re.sub(r"^(?:a|an|the) (?=\S)", "", _trim(_fold(text)).casefold())
+    words = [_trim(word) for word in folded.split()]
+    return " ".join(_DIGITS.get(word) or _canonical_number(word) for word in words if word)
+
+
+def same_answer(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two answers, given as `text` and `choice`, are the same; an unread answer equals nothing.
+
+    Choices are compared where both have one, else the texts after `normalize_answer`.
+    """
+    if one.get("choice") and other.get("choice"):
+        return bool(one["choice"] == other["choice"])
+    if one.get("text") is None or other.get("text") is None:
+        return False
+    return normalize_answer(one["text"]) == normalize_answer(other["text"])
+
+
+def repeated_option(options: Sequence[str]) -> str | None:
+    """Return the first option that repeats an earlier one, apart from case and surrounding space; `None` for none."""
+    seen: set[str] = set()
+    for option in options:
+        if (key := option.strip().casefold()) in seen:
+            return option
+        seen.add(key)
+    return None
+
+
+# Where the answer stands.
+
+
+class _Found(NamedTuple):
+    """Where an answer stands: `mark` is where what announces it begins."""
+
+    mark: int
+    start: int
+    stop: int
+
+
+_TAG = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
+_ANNOUNCED = re.compile(
+    r"(?:\banswer\s+(?:is|was|would\s+be|must\s+be|should\s+be)\b|\banswer\s*\**\s*[:：]"
+    r"|\bcorrect\s+(?:option|choice)\s+is\b|答案\s*(?:[是为為]|(?=[:：]))|(?:答え|正解)\s*(?:は|(?=[:：]))|(?:정답|답)\s*(?:은|는|(?=[:：]))"
+    r"|คำตอบ\s*(?:คือ|(?=[:：]))|\b(?:ответ|respuesta|réponse|antwort|resposta|risposta)\s*(?=[:：]))[ \t]*[:：]?[\s*]*",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[*]*(?:[.](?=\s|$)|。|\n|$)")
+_CLEAR_SENTENCE_END = re.compile(r"[*]*(?:[.](?=\s*$|\s*\n|(?:\s+[^\s.]+){2}\s+\S)|。|\n|$)")
+_WRAPPED = r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|boxed)\s*\{([^{}]*)\}|\$([^$]*)\$|\\\(([^$]*?)\\\)"
+_LATEX = re.compile(_WRAPPED, re.DOTALL)
+
+
+def _find(text: str, options: Sequence[str] = ()) -> _Found | None:
+    start = _thinking_stop(text)
+    if (tags := [*_TAG.finditer(text, start)]) or _is_thinking(text):
+        return _trimmed(text, tags[-1].start(), *tags[-1].span(1)) if tags else None
+    return _boxed(text, start) or _announced(text, start, options)
+
+
+def _thinking_stop(text: str) -> int:
+    stop = text.rfind("</think>")
+    return stop + len("</think>") if stop >= 0 else 0
+
+
+def _is_thinking(text: str) -> bool:
+    return "<think>" in text and "</think>" not in text
+
+
+def _reasoning(text: str, found: _Found | None) -> str:
+    if "</think>" in text:
+        before = text[: text.rfind("</think>")]
+        return (before.partition("<think>")[2] or before).strip()
+    before = text if found is None else text[: found.mark]
+    if "<think>" in before:
+        return before.partition("<think>")[2].strip()
+    return before.strip() if found else ""
+
+
+def _boxed(text: str, start: int) -> _Found | None:
+    mark = text.rfind("\\boxed{", start)
+    begin = mark + len("\\boxed{")
+    depth = 1
+    for stop in range(begin, len(text) if mark >= 0 else begin):
+        depth += {"{": 1, "}": -1}.get(text[stop], 0)
+        if depth == 0:
+            return _trimmed(text, mark, begin, stop)
+    return None
+
+
+def _announced(text: str, start: int, options: Sequence[str]) -> _Found | None:
+    """What follows the last "the answer is", unless its clause or what comes after takes it back; else all there is."""
+    marks = [*_ANNOUNCED.finditer(text, start)]
+    if not marks:
+        whole = _trimmed(text, start, start, len(text))
+        is_short = whole is not None and "\n" not in text[whole.start : whole.stop]
+        return whole if options or (is_short and whole.stop - whole.start <= MAX_BARE_ANSWER_CHARS) else None  # type: ignore[union-attr]
+    mark = marks[-1]
+    clause = re.split(r"[.,:;!?\n—。，：；！？]", text[start : mark.start()])[-1]
+    sentence_end = _CLEAR_SENTENCE_END if options else _SENTENCE_END
+    ends = [end.start() for end in sentence_end.finditer(text, mark.end()) if end.start() > mark.end()]
+    if not _is_neutral(_lower(_fold(clause)), lead=True) or not ends:
+        return None
+    if options:
+        choices = _Options.of(options)
+        found = next((end for end in reversed(ends) if choices.exact(text[mark.end() : end])), ends[0])
+    else:
+        found = ends[0]
+    return None if _RETRACTION.search(_lower(text[found:])) else _trimmed(text, mark.start(), mark.end(), found)
+
+
+def _trimmed(text: str, mark: int, start: int, stop: int) -> _Found | None:
+    r"""Leave white space, emphasis and a `\text{}` around all of it out; `None` if nothing is left."""
+    inner = text[start:stop]
+    left = start + len(inner) - len(inner.lstrip(" \t\r\n*"))
+    right = start + len(inner.rstrip(" \t\r\n*"))
+    if left >= right:
+        return None
+    if wrapped := _LATEX.fullmatch(text, left, right):
+        return _trimmed(text, mark, *wrapped.span(wrapped.lastindex or 0))
+    return _Found(mark, left, right)
+
+
+# What a text is compared as.
+
+_NUMBER_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+_DIGITS = {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())}
+_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?")
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
+_SIGNS = str.maketrans({**dict.fromkeys("−‐‑‒–", "-"), **dict.fromkeys("‘’ʼ", "'"), **dict.fromkeys("“”„", '"')})
+_PAIRS = ("()", "[]", "{}", '""', "''", "``", "«»", "「」", "『』", "【】", "《》")
+_MARKS = ".,;:!。、…*"
+
+
+def _fold(text: str) -> str:
+    """Unify width, digits of other scripts, signs, quotes and white space. Case, superscripts and fractions stay."""
+    folded = "".join(map(_fold_character, _INVISIBLE.sub("", unicodedata.normalize("NFC", text))))
+    folded = folded.translate(_SIGNS)
+    while (unwrapped := _LATEX.sub(lambda match: match[match.lastindex or 0], folded)) != folded:
+        folded = unwrapped
+    return " ".join(folded.split())
+
+
+def _fold_character(character: str) -> str:
+    if character.isascii():
+        return character
+    if (digit := unicodedata.decimal(character, None)) is not None:
+        return str(digit)
+    is_width = unicodedata.decomposition(character).startswith(("<wide>", "<narrow>"))
+    return unicodedata.normalize("NFKC", character) if is_width else character
+
+
+def _lower(text: str) -> str:
+    """Fold case character by character, so that the length stays."""
+    return "".join(low if len(low := letter.casefold()) == 1 else letter for letter in text)
+
+
+def _trim(text: str) -> str:
+    """Drop emphasis, brackets and quotes around all of a text, and what ends a sentence; a sign or a point stays."""
+    before = None
+    while text and text != before:
+        before, text = text, text.strip(" *").rstrip(_MARKS + " ")
+        if len(text) > 1 and text[0] + text[-1] in _PAIRS:
+            text = text[1:-1]
+    return re.sub(r"^-\s+(?!\d)", "", text)
+
+
+def _canonical_number(word: str) -> str:
+    if not _NUMBER.fullmatch(word) or not word[-1:].isdigit():
+        return word
+    value = Decimal(word.replace(",", ""))
+    return f"{value.normalize():f}" if value else "0"
+
+
+def _plain(text: str) -> str:
+    return _lower(_trim(_fold(text)))
+
+
+_FORMS: tuple[Callable[[str], str], ...] = (
+    str.strip,
+    lambda text: _trim(_fold(text)),
+    _plain,
+    normalize_answer,
+)
+"""From strict to lenient: a text is compared in the strictest form in which it equals anything."""
+
+# What a reply states.
+
+_OWN_MARK = re.compile(r"[(\[]?([A-Z]{1,2}|\d{1,2})[)\].:、．：]\s*(?!\d)(\S.*)", re.DOTALL)
+_LABEL = re.compile(r"[(\[]?\s*([A-Za-z]{1,2}|\d{1,2})\s*[)\].:]*")
+_LABEL_AND_TEXT = re.compile(r"[(\[]?([A-Za-z]{1,2}|\d{1,2})(?:[)\].:,、]+\s*|\s+)(?:[-—]\s+)?(.+)", re.DOTALL)
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_MARK = "\ue000"
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What there is to choose from: texts without marks of their own, and the labels by which each may be called."""
+
+    texts: tuple[str, ...]
+    labels: tuple[frozenset[str], ...]
+
+    @classmethod
+    def of(cls, options: Sequence[str]) -> _Options:
+        labels = [frozenset({option_label(index)}) for index in range(len(options))]
+        own = [match for option in options if (match := _OWN_MARK.fullmatch(option.strip()))]
+        if len({match[1] for match in own}) < len(options):
+            return cls(tuple(options), tuple(labels))
+        marked = zip(labels, own, strict=True)
+        return cls(tuple(match[2] for match in own), tuple(names | {match[1]} for names, match in marked))
+
+    def labelled(self, name: str) -> set[int]:
+        return {index for index, names in enumerate(self.labels) if name.upper() in names}
+
+    def exact(self, reply: str) -> set[int]:
+        """The options that a reply is the text of, the label of, or both side by side."""
+        stated: set[int] = set()
+        for form in _FORMS:
+            wanted = form(reply)
+            if wanted and (stated := {index for index, text in enumerate(self.texts) if form(text) == wanted}):
+                break
+        folded = _trim(_fold(reply))
+        if match := _LABEL.fullmatch(folded):
+            stated |= self.labelled(match[1])
+        if not stated and (match := _LABEL_AND_TEXT.fullmatch(folded)):
+            stated = {index for index in self.labelled(match[1]) if _plain(self.texts[index]) == _plain(match[2])}
+        return stated
+
+    def stated(self, reply: str) -> set[int]:
+        """The options of which a reply says nothing but that they are the answer."""
+        folded = re.sub(r"""(?<!\w)(["'`])([^"'`]+)\1(?!\w)""", r"\2", _fold(reply))
+        named = [*self.mentioned(_lower(folded)), *self.labels_mentioned(folded)]
+        outer = [one for one in named if not any(_is_inside(one, other) for other in named)]
+        if len(spans := {(start, stop) for start, stop, _ in outer}) != 1:
+            return set()
+        start, stop = next(iter(spans))
+        around = f"{_lower(folded[:start])}{_MARK}{_lower(folded[stop:])}"
+        if not _is_neutral(around, named=folded[start:stop]):
+            return set()
+        return {index for *_, index in outer} | self.labelled(folded[start:stop])
+
+    def begun_with(self, reply: str) -> set[int]:
+        """The option that the beginning of a reply states, where all that follows explains it."""
+        folded = "\n".join(_fold(line) for line in reply.strip().split("\n"))
+        for match in reversed([*_BREAK.finditer(folded)]):
+            head, rest = folded[: match.start()], folded[match.end() :]
+            stated = self.exact(head) or self.stated(head)
+            if len(stated) == 1:
+                is_whole = self._ends_a_statement(head, match, rest)
+                return stated if is_whole and self._is_explained(next(iter(stated)), head, rest) else set()
+        return set()
+
+    def _ends_a_statement(self, head: str, match: re.Match[str], rest: str) -> bool:
+        """Letters end at any mark; words only at a full stop, before "because", or as "yes," and "no,"."""
+        if head.strip(" .").isdigit():
+            return False
+        if _LABEL.fullmatch(_trim(head)) or _REASON.match(rest):
+            return True
+        is_sentence = len(rest.split()) > 2 or len(re.findall(f"[{_UNSPACED}]", rest)) > 3
+        return is_sentence and bool(match["end"] or (match["soft"] and _lower(head) in _POLAR))
+
+    def _is_explained(self, index: int, head: str, rest: str) -> bool:
+        """Whether what follows names no other option and takes nothing back."""
+        own, lowered = _plain(self.texts[index]), _lower(rest)
+        others = {other for *_, other in self.mentioned(lowered) if _plain(self.texts[other]) not in own}
+        others |= {other for *_, other in self.labels_mentioned(rest)}
+        left = lowered.replace(own, "")
+        is_denied = _DENIAL.search(left) and _lower(head) not in _POLAR
+        return not (others - {index} or is_denied or _RETRACTION.search(left))
+
+    def mentioned(self, lowered: str) -> Iterator[_Mention]:
+        """Where the texts stand as whole words."""
+        for index, text in enumerate(self.texts):
+            if wanted := _plain(text):
+                before = r"(?<![.,])" if wanted[0].isdigit() else ""
+                word = rf"(?<![^\W{_UNSPACED}]){before}{re.escape(wanted)}(?![^\W{_UNSPACED}])"
+                yield from (_Mention(*match.span(), index) for match in re.finditer(word, lowered))
+
+    def labels_mentioned(self, folded: str) -> Iterator[_Mention]:
+        """Where labels stand: marked letters ("b)"), and capitals that are no words before a word ("A red one")."""
+        for match in re.finditer(rf"(?<![^\W{_UNSPACED}'])([A-Za-z]{{1,2}})(?![^\W{_UNSPACED}']|['+#])", folded):
+            name, after = match[0], folded[match.end() :]
+            is_marked = re.match(r"[)\].:](?!\w)", after) is not None
+            is_word = name.casefold() in _NEUTRAL_WORDS and re.match(r"\s+(?!is\b)\w", after)
+            if is_marked or (name.isupper() and not is_word):
+                yield from (_Mention(*match.span(), index) for index in self.labelled(name))
+
+
+class _Mention(NamedTuple):
+    """Where an option is named in a folded reply."""
+
+    start: int
+    stop: int
+    option: int
+
+
+def _is_inside(one: _Mention, other: _Mention) -> bool:
+    return other.start <= one.start and one.stop <= other.stop and one[:2] != other[:2]
+
+
+# Words that add nothing, and words that take back.
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_NEUTRAL_WORDS = _words(
+    """
+    a an the this that these those it it's its he he's she she's they they're we i i'd i'm my is was are were be been
+    so thus therefore hence final correct best answer answers option choice color colour shape object number count
+    total direction video clip of that's there there's think believe say choose select pick would must probably likely
+    definitely certainly clearly appears appear seems seem looks look like shows see well okay
+    la le el les der die das den respuesta réponse antwort resposta risposta es est ist é è c'est opción opção opzione
+    correcta correcte richtige corretta correta bonne lautet là đáp án câu trả lời chọn
+    ответ это правильный вариант ответа الإجابة الجواب هو هي الصحيحة الخيار उत्तर सही है विकल्प जवाब
+    jawaban jawabannya adalah pilihan cevap yanıt doğru
+    """
+)
+_LEAD_WORDS = _words("but now overall finally then conclude")
+_NEUTRAL_PHRASES = (
+    rf"to be|most likely|right (?=answer|option|choice)|(?<=is )right"
+    rf"|(?<={_MARK} )(?:ones?|things?|objects?|shapes?|colou?r)"
+)
+_COUNTED = rf"|(?<={_MARK} )(?:times|objects|shapes|things|people|seconds)"
+_NEUTRAL_UNSPACED = re.compile(
+    r"(?:答案|答え(?:は)?|答|正解(?:は)?|正确|正確|选项|選項|選択肢|选择|選擇|选|選|应该|應該|我|认为|認為|觉得|覺得|是|为|為|的|です|でした"
+    r"|だと思います|정답(?:은)?|답(?:은)?|입니다|이에요|예요|이다|라고|생각합니다"
+    r"|คำตอบ|ข้อ|ตัวเลือก|ตอบ|คือ|เป็น|ครับ|ค่ะ|ที่ถูกต้อง)+"
+)
+_TOKEN = re.compile(rf"[^\s.,:;!()\[\]*。、…{_MARK}]+")
+_DENIAL = re.compile(
+    r"(?<!\w)(?:not?|never|neither|nor|none|nothing|cannot|without|except|\w+n't|wrong|incorrect|false"
+    r"|nicht|kein\w*|pas|не|нет)(?!\w)|[不没沒非]|ない|ません|아니|않|없|ไม่"
+)
+_RETRACTION = re.compile(
+    r"(?<!\w)(?:but|however|though|although|or|maybe|perhaps|possibly|might|could|actually|wait|instead|rather|either"
+    r"|both|unless|if|doubt|unsure|unclear|uncertain|sorry|correction|aber|oder|mais|ou|pero|sino|но|или)(?!\w)"
+    r"|但|或|可能|しかし|かも|하지만|또는|แต่|หรือ"
+)
+_REASON = re.compile(r"(?:because|since|as)\b|因为|因為")
+_POLAR = _words("yes no true false 是 否 はい いいえ 네 아니요 ใช่ ja nein oui non sí да нет")
+_BREAK = re.compile(
+    rf"(?P<end>[.!。]+)(?:\s+|(?=[{_UNSPACED}]))|(?P<soft>[:;,)\]、]+)(?:\s+|(?=[{_UNSPACED}]))"
+    r"|(?P<dash>\s+[-—]\s+|\n)|\s+(?=(?:because|since|as)\b)"
+)
+
+
+def _is_neutral(lowered: str, *, named: str = "", lead: bool = False) -> bool:
+    """Whether a text without capitals adds nothing to what stood in place of its mark."""
+    words = _NEUTRAL_WORDS | _LEAD_WORDS if lead else _NEUTRAL_WORDS
+    phrases = _NEUTRAL_PHRASES + (_COUNTED if named.isdigit() else "")
+    rest = re.sub(rf"(?<!\w)(?:{phrases})(?!\w)", " ", lowered)
+    rest = rest if named[:1].isdigit() else re.sub(r"\s[-—]\s", " ", rest)
+    return all(word in words or _NEUTRAL_UNSPACED.fullmatch(word) for word in _TOKEN.findall(rest))
