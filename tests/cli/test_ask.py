@@ -60,7 +60,7 @@ def test_no_percentage_is_printed_without_a_calibrator(command: Command, clip: s
     script(("red", 0.8, None), ("red", 0.9, None))
     command("ask", clip, "What color?")
     assert "%" not in command.out
-    assert "no calibrator" in command.out
+    assert "No calibrator" in command.out
 
 
 def test_progress_and_tokens_go_to_stderr_as_they_come(command: Command, clip: str, script: Script) -> None:

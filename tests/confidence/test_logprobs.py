@@ -123,14 +123,40 @@ def test_a_servers_answer_is_in_the_record_and_no_answer_is_said_to_be_none(text
 def test_a_damaged_list_of_tokens_has_no_signal_rather_than_a_wrong_one(damage: dict[str, Any]) -> None:
     tokens = random_tokens(30)
     tokens[4] = {**tokens[4], **damage}
-    assert confidence_of(message(tokens)).warnings == ("no_confidence",)
+    assert confidence_of(message(tokens)).warnings == ("unread_logprobs",)
+    assert "form that is not supported" in describe_confidence(confidence_of(message(tokens)))[-1]
+
+
+def test_every_form_of_langchains_chat_models_gives_the_same_signals() -> None:
+    tokens = random_tokens(12)
+    candidates = [{"token": one["token"], "log_probability": one["logprob"]} for one in tokens]
+    others = [
+        {"candidates": [{"token": o["token"], "log_probability": o["logprob"]} for o in one["top_logprobs"]]}
+        for one in tokens
+    ]
+    columns = {
+        "tokens": [one["token"] for one in tokens],
+        "token_logprobs": [one["logprob"] for one in tokens],
+        "top_logprobs": [{o["token"]: o["logprob"] for o in one["top_logprobs"]} for one in tokens],
+    }
+    expected = confidence_of(message(tokens))
+    forms: list[dict[str, Any]] = [
+        {"logprobs": tokens},
+        {"logprobs_result": tokens},
+        {"logprobs_result": {"chosen_candidates": candidates, "top_candidates": others}},
+        {"logprobs": {**columns, "text_offset": [0] * 12}},
+    ]
+    for metadata in forms:
+        assert confidence_of(SimpleNamespace(response_metadata=metadata)) == expected
+    without = {"logprobs": {**columns, "top_logprobs": None}}
+    assert confidence_of(SimpleNamespace(response_metadata=without)).units["vocab"] == "top_k=0"
 
 
 def test_a_message_without_metadata_has_no_signal() -> None:
     assert confidence_of(SimpleNamespace(response_metadata=None)).warnings == ("no_confidence",)
 
 
-@pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": []}, {"content": "text"}, []])
+@pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": []}, []])
 def test_a_message_without_logprobs_has_no_signal(logprobs: Any) -> None:
     confidence = confidence_of(SimpleNamespace(response_metadata={"logprobs": logprobs}))
     assert confidence.warnings == ("no_confidence",)

@@ -3,7 +3,11 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
-from vreason_agent.confidence import Confidence, confidence_of
+import pytest
+from langchain_core.messages import AIMessage
+
+from vreason_agent.confidence import Confidence, confidence_of, describe_confidence
+from vreason_agent.errors import ConfigError
 
 
 def test_a_record_has_no_probability_until_a_calibrator_gives_one() -> None:
@@ -33,6 +37,20 @@ def test_a_message_without_a_record_yields_no_signal_and_says_so() -> None:
     assert confidence.signals == {}
     assert confidence.signal("entropy_drop") is None
     assert confidence.warnings == ("no_confidence",)
+
+
+def test_a_message_without_measurement_has_its_answer_and_no_unit_and_is_said_to_be_unmeasured() -> None:
+    confidence = confidence_of(AIMessage("The dog shakes itself."))
+    assert confidence.answer == {"text": "The dog shakes itself.", "choice": None, "kind": "open"}
+    assert (confidence.signals, confidence.units) == ({}, {})
+    headline, *_, warning = describe_confidence(confidence)
+    assert headline == "This is the model's answer from one attempt; no policy has judged it."
+    assert warning.startswith("Nothing was measured")
+
+
+def test_what_is_no_message_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"not str 'yes'; pass what chat_model.invoke"):
+        confidence_of("yes")
 
 
 def test_the_record_on_a_message_is_read_back() -> None:

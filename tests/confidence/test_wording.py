@@ -22,11 +22,11 @@ def text_of(confidence: Confidence) -> str:
 def test_without_a_calibrator_there_is_no_percentage() -> None:
     for confidence in (record(), record().decided("accept", "", rungs("red", "red")), Confidence()):
         assert "%" not in text_of(confidence)
-        assert "no calibrator is loaded" in text_of(confidence)
+        assert "No calibrator is loaded" in text_of(confidence)
 
 
 def test_a_fall_of_entropy_is_told_with_its_numbers() -> None:
-    assert "went from a peak of 2.00 to 0.50 nats at the end (drop 0.75 of the peak)" in text_of(record())
+    assert "from a peak of 2.00 to 0.50 nats in the final phase (by 0.75 of the peak)" in text_of(record())
 
 
 def test_entropy_that_rose_is_not_called_a_fall() -> None:
@@ -39,16 +39,16 @@ def test_what_was_not_measured_is_said_to_be_so() -> None:
 
 
 def test_an_answer_that_held_is_told_apart_from_one_look_and_from_a_change() -> None:
-    assert "held when it looked at more frames" in text_of(record().decided("accept", "", rungs("red", "red")))
+    assert "gave it again when shown more frames" in text_of(record().decided("accept", "", rungs("red", "red")))
     retried = [{**rung, "num_frames": 32} for rung in rungs("red", "red")]
     assert "once more about the same frames" in text_of(record().decided("accept", "", retried))
     guess = text_of(record().decided("accept", "", rungs("red", "red"), settled=False))
     assert "its best guess was taken" in guess
-    assert "held" not in guess
-    assert "it looked once" in text_of(record().decided("accept", "", rungs("red")))
+    assert "again" not in guess
+    assert "in one attempt" in text_of(record().decided("accept", "", rungs("red")))
     changed = text_of(record().decided("abstain", "", rungs("blue", "red")))
     assert "did not settle" in changed
-    assert "The answer changed on the way: 'blue' (4 frames), 'red' (8 frames)." in changed
+    assert "The answer changed between attempts: 'blue' (4 frames), 'red' (8 frames)." in changed
 
 
 def test_warnings_become_sentences() -> None:

@@ -11,7 +11,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from math import exp, isnan, log
 from statistics import fmean
 from typing import Any
@@ -97,11 +97,61 @@ def truncated_entropy(token: Mapping[str, Any]) -> float:
 
 
 def listed_tokens(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the tokens of a message's `response_metadata` in the standard shape; none where any of it is not so."""
-    logprobs = metadata.get("logprobs")
-    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
-    tokens = content if isinstance(content, list | tuple) else ()
-    return list(tokens) if all(map(_is_token, tokens)) else []
+    """Return the tokens of a message's `response_metadata` in the standard shape; none where any cannot be read.
+
+    The standard shape of a token is `{"token", "logprob", "bytes", "top_logprobs": [{"token", "logprob"}]}`. Read are:
+    `logprobs["content"]` as a list of them (OpenAI, vLLM, Groq, Hugging Face's endpoints, llama.cpp's chat),
+    `logprobs` as that list itself (Ollama), `logprobs_result` as the list or as `chosen_candidates` and
+    `top_candidates` (Google), and `logprobs` with `tokens`, `token_logprobs` and `top_logprobs` by token (the older
+    completions of OpenAI, llama.cpp, Together and Fireworks).
+
+    Args:
+        metadata: Of a chat model's message.
+    """
+    found = metadata.get("logprobs") or metadata.get("logprobs_result")
+    if isinstance(found, Mapping):
+        found = found.get("content") or _from_candidates(found) or _from_columns(found)
+    tokens = list(found) if isinstance(found, list | tuple) else []
+    return tokens if all(map(_is_token, tokens)) else []
+
+
+def has_logprobs(metadata: Mapping[str, Any]) -> bool:
+    """Return whether a message's `response_metadata` holds log-probabilities, in whatever form."""
+    found = metadata.get("logprobs") or metadata.get("logprobs_result")
+    return any(found.values()) if isinstance(found, Mapping) else bool(found)
+
+
+def _from_candidates(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def standard(candidate: Any) -> dict[str, Any]:
+        is_known = isinstance(candidate, Mapping)
+        return {"token": candidate.get("token"), "logprob": candidate.get("log_probability")} if is_known else {}
+
+    chosen, top = _rows(found, "chosen_candidates"), _rows(found, "top_candidates")
+    listed = [[*map(standard, row.get("candidates") or ())] if isinstance(row, Mapping) else [] for row in top]
+    return [
+        {**standard(candidate), "top_logprobs": others}
+        for candidate, others in zip_longest(chosen, listed)
+        if candidate
+    ]
+
+
+def _from_columns(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    tokens, logprobs, top = (_rows(found, name) for name in ("tokens", "token_logprobs", "top_logprobs"))
+    if len(tokens) != len(logprobs):
+        return []
+    listed = [
+        [{"token": token, "logprob": logprob} for token, logprob in row.items()] if isinstance(row, Mapping) else []
+        for row in top or [None] * len(tokens)
+    ]
+    return [
+        {"token": token, "logprob": logprob, "top_logprobs": others}
+        for token, logprob, others in zip(tokens, logprobs, listed, strict=False)
+    ]
+
+
+def _rows(found: Mapping[str, Any], name: str) -> list[Any]:
+    rows = found.get(name)
+    return list(rows) if isinstance(rows, list | tuple) else []
 
 
 def _is_token(item: Any) -> bool:

@@ -6,16 +6,17 @@ record is what `response_metadata["confidence"]` holds. This module knows neithe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from vreason_agent.answers import find_answer
-from vreason_agent.confidence.logprobs import listed_texts, listed_tokens, logprob_signals, units_of
+from vreason_agent.confidence.logprobs import has_logprobs, listed_texts, listed_tokens, logprob_signals, units_of
+from vreason_agent.errors import ConfigError, quote
 
 SCHEMA = "vreason.confidence/1"
 Action = Literal["accept", "more_frames", "retry", "abstain"]
-NOT_JUDGED = "one pass of the model; no policy has judged it"
+NOT_JUDGED = "one attempt; no policy has judged it"
 UNITS = {"entropy": "nats", "source": "raw_logits", "vocab": "full", "slope": "nats per token"}
 
 
@@ -85,33 +86,36 @@ class Confidence:
 
 
 def confidence_of(message: Any) -> Confidence:
-    """Return the confidence record of a chat model's message, or what its server's logprobs tell.
+    """Return the confidence record of a chat model's message, or what its server's token log-probabilities tell.
 
     Args:
-        message: An `AIMessage`, or anything with `response_metadata`. Without a record, standard `logprobs` are read:
-            `{"content": [{"token", "logprob", "top_logprobs": [{"token", "logprob"}]}]}`, as OpenAI's and vLLM's
-            servers give them when asked with `logprobs=True, top_logprobs=20`.
+        message: An `AIMessage`. Without a record, the log-probabilities in its `response_metadata` are read, in any of
+            the forms that LangChain's chat models leave (see `listed_tokens`).
 
     Returns:
-        The record; without one the signals of the logprobs, whose entropies are lower bounds (`units` says over how
-        many alternatives), with the warning `"from_logprobs"`; without either no signal and the warning
-        `"no_confidence"`: never a made-up number.
+        The record; without one the signals of the log-probabilities, whose entropies are lower bounds (`units` says
+        over how many alternatives), with the warning `"from_logprobs"`; without either no signal, no unit and the
+        warning `"no_confidence"`, or `"unread_logprobs"` where they have an unknown form.
+
+    Raises:
+        ConfigError: If it is no message.
     """
-    metadata = getattr(message, "response_metadata", None) or {}
+    if not hasattr(message, "response_metadata"):
+        given = f"{type(message).__name__} {quote(message)}"
+        msg = f"confidence_of takes a chat model's message, not {given}; pass what chat_model.invoke(...) returned"
+        raise ConfigError(msg)
+    metadata = message.response_metadata or {}
     record = metadata.get("confidence")
     if isinstance(record, Mapping):
         return Confidence.from_dict(record)
     if tokens := listed_tokens(metadata):
-        return Confidence(
-            answer=_listed_answer(tokens),
-            signals=logprob_signals(tokens),
-            units=units_of(tokens),
-            warnings=("from_logprobs",),
-        )
-    return Confidence(warnings=("no_confidence",))
+        text = "".join(listed_texts(tokens))
+        answer, signals, units = _open_answer(text), logprob_signals(tokens), units_of(tokens)
+        return Confidence(answer=answer, signals=signals, units=units, warnings=("from_logprobs",))
+    warning = "unread_logprobs" if has_logprobs(metadata) else "no_confidence"
+    return Confidence(answer=_open_answer(getattr(message, "text", "")), units={}, warnings=(warning,))
 
 
-def _listed_answer(tokens: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    said = "".join(listed_texts(tokens))
-    text = said[slice(*find_answer(said))] or None
-    return {"text": text, "choice": None, "kind": "unparsed" if text is None else "open"}
+def _open_answer(text: str) -> dict[str, Any]:
+    answer = text[slice(*find_answer(text))] or None
+    return {"text": answer, "choice": None, "kind": "unparsed" if answer is None else "open"}

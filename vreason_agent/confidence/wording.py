@@ -1,7 +1,7 @@
 """The confidence record in sentences for people.
 
-Without a calibrator no sentence contains a percentage or says "probably": what was measured is told, what was not
-measured is said to be so. This module knows no terminal and no model.
+Without a calibrator no sentence contains a percentage or says "probably"; what was not measured is said to be so. This
+module knows no terminal and no model.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ from vreason_agent.confidence.record import Confidence
 from vreason_agent.confidence.stability import num_agreeing
 
 _WARNINGS = {
-    "no_confidence": "The chat model left no confidence record on its message, so nothing was measured.",
+    "no_confidence": (
+        "Nothing was measured: the chat model's message holds neither a confidence record nor token log-probabilities "
+        "(most servers send them when asked with logprobs=True, top_logprobs=20)."
+    ),
+    "unread_logprobs": "Nothing was measured: the log-probabilities on the message have a form that is not supported.",
     "from_logprobs": "Measured on the likeliest tokens that the server listed: the true entropies are higher.",
     "truncated": "The output was cut off at the token limit, so its signals describe an unfinished answer.",
     "unparsed": "No answer could be read from the model's output.",
     "answer_not_located": "The answer's tokens could not be located, so no answer probability is given.",
-    "steered": "V-Reason steers entropy itself, so a low entropy says less than it would without it.",
-    "toy_model": "The bundled model knows its world of moving shapes only; answers about real footage mean nothing.",
+    "steered": "V-Reason steers the entropy itself, so a low entropy says less than it would otherwise.",
+    "toy_model": "The bundled model was trained on moving shapes only; its answers about real footage mean nothing.",
 }
+UNMEASURED = ("no_confidence", "unread_logprobs")
 
 
 def describe_confidence(confidence: Confidence) -> list[str]:
@@ -34,7 +39,7 @@ def describe_confidence(confidence: Confidence) -> list[str]:
     """
     sentences = [_headline(confidence), *_entropy(confidence), *_stability(confidence)]
     if confidence.probability is None:
-        sentences.append("How often such answers are right is not known: no calibrator is loaded.")
+        sentences.append("No calibrator is loaded, so no probability of being correct is given.")
     return [*sentences, *(_WARNINGS.get(code, code) for code in confidence.warnings)]
 
 
@@ -48,24 +53,26 @@ def _headline(confidence: Confidence) -> str:
         return "The model did not settle on an answer; this is its best guess."
     if action == "accept" and not confidence.decision.get("settled", True):
         return "The model did not settle on an answer; its best guess was taken, because abstaining was ruled out."
-    if action == "accept" and (held := num_agreeing(_answers(confidence))) > 1:
-        rungs = confidence.evidence["rungs"][-held:]
+    if action == "accept" and (num_same := num_agreeing(_answers(confidence))) > 1:
+        rungs = confidence.evidence["rungs"][-num_same:]
         if len({rung.get("num_frames") for rung in rungs}) == 1:
             return "The model settled on this answer, and gave it again when asked once more about the same frames."
-        return "The model settled on this answer, and it held when it looked at more frames."
+        return "The model settled on this answer, and gave it again when shown more frames."
     if action == "accept":
-        return "The model settled on this answer; it looked once, so whether more frames would change it is not known."
-    return "This is the model's answer from one look; nothing has judged it."
+        return "The model settled on this answer in one attempt, so whether more frames would change it is not known."
+    return "This is the model's answer from one attempt; no policy has judged it."
 
 
 def _entropy(confidence: Confidence) -> list[str]:
+    if any(code in confidence.warnings for code in UNMEASURED):
+        return []
     peak, final, drop = (confidence.signal(name) for name in ("peak_entropy", "final_entropy", "entropy_drop"))
     if peak is None or final is None or drop is None:
-        return ["Whether its uncertainty fell toward the answer could not be measured: too few tokens after the peak."]
-    path = f"from a peak of {peak:.2f} to {final:.2f} nats at the end (drop {drop:.2f} of the peak)"
+        return ["Whether the entropy fell toward the answer could not be measured: too few tokens follow its peak."]
+    path = f"from a peak of {peak:.2f} to {final:.2f} nats in the final phase"
     if drop <= 0:
-        return [f"Its uncertainty did not fall: entropy went {path}."]
-    return [f"Its uncertainty fell while it reasoned: entropy went {path}."]
+        return [f"The entropy did not fall while the model reasoned: it went {path}."]
+    return [f"The entropy fell while the model reasoned, {path} (by {drop:.2f} of the peak)."]
 
 
 def _stability(confidence: Confidence) -> list[str]:
@@ -74,7 +81,7 @@ def _stability(confidence: Confidence) -> list[str]:
         return []
     seen = ", ".join(f"{_name(rung)} ({rung.get('num_frames')} frames)" for rung in rungs)
     same = num_agreeing(_answers(confidence)) == len(rungs)
-    return [f"The answer was the same each time: {seen}." if same else f"The answer changed on the way: {seen}."]
+    return [f"Every attempt gave the same answer: {seen}." if same else f"The answer changed between attempts: {seen}."]
 
 
 def _answers(confidence: Confidence) -> list[Mapping[str, Any]]:
