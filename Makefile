@@ -10,13 +10,14 @@ INSTALL_FROM := pyproject.toml constraints.txt .ci/environment.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 DEMO := demo.mp4
 
-.PHONY: help demo test test-slow lint docs bench build clean
+.PHONY: help demo test test-slow test-processors lint docs bench build clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo       install into $(VENV), write a demo clip and ask its question"
 	@echo "make test       the default tests: offline, on the CPU"
 	@echo "make test-slow  the wheel in a clean environment, the examples, LangChain's suites, fuzzing"
+	@echo "make test-processors  the decoding tests as processors without AVX-512, and without AVX, compute"
 	@echo "make lint       ruff and mypy"
 	@echo "make docs       the pages of docs/ in build/docs; a link that leads nowhere is an error"
 	@echo "make bench      time to load; time and memory of decoding, with and without V-Reason"
@@ -48,6 +49,11 @@ test: $(DEV)
 
 test-slow: $(DEV)
 	$(PYTEST) -m slow
+
+# Vector units add in different orders; what the decoding tests claim holds under each.
+test-processors: $(DEV)
+	ATEN_CPU_CAPABILITY=avx2 $(PYTEST) tests/decoding
+	ATEN_CPU_CAPABILITY=default $(PYTEST) tests/decoding
 
 lint: $(DEV)
 	$(BIN)/ruff check .

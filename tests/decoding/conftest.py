@@ -6,11 +6,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import torch
 from transformers import GenerationConfig, PreTrainedModel, Qwen2_5_VLForConditionalGeneration
 
 import vreason_agent
-from tests.decoding.tiny_models import make_model
+from tests.decoding.tiny_models import make_model, to_float64
 
 BUNDLED = Path(vreason_agent.__file__).parent / "tiny" / "weights"
 # A random head has entropies near log V and hides faults; a sharpened one lets them vary between 0 and 3 nats.
@@ -25,17 +24,16 @@ MODELS = {
 
 @cache
 def load_named_model(name: str) -> PreTrainedModel:
-    """Make or load a model once per process; tests leave it as it is (one of them checks that)."""
+    """Make or load a float64 model once per process; tests leave it as it is (one of them checks that)."""
     if name != "bundled":
         family, sharpness = MODELS[name]
-        return make_model(family, sharpness=sharpness)
+        return to_float64(make_model(family, sharpness=sharpness))
     if not (BUNDLED / "config.json").exists():
         pytest.fail(
             "the bundled weights are not in vreason_agent/tiny/weights: train them with vreason_agent.tiny.train"
         )
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(BUNDLED, dtype=torch.float32)
-    model.eval()
-    return model
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(BUNDLED)
+    return to_float64(model.eval())
 
 
 ALL_MODELS = [

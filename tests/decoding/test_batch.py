@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
 from typing import Any
 
 import pytest
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
-from tests.decoding.tiny_models import TinyPrompt, make_batch, make_prompt
+from tests.decoding.tiny_models import ROUNDING_NATS, TinyPrompt, make_batch, make_prompt
 from vreason_agent.decoding import DecodeResult, VReasonConfig, decode
 from vreason_agent.errors import GenerationError
 
 SAMPLED = GenerationConfig(max_new_tokens=32, do_sample=True, temperature=0.9, top_k=0, eos_token_id=[], pad_token_id=0)
-TOLERANCE_NATS = 1e-5
 
 
 def run(model: PreTrainedModel, prompt: TinyPrompt, config: VReasonConfig, seeds: list[int]) -> DecodeResult:
@@ -29,27 +27,25 @@ def run(model: PreTrainedModel, prompt: TinyPrompt, config: VReasonConfig, seeds
     ids=["next", "current", "random"],
 )
 def test_each_row_is_what_it_is_alone(hf_model: PreTrainedModel, fields: dict[str, Any]) -> None:
-    hf_model = deepcopy(hf_model).double()  # Adam's steps of a fixed size amplify the rounding of float32
     config = VReasonConfig(**fields)
     prompts = [make_prompt(hf_model, seed=i, num_pairs=p, num_text=6 + 2 * i) for i, p in enumerate((3, 2, 0))]
     together = run(hf_model, make_batch(hf_model, prompts), config, [5, 6, 7])
     for row, prompt in enumerate(prompts):
         alone = run(hf_model, prompt, config, [5 + row])
         assert together.sequences[row] == alone.sequences[0]
-        assert together.traces[row].entropy == pytest.approx(alone.traces[0].entropy, abs=TOLERANCE_NATS)
+        assert together.traces[row].entropy == pytest.approx(alone.traces[0].entropy, abs=ROUNDING_NATS)
         assert together.traces[row].switch == alone.traces[0].switch
 
 
 def test_lite_rows_are_what_they_are_alone(varied_model: PreTrainedModel) -> None:
-    model = deepcopy(varied_model).double()
-    config = VReasonConfig(lite=True)
+    model, config = varied_model, VReasonConfig(lite=True)
     prompts = [make_prompt(model, seed=i, num_pairs=4, num_text=6 + 2 * i) for i in range(2)]
     together = run(model, make_batch(model, prompts), config, [5, 6])
     for row, prompt in enumerate(prompts):
         alone = run(model, prompt, config, [5 + row])
         assert together.traces[row].num_video_tokens_kept == 4
         assert together.sequences[row] == alone.sequences[0]
-        assert together.traces[row].entropy == pytest.approx(alone.traces[0].entropy, abs=TOLERANCE_NATS)
+        assert together.traces[row].entropy == pytest.approx(alone.traces[0].entropy, abs=ROUNDING_NATS)
 
 
 def test_lite_rows_must_lose_equally_many_tokens(sharp_model: PreTrainedModel) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from vreason_agent.decoding.config import VReasonConfig
+from vreason_agent.decoding.entropy import precise_dtype
 from vreason_agent.decoding.switch import Switch
 
 
@@ -17,8 +18,8 @@ class ValueCacheController:
     """One sequence's controller with its Adam state; made at the start of a generation, dropped at its end.
 
     Attributes:
-        value_delta: `(num_kv_heads, num_video_tokens, head_dim)`, float32, on the values' device, zeros at first: what
-            is added to the values. Larger elements steer more.
+        value_delta: `(num_kv_heads, num_video_tokens, head_dim)`, float32 or better, on the values' device, zeros at
+            first: what is added to the values. Larger elements steer more.
         learning_rate: Size of an Adam step in units of the values: the config's rate times their root mean square.
         is_zero: Whether nothing moved yet, so that the controller has no effect.
     """
@@ -31,7 +32,7 @@ class ValueCacheController:
             config: Rates of Adam.
         """
         self._config = config
-        base = values.detach().float()
+        base = values.detach().to(precise_dtype(values))
         self.value_delta = torch.zeros_like(base)
         self.learning_rate = config.learning_rate * float(base.pow(2).mean().sqrt())
         self.is_zero = True

@@ -16,8 +16,8 @@ class Distribution(NamedTuple):
     """The next-token distributions of a batch.
 
     Attributes:
-        log_probs: `(batch, vocab_size)`, float32, natural logarithm.
-        entropy: `(batch,)`, float32, nats, in [0, log vocab_size].
+        log_probs: `(batch, vocab_size)`, float32 or better, natural logarithm.
+        entropy: `(batch,)`, of the same type, nats, in [0, log vocab_size].
     """
 
     log_probs: torch.Tensor
@@ -26,10 +26,15 @@ class Distribution(NamedTuple):
 
 def distribution(logits: torch.Tensor) -> Distribution:
     """Return log-probabilities and entropy of raw `logits` `(batch, vocab_size)`; gradients flow through both."""
-    log_probs = torch.log_softmax(logits.float(), dim=-1)
+    log_probs = torch.log_softmax(logits.to(precise_dtype(logits)), dim=-1)
     # A logit of -inf has probability 0; the clamp keeps 0 * -inf, in value and gradient, at 0.
-    finite = log_probs.clamp_min(torch.finfo(torch.float32).min)
+    finite = log_probs.clamp_min(torch.finfo(log_probs.dtype).min)
     return Distribution(log_probs, -(finite.exp() * finite).sum(dim=-1))
+
+
+def precise_dtype(tensor: torch.Tensor) -> torch.dtype:
+    """Return the type to compute with: float32 for half precision, otherwise the tensor's own."""
+    return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def normalized_entropy(entropy: float, vocab_size: int) -> float:
