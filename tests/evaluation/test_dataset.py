@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vreason_agent.errors import EvaluationError
+from vreason_agent.errors import ConfigError, EvaluationError
 from vreason_agent.evaluation import Question, load_questions, write_questions
 
 RECORD = {"id": "a", "video": "a.mp4", "question": "How many?", "answer": "3", "options": ["2", "3"]}
@@ -87,24 +87,84 @@ def test_chance_is_that_of_a_uniform_guess(questions):
     assert replace(questions[0], options=()).chance is None
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_a_dataset_is_read_in_any_utf_with_or_without_its_mark(tmp_path, encoding):
+    text = json.dumps({**RECORD, "question": "Wie groß? 多少"}, ensure_ascii=False)
+    for name in ("set.jsonl", "a.json"):
+        (tmp_path / name).write_bytes(f"{text}\r\n".encode(encoding))
+    for source in (tmp_path / "set.jsonl", tmp_path):
+        assert load_questions(source)[0].question == "Wie groß? 多少"
+
+
 @pytest.mark.parametrize(
-    ("record", "message"),
+    ("options", "answer", "true"),
     [
-        ({"id": "a", "video": "a.mp4"}, r"found no question, answer; add them"),
-        ({**RECORD, "answer": "4"}, r"'4' is none of the options \['2', '3'\]; correct it"),
-        (["a list"], r"expected a JSON object, found list; write one object per question"),
+        ({"A": "red", "B": "blue"}, "B", "blue"),
+        ({"A": "red", "B": "blue"}, "red", "red"),
+        ({"0": 3, "1": 4}, "1", "4"),
+        (["A. red", "B. blue"], "B", "B. blue"),
+        (["red", "blue"], "A", "red"),
+        ([2, 3.5], 3.5, "3.5"),
     ],
 )
-def test_bad_record_names_file_line_and_remedy(tmp_path, record, message):
-    path = write_lines(tmp_path / "set.jsonl", RECORD, record)
-    with pytest.raises(EvaluationError, match=r"set\.jsonl:2.*" + message):
-        load_questions(path)
+def test_options_are_a_list_or_an_object_and_the_answer_a_text_or_a_label(tmp_path, options, answer, true):
+    path = write_lines(tmp_path / "set.jsonl", {**RECORD, "options": options, "answer": answer})
+    (question,) = load_questions(path)
+    assert question.answer == true
+    assert question.options == tuple(map(str, options.values() if isinstance(options, dict) else options))
 
 
-def test_broken_json_names_the_line(tmp_path):
-    (tmp_path / "set.jsonl").write_text('{"id": \n')
-    with pytest.raises(EvaluationError, match=r"set\.jsonl:1: not JSON .* correct or delete it"):
+def test_the_clip_of_a_json_is_told_from_its_sidecars_by_its_kind(tmp_path):
+    write_lines(tmp_path / "a.json", {"questions": [{"question": "?", "answer": "x"}]})
+    write_lines(tmp_path / "._a.json", {"questions": 3})
+    for name, chosen in (("a.jpg", "a.jpg"), ("a.srt", "a.jpg"), ("a", "a"), ("a.MKV", "a.MKV"), ("a.b.mp4", "a.MKV")):
+        (tmp_path / name).mkdir() if name == "a" else (tmp_path / name).touch()
+        assert load_questions(tmp_path)[0].video == str(tmp_path / chosen)
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(EvaluationError, match=r'a.MKV and a.mp4 have its name; say which is meant: "video"'):
+        load_questions(tmp_path)
+
+
+def test_a_url_stays_as_it_is(tmp_path):
+    path = write_lines(tmp_path / "set.jsonl", {**RECORD, "video": "https://example.org/a.mp4"})
+    assert load_questions(path)[0].video == "https://example.org/a.mp4"
+
+
+def test_a_bad_record_names_file_line_and_remedy(tmp_path):
+    bad: list[tuple[object, str]] = [
+        ({"id": "a", "video": "a.mp4"}, r"found no question, answer; add them"),
+        ({**RECORD, "answer": "4"}, r"'4' is none of the options \['2', '3'\]; correct it"),
+        (
+            {**RECORD, "options": {"A": "B", "B": "A"}, "answer": "A"},
+            "both the label of an option and the text of another",
+        ),
+        ({**RECORD, "options": "23"}, "options is '23'; make it a list of texts or an object"),
+        ({**RECORD, "options": ["2"]}, "at least two texts, all different"),
+        ({**RECORD, "options": ["3", "3 "]}, "at least two texts, all different"),
+        ({**RECORD, "options": ["3", None]}, "make it a text or a number"),
+        ({**RECORD, "answer": ["3"]}, r"answer is \['3'\]; make it a text or a number"),
+        ({**RECORD, "video": " "}, "video is ' '; make it a text"),
+        ({**RECORD, "question": "\ud800"}, "without half characters"),
+        ({**RECORD, "num_answers": "4"}, "num_answers is '4'; make it a whole number from 1"),
+        ({**RECORD, "details": 3}, "details is 3; make it an object"),
+        (["a list"], r"expected a JSON object, found list; write one object per question"),
+    ]
+    for record, message in bad:
+        (tmp_path / "set.jsonl").write_text(f"{json.dumps(RECORD)}\n{json.dumps(record)}\n")
+        with pytest.raises(EvaluationError, match=r"set\.jsonl:2.*" + message):
+            load_questions(tmp_path / "set.jsonl")
+    for text in ('{"id": \n', "[" * 100_000, '{"id": ' + "1" * 5000 + "}"):
+        (tmp_path / "set.jsonl").write_text(text)
+        with pytest.raises(EvaluationError, match=r"set\.jsonl:1: not JSON .* correct or delete it"):
+            load_questions(tmp_path / "set.jsonl")
+    (tmp_path / "set.jsonl").write_bytes(b'{"id": "caf\xe9"}')
+    with pytest.raises(EvaluationError, match=r"not UTF-8, UTF-16 or UTF-32 text .* save it as UTF-8"):
         load_questions(tmp_path / "set.jsonl")
+    write_lines(tmp_path / "a.json", {"questions": {"a": 1}})
+    with pytest.raises(EvaluationError, match="make it a list of objects"):
+        load_questions(tmp_path)
+    with pytest.raises(ConfigError, match="give a number from 1"):
+        load_questions(tmp_path, limit=0)
 
 
 def test_repeated_id_is_refused(tmp_path):

@@ -117,6 +117,30 @@ def test_paired_difference_sees_what_two_intervals_hide():
     assert (accuracy(first).high or 0) > (accuracy(second).low or 1)
 
 
+def test_no_estimate_from_a_sample_has_an_interval_without_width():
+    same = paired_difference([1] * 24, [1] * 24)
+    assert same.value == 0.0
+    assert (same.low, same.high) == (pytest.approx(-0.0754, abs=1e-3), pytest.approx(0.0754, abs=1e-3))
+    videos = [index // 6 for index in range(24)]
+    assert paired_difference([0] * 24, [1] * 24, clusters=videos).low == pytest.approx(0.796, abs=1e-2)
+    assert paired_difference([3.0, 4.0], [5.0, 6.0]) == Estimate(2.0, None, None, 2)
+    perfect = auroc([0.9] * 20 + [0.1] * 30, [True] * 20 + [False] * 30)
+    expected = stats.binomtest(20, 20).proportion_ci(method="wilson")
+    assert (perfect.value, perfect.low, perfect.high) == (1.0, pytest.approx(expected.low), 1.0)
+
+
+def test_the_interval_of_a_paired_difference_covers_as_promised():
+    """1,000 pairs of runs over 40 questions: coverage under 93 % would be a one in five hundred event at 95 %."""
+    rng, covered = np.random.default_rng(5), 0
+    for _ in range(1000):
+        outcome = rng.choice(4, 40, p=(0.7, 0.12, 0.06, 0.12))
+        difference = paired_difference(list((outcome < 2) * 1.0), list((outcome % 2 == 0) * 1.0))
+        assert difference.low is not None
+        assert difference.high is not None
+        covered += difference.low <= 0.76 - 0.82 <= difference.high
+    assert covered >= 930
+
+
 @pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (0, 6), (5, 12), (40, 60), (700, 800)])
 def test_mcnemar_is_the_exact_binomial_test(only_first, only_second):
     first = [True] * only_first + [False] * only_second + [True] * 20

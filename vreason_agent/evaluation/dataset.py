@@ -9,14 +9,20 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vreason_agent.errors import EvaluationError
+from vreason_agent.answers import match_option
+from vreason_agent.errors import ConfigError, EvaluationError, is_utf8, quote, shorten
 
 _REQUIRED = ("id", "video", "question", "answer")
+_VIDEO_SUFFIX = re.compile(
+    r"\.(?:mp4|m4v|mov|mkv|webm|avi|mpe?g|m?ts|m2ts|flv|wmv|ogv|3gp|vob|mxf|y4m|gif)", re.IGNORECASE
+)
+_IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|bmp|webp|tiff?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -79,33 +85,81 @@ def question_from_dict(record: Mapping[str, Any], *, folder: Path, source: str) 
 
     Args:
         record: `id`, `video`, `question`, `answer`, and optionally the other fields of `Question`; unknown keys
-            become `details`.
-        folder: Where a relative `video` starts.
+            become `details`. `options` is a list of texts or an object of texts by label; `answer` is an option's text
+            or label.
+        folder: Where a relative `video` starts; a URL stays as it is.
         source: Name of the file (and line), for the error.
 
     Raises:
-        EvaluationError: A field is missing, or the answer is none of the options.
+        EvaluationError: A field is missing or of a wrong type, or the answer is none of the options.
     """
     missing = [name for name in _REQUIRED if record.get(name) is None]
     if missing:
         msg = f"{source}: a question needs the fields {', '.join(_REQUIRED)}, found no {', '.join(missing)}; add them"
         raise EvaluationError(msg)
+    options = _options(record.get("options"), source)
+    video, answer = _text(record, "video", source), _text(record, "answer", source)
+    details = record.get("details") or {}
+    num_answers = record.get("num_answers")
+    if not isinstance(details, Mapping):
+        raise EvaluationError(_wrong(source, "details", details, "an object"))
+    if num_answers is not None and (type(num_answers) is not int or num_answers < 1):
+        raise EvaluationError(_wrong(source, "num_answers", num_answers, "a whole number from 1"))
     known = {"options", "kind", "video_id", "num_answers", *_REQUIRED, "details"}
-    question = Question(
-        id=str(record["id"]),
-        video=str(folder / str(record["video"])),
-        question=str(record["question"]),
-        answer=str(record["answer"]),
-        options=tuple(str(option) for option in record.get("options") or ()),
-        kind=str(record.get("kind") or "all"),
-        video_id=str(record.get("video_id") or ""),
-        num_answers=record.get("num_answers"),
-        details={**record.get("details", {}), **{key: value for key, value in record.items() if key not in known}},
+    return Question(
+        id=_text(record, "id", source),
+        video=video if "://" in video else str(folder / video),
+        question=_text(record, "question", source),
+        answer=_true_option(answer, record["options"], options, source) if options else answer,
+        options=options,
+        kind=_text(record, "kind", source, default="all"),
+        video_id=_text(record, "video_id", source, default=""),
+        num_answers=num_answers,
+        details={**details, **{key: value for key, value in record.items() if key not in known}},
     )
-    if question.options and question.answer not in question.options:
-        msg = f"{source}: the answer {question.answer!r} is none of the options {list(question.options)}; correct it"
+
+
+def _text(record: Mapping[str, Any], name: str, source: str, *, default: str | None = None) -> str:
+    value = record.get(name)
+    if default is not None and value in (None, ""):
+        return default
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not (text := str(value)).strip():
+        raise EvaluationError(_wrong(source, name, value, "a text or a number, not empty"))
+    if not is_utf8(text):
+        raise EvaluationError(_wrong(source, name, value, "text without half characters (lone surrogates)"))
+    return text
+
+
+def _options(given: Any, source: str) -> tuple[str, ...]:
+    if given in (None, [], {}):
+        return ()
+    if not isinstance(given, list | tuple | Mapping):
+        raise EvaluationError(_wrong(source, "options", given, 'a list of texts or an object such as {"A": "red"}'))
+    rows = given if isinstance(given, Mapping) else dict(enumerate(given))
+    options = tuple(_text({"options": text}, "options", source) for text in rows.values())
+    if len(options) < 2 or len({option.strip() for option in options}) < len(options):
+        raise EvaluationError(_wrong(source, "options", given, "at least two texts, all different"))
+    return options
+
+
+def _true_option(answer: str, given: Any, options: tuple[str, ...], source: str) -> str:
+    """Return the option that a dataset names as true, by its text, its key or its label."""
+    by_key = str(given[answer]) if isinstance(given, Mapping) and answer in given else None
+    by_text = answer if answer in options else None
+    found = {option for option in (by_key, by_text) if option is not None}
+    if not found and (index := match_option(answer, options)) is not None:
+        found = {options[index]}
+    if len(found) != 1:
+        what = "is both the label of an option and the text of another" if found else "is none of the options"
+        msg = (
+            f"{source}: the answer {quote(answer)} {what} {quote(list(options))}; correct it to the true option's text"
+        )
         raise EvaluationError(msg)
-    return question
+    return found.pop()
+
+
+def _wrong(source: str, name: str, value: Any, allowed: str) -> str:
+    return f"{source}: {name} is {quote(value)}; make it {allowed}"
 
 
 def load_questions(path: str | Path, *, limit: int | None = None) -> list[Question]:
@@ -113,23 +167,28 @@ def load_questions(path: str | Path, *, limit: int | None = None) -> list[Questi
 
     Args:
         path: The file or folder.
-        limit: At most so many questions, in file order.
+        limit: At most so many questions, in file order, from 1; `None` reads all.
 
     Raises:
-        EvaluationError: Nothing there, a broken line, or an id that occurs twice.
+        ConfigError: `limit` is under 1.
+        EvaluationError: Nothing there, text in no UTF, a broken line, or an id that occurs twice.
     """
+    if limit is not None and limit < 1:
+        msg = f"limit={limit}: give a number from 1, or None for all questions"
+        raise ConfigError(msg)
     source = Path(path)
     if source.is_dir():
         questions = _from_folder(source)
     elif source.is_file():
         questions = _from_jsonl(source)
     else:
-        msg = f"no dataset at {str(source)!r}; give a JSONL file or a folder of clips (vreason-agent demo-video OUT)"
+        msg = (
+            f"no dataset at {quote(str(source))}; give a JSONL file or a folder of clips (vreason-agent demo-video OUT)"
+        )
         raise EvaluationError(msg)
     if not questions:
-        msg = (
-            f"{str(source)!r} holds no questions; write clips with `vreason-agent demo-video {source}/clip.mp4 --json`"
-        )
+        command = f"vreason-agent demo-video {shorten(str(source / 'clip.mp4'))} --json"
+        msg = f"{quote(str(source))} holds no questions; write clips with `{command}`"
         raise EvaluationError(msg)
     require_unique(questions)
     return questions[:limit]
@@ -140,7 +199,7 @@ def require_unique(questions: Iterable[Question]) -> None:
     seen: set[str] = set()
     for question in questions:
         if question.id in seen:
-            msg = f"the question id {question.id!r} occurs twice; ids are the key of a run, make them unique"
+            msg = f"the question id {quote(question.id)} occurs twice; ids are the key of a run, make them unique"
             raise EvaluationError(msg)
         seen.add(question.id)
 
@@ -156,7 +215,7 @@ def write_questions(path: str | Path, questions: Sequence[Question]) -> None:
 
 
 def _from_jsonl(source: Path) -> list[Question]:
-    lines = source.read_text(encoding="utf-8").split("\n")  # not splitlines(): JSON strings may hold U+2028
+    lines = _read_text(source).split("\n")  # not splitlines(): JSON strings may hold U+2028
     return [
         question_from_dict(_parse(line, f"{source}:{number}"), folder=source.parent, source=f"{source}:{number}")
         for number, line in enumerate(lines, start=1)
@@ -166,25 +225,50 @@ def _from_jsonl(source: Path) -> list[Question]:
 
 def _from_folder(source: Path) -> list[Question]:
     questions = []
-    for path in sorted(source.glob("*.json")):
-        clip = _parse(path.read_text(encoding="utf-8"), str(path))
+    for path in sorted(source.glob("[!.]*.json")):
+        clip = _parse(_read_text(path), str(path))
         shared = {key: value for key, value in clip.items() if key != "questions"}
-        for number, record in enumerate(clip.get("questions", [clip])):
-            defaults = {"id": f"{path.stem}-{number}", "video_id": path.stem, "video": _clip_beside(path)}
+        rows = clip.get("questions", [clip])
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise EvaluationError(_wrong(str(path), "questions", rows, "a list of objects"))
+        beside = None if shared.get("video") else _clip_beside(path)
+        for number, record in enumerate(rows):
+            defaults = {"id": f"{path.stem}-{number}", "video_id": path.stem, "video": beside}
             questions.append(question_from_dict({**defaults, **shared, **record}, folder=path.parent, source=str(path)))
     return questions
 
 
 def _clip_beside(facts: Path) -> str | None:
-    clips = sorted(path.name for path in facts.parent.glob(f"{glob.escape(facts.stem)}.*") if path != facts)
-    return clips[0] if clips else None
+    """Return the name of what has the file's stem: a video, else a folder of frames, else an image."""
+    named = [path for path in sorted(facts.parent.glob(f"{glob.escape(facts.stem)}*")) if path.stem == facts.stem]
+    videos = [path.name for path in named if _VIDEO_SUFFIX.fullmatch(path.suffix)]
+    folders = [path.name for path in named if path.is_dir()]
+    images = [path.name for path in named if _IMAGE_SUFFIX.fullmatch(path.suffix)]
+    found = videos or folders or images
+    if len(found) > 1:
+        msg = f'{facts}: {" and ".join(found)} have its name; say which is meant: "video": "{found[0]}"'
+        raise EvaluationError(msg)
+    return found[0] if found else None
+
+
+def _read_text(path: Path) -> str:
+    """Read UTF-8, UTF-16 or UTF-32, with or without a byte order mark."""
+    try:
+        data = path.read_bytes()
+        return data.decode(json.detect_encoding(data))
+    except OSError as exc:
+        msg = f"{path} cannot be read ({exc.strerror}); correct its permissions or give another file"
+        raise EvaluationError(msg) from exc
+    except UnicodeDecodeError as exc:
+        msg = f"{path} is not UTF-8, UTF-16 or UTF-32 text ({exc.reason} at byte {exc.start}); save it as UTF-8"
+        raise EvaluationError(msg) from exc
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         record = json.loads(text)
-    except json.JSONDecodeError as exc:
-        msg = f"{source}: not JSON ({exc}); correct or delete it"
+    except (ValueError, RecursionError) as exc:
+        msg = f"{source}: not JSON ({shorten(str(exc))}); correct or delete it"
         raise EvaluationError(msg) from exc
     if not isinstance(record, dict):
         msg = f"{source}: expected a JSON object, found {type(record).__name__}; write one object per question"

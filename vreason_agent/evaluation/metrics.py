@@ -47,14 +47,16 @@ def accuracy(correct: Sequence[bool], *, clusters: Sequence[Hashable] | None = N
             cluster-robust variance over binomial variance, where that is above 1.
     """
     values = np.asarray(correct, dtype=np.float64)
-    n = len(values)
-    if n == 0:
+    if len(values) == 0:
         return Estimate(None, None, None, 0)
     share = float(values.mean())
-    effective = n / max(1.0, _design_effect(values, clusters))
-    center = (share + _Z**2 / (2 * effective)) / (1 + _Z**2 / effective)
-    half = _Z / (1 + _Z**2 / effective) * math.sqrt(share * (1 - share) / effective + (_Z / (2 * effective)) ** 2)
-    return Estimate(share, max(0.0, center - half), min(1.0, center + half), n)
+    return Estimate(share, *_wilson(share, len(values) / max(1.0, _design_effect(values, clusters))), len(values))
+
+
+def _wilson(share: float, n: float) -> tuple[float, float]:
+    center = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + (_Z / (2 * n)) ** 2)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def mean(values: Sequence[float], *, clusters: Sequence[Hashable] | None = None) -> Estimate:
@@ -75,11 +77,25 @@ def paired_difference(
 ) -> Estimate:
     """Mean of `second - first` over the same questions; far narrower than the difference of two intervals.
 
+    Where all values are 0 or 1 the interval is that of A. Agresti and Y. Min (2005), which adds half a row to each of
+    the four outcomes, so that runs without a difference leave room for one; its variance is multiplied by the design
+    effect. Otherwise it is that of `mean`, and `None` where all differences are the same.
+
     Raises:
         EvaluationError: The two runs have different lengths.
     """
     _require_equal_length(first, second)
-    return mean([float(b) - float(a) for a, b in zip(first, second, strict=True)], clusters=clusters)
+    one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    estimate = mean(list(two - one), clusters=clusters)
+    if estimate.value is None or estimate.low is None:
+        return estimate
+    if not set(np.unique([one, two])) <= {0.0, 1.0}:
+        return estimate if estimate.low != estimate.high else Estimate(estimate.value, None, None, estimate.n)
+    n, gained, lost = estimate.n + 2, float((two > one).sum()) + 0.5, float((two < one).sum()) + 0.5
+    center = (gained - lost) / n
+    variance = (gained + lost - (gained - lost) ** 2 / n) / n**2 * max(1.0, _design_effect(two - one, clusters))
+    half = _Z * math.sqrt(variance)
+    return Estimate(estimate.value, max(-1.0, center - half), min(1.0, center + half), estimate.n)
 
 
 def mcnemar_p_value(first: Sequence[bool], second: Sequence[bool]) -> float:
@@ -106,7 +122,8 @@ def auroc(
     """Probability that a right answer has the higher score, ties counting one half, with DeLong's interval.
 
     Implements DeLong, DeLong and Clarke-Pearson (1988) with Obuchowski's (1997) variance for clustered data, which
-    equals DeLong's where every cluster has one member.
+    equals DeLong's where every cluster has one member. Where that is zero, as with perfect separation, the interval is
+    Wilson's over the rows (or clusters) of the smaller class.
 
     Args:
         scores: Larger means more confident. `None` (not computed, unparsed) ranks below every number.
@@ -127,7 +144,10 @@ def auroc(
     variance = _auroc_variance(components, labels, groups, value)
     if variance is None:
         return Estimate(value, None, None, len(labels))
-    half = _Z * math.sqrt(max(0.0, variance))
+    if variance <= 0:
+        smaller = min(len(np.unique(groups[rows])) for rows in (labels, ~labels))
+        return Estimate(value, *_wilson(value, smaller), len(labels))
+    half = _Z * math.sqrt(variance)
     return Estimate(value, max(0.0, value - half), min(1.0, value + half), len(labels))
 
 
