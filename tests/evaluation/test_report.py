@@ -105,7 +105,7 @@ def test_signal_auroc_knows_its_direction_and_leaves_out_or_ranks_last_what_was_
 def test_tables_say_how_many_rows_have_the_signal(questions, truths):
     rows = results_of(questions, ["red"] * 12, signals={"entropy": 0.5})
     rows[3] = replace(rows[3], answer=replace(rows[3].answer, signals={}))
-    assert "0.500 [0.500, 0.500] (n = 11) |" in signal_table({"off": rows}, {"entropy": False})
+    assert "0.500 [0.125, 0.875] (n = 11) |" in signal_table({"off": rows}, {"entropy": False})
     assert "(n = 11)" not in signal_table({"off": rows}, {"entropy": False}, missing_ranks_last=True)
     assert "| 0.500 (n = 11) |" in comparison_table({"off": rows}, baseline="off", signals=("entropy",))
 
