@@ -41,6 +41,8 @@ def _about_signal(name: str, numbers: Mapping[str, Any], subject: str, failure: 
     value, least = numbers[name], numbers[f"min_{name}"]
     if least is None:
         return None
+    if name == "entropy_drop" and value == 0:
+        return f"entropy was still at its peak when the answer ended (needed: a drop of {least:.0%})"
     if value is None:
         return f"{subject} could not be measured (min_{name}={least:g})"
     return f"{failure}: {value:.3f} < min_{name}={least:g}" if value < least else None

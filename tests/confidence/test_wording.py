@@ -34,8 +34,13 @@ def test_entropy_that_rose_is_not_called_a_fall() -> None:
     assert "did not fall" in text_of(rising)
 
 
+def test_an_answer_that_ended_at_the_peak_is_said_to_have_done_so() -> None:
+    peak = record({"peak_entropy": 1.0, "final_entropy": 0.9, "entropy_drop": 0.0})
+    assert "was still at its peak, 1.00 nats, when the answer ended" in text_of(peak)
+
+
 def test_what_was_not_measured_is_said_to_be_so() -> None:
-    assert "could not be measured" in text_of(record({}))
+    assert "was not measured" in text_of(record({}))
 
 
 def test_an_answer_that_held_is_told_apart_from_one_look_and_from_a_change() -> None:

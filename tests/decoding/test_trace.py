@@ -47,18 +47,20 @@ def test_a_peak_after_the_answer_does_not_count() -> None:
     assert summary["entropy_drop"] == pytest.approx(1.0 - summary["final_entropy"] / summary["peak_entropy"])
 
 
-@pytest.mark.parametrize(
-    ("entropies", "averages"),
-    [
-        ([], []),
-        ([1.0, 1.0], [None, None]),
-        ([1.0, 1.0, 0.5], [1.0, 2.0, 1.0]),
-        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
-    ],
-    ids=["no step", "no peak", "too few steps after it", "peak of zero"],
-)
-def test_no_drop_is_none_and_never_a_number(entropies: list[float], averages: list[float | None]) -> None:
-    assert made_trace(entropies, averages).entropy_drop() is None
+def test_an_answer_that_ends_at_its_peak_has_a_drop_of_zero() -> None:
+    for entropies, averages, peak, final in (
+        ([1.0, 3.0], [None, None], (1, 2.0), 3.0),  # shorter than the warm-up
+        ([1.0, 1.0, 0.5], [1.0, 2.0, 1.0], (1, 2.0), 0.5),  # one step after the peak, two are needed
+        ([1.0, 4.0], [1.0, 2.0], (1, 2.0), 4.0),  # the peak is the last step
+        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], (0, 0.0), 0.0),
+    ):
+        trace = made_trace(list(entropies), averages)
+        assert (trace.peak(), trace.final_entropy(), trace.entropy_drop()) == (peak, final, 0.0)
+
+
+def test_without_a_free_token_there_is_no_drop() -> None:
+    for trace in (made_trace([], []), made_trace([1.0, 1.0], [None, None], forced=(0, 1))):
+        assert (trace.peak(), trace.final_entropy(), trace.entropy_drop()) == (None, None, None)
 
 
 def test_json_goes_both_ways_exactly(sharp_model: PreTrainedModel, greedy: GenerationConfig) -> None:

@@ -58,6 +58,7 @@ def test_a_drop_and_an_answer_that_held_are_accepted_with_their_numbers() -> Non
         ([("red", 0.9), ("blue", 0.9)], "'blue' has been given 1 time"),
         ([("red", 0.9), ("red", 0.2)], "failed to drop: 0.200 < min_entropy_drop=0.7"),
         ([("red", 0.9), ("red", None)], "could not be measured"),
+        ([("red", 0.9), ("red", 0.0)], "still at its peak when the answer ended (needed: a drop of 70%)"),
         ([("red", 0.9), (None, 0.9)], "no answer could be read"),
     ],
 )

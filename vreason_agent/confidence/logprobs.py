@@ -62,14 +62,20 @@ class LogprobTrace:
         return None
 
     def peak(self, stop: int | None = None) -> tuple[int, float] | None:
-        """Step and value (nats) of the highest moving average before `stop`."""
+        """Step and value (nats) of the highest moving average before `stop`; of the mean where it did not start."""
         known = [(value, -step) for step, value in enumerate(self.entropy_ema[:stop]) if value is not None]
-        return (-max(known)[1], max(known)[0]) if known else None
+        if known:
+            return -max(known)[1], max(known)[0]
+        seen = self.entropy[:stop]
+        return (len(seen) - 1, fmean(seen)) if seen else None
 
     def final_steps(self, stop: int | None = None) -> range:
-        """Steps from the peak to `stop`."""
+        """Steps after the peak, before `stop`; the peak's own where none follows."""
         peak = self.peak(stop)
-        return range(0) if peak is None else range(peak[0] + 1, len(self.entropy[:stop]))
+        if peak is None:
+            return range(0)
+        last = len(self.entropy[:stop])
+        return range(min(peak[0] + 1, last - 1), last)
 
     def final_entropy(self, stop: int | None = None) -> float | None:
         """Mean entropy from the peak to `stop`."""
@@ -79,9 +85,10 @@ class LogprobTrace:
     def entropy_drop(self, stop: int | None = None) -> float | None:
         """Relative fall from the peak to the final phase."""
         peak, final = self.peak(stop), self.final_entropy(stop)
-        if peak is None or final is None or len(self.final_steps(stop)) < MIN_FINAL_STEPS or peak[1] <= 0:
+        if peak is None or final is None:
             return None
-        return (peak[1] - final) / peak[1]
+        num_after = len(self.entropy[:stop]) - 1 - peak[0]
+        return 0.0 if num_after < MIN_FINAL_STEPS or peak[1] <= 0 else (peak[1] - final) / peak[1]
 
 
 def truncated_entropy(token: Mapping[str, Any]) -> float:

@@ -56,16 +56,16 @@ class Trace(Protocol):
         """Entropy of the base model at the same prefix, nats, where it was recorded."""
 
     def peak(self, stop: int | None = None) -> tuple[int, float] | None:
-        """Step and value (nats) of the highest moving average before `stop`."""
+        """Step and value (nats) of the highest moving average before `stop`; `None` without a free step."""
 
     def final_steps(self, stop: int | None = None) -> Sequence[int]:
-        """Steps from the peak to `stop`, without forced ones."""
+        """Free steps after the peak, before `stop`; the peak's own where none follows."""
 
     def final_entropy(self, stop: int | None = None) -> float | None:
-        """Mean entropy from the peak to `stop`."""
+        """Mean entropy of the final steps."""
 
     def entropy_drop(self, stop: int | None = None) -> float | None:
-        """Relative fall from the peak to the final phase."""
+        """Relative fall from the peak to the final phase; 0 where the entropy was at its peak when the answer ended."""
 
 
 def read_signals(trace: Trace, answer_span: Span | None = None) -> dict[str, float | None]:
@@ -79,7 +79,7 @@ def read_signals(trace: Trace, answer_span: Span | None = None) -> dict[str, flo
     Returns:
         One entry per name in `SIGNAL_NAMES`:
         `final_entropy` mean entropy after the peak, to the end of the answer (lower: more settled);
-        `entropy_drop` (peak - final) / peak (higher: settled more);
+        `entropy_drop` (peak - final) / peak (higher: settled more), 0 where the answer ended at the peak;
         `peak_entropy` highest moving average; `mean_entropy` over the generation;
         `weakest_window_entropy` highest mean over a window of a tenth of the trace, at least 8 tokens;
         `answer_probability` geometric mean probability of the answer's tokens, in (0, 1];

@@ -68,9 +68,11 @@ def _entropy(confidence: Confidence) -> list[str]:
         return []
     peak, final, drop = (confidence.signal(name) for name in ("peak_entropy", "final_entropy", "entropy_drop"))
     if peak is None or final is None or drop is None:
-        return ["Whether the entropy fell toward the answer could not be measured: too few tokens follow its peak."]
+        return ["Whether the entropy fell toward the answer was not measured."]
+    if drop == 0:
+        return [f"The entropy was still at its peak, {peak:.2f} nats, when the answer ended."]
     path = f"from a peak of {peak:.2f} to {final:.2f} nats in the final phase"
-    if drop <= 0:
+    if drop < 0:
         return [f"The entropy did not fall while the model reasoned: it went {path}."]
     return [f"The entropy fell while the model reasoned, {path} (by {drop:.2f} of the peak)."]
 

@@ -50,8 +50,8 @@ class VReasonConfig:
         lite: Drop the video tokens of lowest value norm from the key-value cache after the prompt was read.
         lite_keep_ratio: Share of video tokens that `lite` keeps in each layer, in (0, 1]. Smaller: less memory and
             time, more of the video forgotten.
-        min_final_steps: Fewest steps after the peak for `entropy_drop` to be a number, at least 1. Larger: short
-            answers have no drop.
+        min_final_steps: Fewest steps after the peak for the entropy to have come down, at least 1; with fewer,
+            `entropy_drop` is 0. Larger: more short answers have no drop.
         record_loss_after: Also record the loss after each update; one more pass of the last layer per update.
         record_unsteered_entropy: Also record what the entropy would be without the controller at the same prefix;
             one more pass of the last layer per steered token.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from vreason_agent.decoding.config import VReasonConfig
@@ -118,12 +119,16 @@ class DecodingTrace:
         return cls(config=config, **series, **rest)
 
     def peak(self, stop: int | None = None) -> Peak | None:
-        """Return the peak of the moving average over the steps before `stop`; `None` if it never started."""
-        known = [(value, step) for step, value in enumerate(self.entropy_ema[:stop]) if value is not None]
-        if not known:
-            return None
-        value, step = max(known, key=lambda pair: (pair[0], -pair[1]))
-        return Peak(step, value)
+        """Return the peak of the moving average over the steps before `stop`; `None` if none of them is free.
+
+        In an answer shorter than the warm-up, the mean of its entropies at its last step stands for the average.
+        """
+        known = [(value, -step) for step, value in enumerate(self.entropy_ema[:stop]) if value is not None]
+        if known:
+            value, step = max(known)
+            return Peak(-step, value)
+        free = [step for step, forced in enumerate(self.forced[:stop]) if not forced]
+        return Peak(free[-1], fmean(self.entropy[step] for step in free)) if free else None
 
     @property
     def peak_entropy(self) -> float | None:
@@ -138,24 +143,33 @@ class DecodingTrace:
         return None if peak is None else peak.step
 
     def final_steps(self, stop: int | None = None) -> tuple[int, ...]:
-        """Return the steps of the final phase: after the peak, before `stop` (the answer's end), no forced ones."""
+        """Return the steps of the final phase: the free ones after the peak and before `stop`, the answer's end.
+
+        Where the peak is the last of them, it is the peak's step; without a free step there are none.
+        """
         peak = self.peak(stop)
-        last = len(self.entropy) if stop is None else min(stop, len(self.entropy))
-        return () if peak is None else tuple(step for step in range(peak.step + 1, last) if not self.forced[step])
+        if peak is None:
+            return ()
+        last = len(self.entropy[:stop])
+        return tuple(step for step in range(peak.step + 1, last) if not self.forced[step]) or (peak.step,)
 
     def final_entropy(self, stop: int | None = None) -> float | None:
-        """Return the mean entropy of the final phase, nats; `None` if it has no step."""
+        """Return the mean entropy of the final phase, nats; `None` without a free step."""
         steps = self.final_steps(stop)
-        return sum(self.entropy[step] for step in steps) / len(steps) if steps else None
+        return fmean(self.entropy[step] for step in steps) if steps else None
 
     def entropy_drop(self, stop: int | None = None) -> float | None:
-        """Return (peak - final entropy) / peak: 1 is a fall to certainty, 0 or less none.
+        """Return (peak - final entropy) / peak: 1 is a fall to certainty, 0 or less none; `None` without a free step.
 
-        `None` without a peak, with a peak of 0, or with fewer than the config's `min_final_steps` steps after it.
+        With fewer than the config's `min_final_steps` steps after the peak, the entropy was still there when the answer
+        ended: the drop is 0.
         """
-        peak, steps, final = self.peak(stop), self.final_steps(stop), self.final_entropy(stop)
-        if peak is None or final is None or len(steps) < self.config.min_final_steps or peak.entropy_ema <= 0.0:
+        peak, final = self.peak(stop), self.final_entropy(stop)
+        if peak is None or final is None:
             return None
+        num_after = sum(step > peak.step for step in self.final_steps(stop))
+        if num_after < self.config.min_final_steps or peak.entropy_ema <= 0.0:
+            return 0.0
         return (peak.entropy_ema - final) / peak.entropy_ema
 
     @property
