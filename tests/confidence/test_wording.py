@@ -62,4 +62,4 @@ def test_warnings_become_sentences() -> None:
 
 
 def test_a_calibrated_probability_is_told_as_a_share_of_questions() -> None:
-    assert "were right in 80%" in text_of(record(probability=0.8, calibrated=True))
+    assert "About 80% of such answers are right." in text_of(record(probability=0.8, calibrated=True))

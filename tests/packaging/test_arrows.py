@@ -23,7 +23,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "confidence": ({"errors", "answers"}, {*LANGCHAIN, *MODELS, "cv2"}),
     "tools": ({"errors", "video", "confidence", "question"}, {*MODELS, "langgraph"}),
     "graphs": ({"errors", "video", "confidence", "question", "tools"}, {*MODELS, "cv2"}),
-    "evaluation": ({"errors", "answers"}, {*LANGCHAIN, *MODELS}),
+    "evaluation": ({"errors", "answers", "confidence"}, {*LANGCHAIN, *MODELS}),
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
     "cli": (
         {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"},

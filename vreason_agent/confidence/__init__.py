@@ -3,6 +3,7 @@
 Nothing here imports torch or knows a model; traces are read through a protocol.
 """
 
+from vreason_agent.confidence.calibration import Calibrator, apply_calibrator
 from vreason_agent.confidence.record import Action, Confidence, confidence_of
 from vreason_agent.confidence.signals import SIGNAL_NAMES, read_signals, token_span
 from vreason_agent.confidence.stability import largest_group, num_agreeing
@@ -11,7 +12,9 @@ from vreason_agent.confidence.wording import describe_confidence
 __all__ = [
     "SIGNAL_NAMES",
     "Action",
+    "Calibrator",
     "Confidence",
+    "apply_calibrator",
     "confidence_of",
     "describe_confidence",
     "largest_group",

@@ -35,6 +35,8 @@ class Confidence:
             the times asked for led to it; and `rungs`: one entry per pass over the video.
         decision: `action` (accept, more_frames, retry, abstain, or `None` when nothing judged), `reason`, and, once
             judged, `settled`: a best guess may be accepted without being settled.
+        calibration: Of the calibrator that was applied: `id`, `fitted_on`, and `differences` from its setup, with any
+            of which it gives no probability; `None` without a calibrator.
         warnings: What a reader must know: codes, and sentences from the model (such as positions that cannot tell
             frames apart).
     """
@@ -49,6 +51,7 @@ class Confidence:
         default_factory=lambda: {"num_frames": 0, "timestamps_seconds": [], "rungs": []}
     )
     decision: Mapping[str, Any] = field(default_factory=lambda: {"action": None, "reason": NOT_JUDGED})
+    calibration: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
 
     def signal(self, name: str) -> float | None:

@@ -38,15 +38,14 @@ def describe_confidence(confidence: Confidence) -> list[str]:
         Two sentences or more, each ending in a full stop.
     """
     sentences = [_headline(confidence), *_entropy(confidence), *_stability(confidence)]
-    if confidence.probability is None:
-        sentences.append("No calibrator is loaded, so no probability of being correct is given.")
+    sentences += _calibration(confidence)
     return [*sentences, *(_WARNINGS.get(code, code) for code in confidence.warnings)]
 
 
 def _headline(confidence: Confidence) -> str:
     action = confidence.decision.get("action")
     if confidence.calibrated and confidence.probability is not None:
-        return f"Answers like this one were right in {confidence.probability:.0%} of the calibration questions."
+        return f"About {confidence.probability:.0%} of such answers are right."
     if confidence.answer.get("text") is None:
         return "The model gave no answer that could be read."
     if action == "abstain":
@@ -61,6 +60,18 @@ def _headline(confidence: Confidence) -> str:
     if action == "accept":
         return "The model settled on this answer in one attempt, so whether more frames would change it is not known."
     return "This is the model's answer from one attempt; no policy has judged it."
+
+
+def _calibration(confidence: Confidence) -> list[str]:
+    if confidence.probability is not None:
+        num_questions = ((confidence.calibration or {}).get("fitted_on") or {}).get("num_questions")
+        return [f"That share comes from {num_questions} labelled questions of the same setup."] if num_questions else []
+    if confidence.calibration is None:
+        return ["No calibrator is loaded, so no probability of being correct is given."]
+    if differences := confidence.calibration.get("differences"):
+        listed = "; ".join(differences)
+        return [f"The calibrator was fitted on another setup, so no probability of being correct is given ({listed})."]
+    return ["A signal that the calibrator needs was not measured, so no probability of being correct is given."]
 
 
 def _entropy(confidence: Confidence) -> list[str]:

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from vreason_agent.evaluation.answer import Answer, hash_tokens
 from vreason_agent.evaluation.dataset import Question, load_questions, write_questions
+from vreason_agent.evaluation.fitting import CalibrationReport, fit_calibrator
 from vreason_agent.evaluation.metrics import Estimate, accuracy, auroc, mcnemar_p_value, mean, paired_difference
+from vreason_agent.evaluation.reliability import augrc, aurc, brier, calibration_error, risk_coverage
+from vreason_agent.evaluation.risk_control import RiskThreshold, certify_threshold
 from vreason_agent.evaluation.runner import AnswerBatch, Result, run
 from vreason_agent.evaluation.scoring import Score, score
 
 __all__ = [
     "Answer",
     "AnswerBatch",
+    "CalibrationReport",
     "Estimate",
     "Question",
     "Result",
+    "RiskThreshold",
     "Score",
     "accuracy",
+    "augrc",
+    "aurc",
     "auroc",
+    "brier",
+    "calibration_error",
+    "certify_threshold",
+    "fit_calibrator",
     "hash_tokens",
     "load_questions",
     "mcnemar_p_value",
     "mean",
     "paired_difference",
+    "risk_coverage",
     "run",
     "score",
     "write_questions",

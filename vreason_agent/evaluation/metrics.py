@@ -84,7 +84,7 @@ def paired_difference(
     Raises:
         EvaluationError: The two runs have different lengths.
     """
-    _require_equal_length(first, second)
+    require_equal_length(first, second)
     one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     estimate = mean(list(two - one), clusters=clusters)
     if estimate.value is None or estimate.low is None:
@@ -106,7 +106,7 @@ def mcnemar_p_value(first: Sequence[bool], second: Sequence[bool]) -> float:
     Raises:
         EvaluationError: The two runs have different lengths.
     """
-    _require_equal_length(first, second)
+    require_equal_length(first, second)
     only_first = sum(a and not b for a, b in zip(first, second, strict=True))
     only_second = sum(b and not a for a, b in zip(first, second, strict=True))
     total, fewer = only_first + only_second, min(only_first, only_second)
@@ -133,14 +133,14 @@ def auroc(
     Raises:
         EvaluationError: `scores` and `correct` have different lengths.
     """
-    _require_equal_length(scores, correct)
+    require_equal_length(scores, correct)
     labels = np.asarray(correct, dtype=bool)
     ranks = np.array([-math.inf if score is None else float(score) for score in scores], dtype=np.float64)
     if labels.all() or not labels.any():
         return Estimate(None, None, None, len(labels))
     components = _placements(ranks, labels)
     value = float(components[labels].mean())
-    groups = _cluster_index(len(labels), clusters)
+    groups = cluster_index(len(labels), clusters)
     variance = _auroc_variance(components, labels, groups, value)
     if variance is None:
         return Estimate(value, None, None, len(labels))
@@ -175,7 +175,7 @@ def _auroc_variance(
 
 
 def _mean_variance(values: Floats, clusters: Sequence[Hashable] | None) -> float | None:
-    groups = _cluster_index(len(values), clusters)
+    groups = cluster_index(len(values), clusters)
     num_groups = int(groups.max()) + 1
     if num_groups < 2:
         return None
@@ -189,7 +189,8 @@ def _design_effect(values: Floats, clusters: Sequence[Hashable] | None) -> float
     return robust / independent if clusters is not None and robust and independent else 1.0
 
 
-def _cluster_index(n: int, clusters: Sequence[Hashable] | None) -> npt.NDArray[np.intp]:
+def cluster_index(n: int, clusters: Sequence[Hashable] | None) -> npt.NDArray[np.intp]:
+    """Return the number of each row's cluster, `(n,)`: of the row itself where there are none."""
     if clusters is None:
         return np.arange(n)
     if len(clusters) != n:
@@ -199,7 +200,8 @@ def _cluster_index(n: int, clusters: Sequence[Hashable] | None) -> npt.NDArray[n
     return np.array([numbers.setdefault(label, len(numbers)) for label in clusters], dtype=np.intp)
 
 
-def _require_equal_length(first: Sequence[object], second: Sequence[object]) -> None:
+def require_equal_length(first: Sequence[object], second: Sequence[object]) -> None:
+    """Raise `EvaluationError` where two series cannot be paired."""
     if len(first) != len(second):
         msg = f"two series of {len(first)} and {len(second)} rows; pair them over the same questions first"
         raise EvaluationError(msg)
