@@ -11,6 +11,7 @@ LOWER_IS_SURER = (
     "final_entropy",
     "mean_entropy",
     "num_increases",
+    "perplexity",
     "peak_entropy",
     "slope",
     "unsteered_final_entropy",

@@ -18,6 +18,7 @@ HIGHER_IS_CONFIDENT = {
     "entropy_drop": True,
     "peak_entropy": False,
     "weakest_window_entropy": False,
+    "perplexity": False,
     "slope": False,
     "num_increases": False,
     "num_tokens": False,

@@ -30,6 +30,12 @@ def test_answer_probability_is_the_geometric_mean_over_the_answer_alone() -> Non
     assert read_signals(trace, (1, 3))["answer_probability"] == pytest.approx(0.25)
 
 
+def test_perplexity_is_of_all_free_tokens() -> None:
+    trace = HandTrace([1.0] * 3, logprobs=[math.log(0.5), 0.0, math.log(0.125)], forced=[False, True, False])
+    assert read_signals(trace)["perplexity"] == pytest.approx(4.0)
+    assert read_signals(HandTrace([1.0], logprobs=[-1e9]))["perplexity"] == pytest.approx(math.exp(700))
+
+
 def test_without_an_answer_span_answer_signals_are_none_and_never_a_number() -> None:
     signals = read_signals(HandTrace([1.0, 0.5]))
     assert signals["answer_probability"] is None

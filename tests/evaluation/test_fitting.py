@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -168,3 +169,15 @@ def test_what_cannot_be_fitted_is_refused_with_the_remedy() -> None:
     ):
         with pytest.raises(EvaluationError, match=message):
             fit_calibrator(some, fingerprint=SETUP, **{"signals": NAMES, **arguments})  # type: ignore[arg-type]
+
+
+def test_the_calibration_example_of_the_docs_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "confidence.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
+    fitted, known, refused = capsys.readouterr().out.splitlines()
+    assert fitted.endswith("True")
+    assert known.endswith("That share comes from 300 labelled questions of the same setup.")
+    assert "quantization: fitted with None, now 'int8'" in refused

@@ -23,6 +23,7 @@ DECISIONS = {
 UNITS = {
     "slope": " nats per token",
     "num_increases": "",
+    "perplexity": "",
     "num_tokens": "",
     "answer_probability": "",
     "entropy_drop": "",

@@ -22,6 +22,7 @@ SIGNAL_NAMES = (
     "weakest_window_entropy",
     "answer_probability",
     "answer_entropy",
+    "perplexity",
     "slope",
     "num_increases",
     "num_tokens",
@@ -83,7 +84,8 @@ def read_signals(trace: Trace, answer_span: Span | None = None) -> dict[str, flo
         `peak_entropy` highest moving average; `mean_entropy` over the generation;
         `weakest_window_entropy` highest mean over a window of a tenth of the trace, at least 8 tokens;
         `answer_probability` geometric mean probability of the answer's tokens, in (0, 1];
-        `answer_entropy` mean entropy over them; `slope` least-squares, nats per token;
+        `answer_entropy` mean entropy over them; `perplexity` exp of minus the mean log-probability of all free tokens,
+        from 1 (F. Jelinek et al., 1977; lower: more settled); `slope` least-squares, nats per token;
         `num_increases` steps after the peak on which the moving average rose; `num_tokens` generated;
         `unsteered_final_entropy` as `final_entropy`, of the base model at the same prefixes, if it was recorded.
     """
@@ -98,6 +100,7 @@ def read_signals(trace: Trace, answer_span: Span | None = None) -> dict[str, flo
         "weakest_window_entropy": _weakest_window(free),
         "answer_probability": _answer_probability(trace, answer_span),
         "answer_entropy": _answer_entropy(trace, answer_span),
+        "perplexity": _perplexity(trace),
         "slope": linear_regression(range(len(free)), free).slope if len(free) > 1 else None,
         "num_increases": _num_increases(trace, stop),
         "num_tokens": len(trace.entropy),
@@ -136,6 +139,11 @@ def _free_steps(trace: Trace, span: Span | None) -> list[int]:
 def _answer_probability(trace: Trace, span: Span | None) -> float | None:
     logprob = _mean([trace.logprobs[step] for step in _free_steps(trace, span)])
     return None if logprob is None else exp(min(logprob, 0.0))
+
+
+def _perplexity(trace: Trace) -> float | None:
+    logprob = _mean([trace.logprobs[step] for step in _free_steps(trace, (0, len(trace.logprobs)))])
+    return None if logprob is None else exp(min(-logprob, 700.0))
 
 
 def _answer_entropy(trace: Trace, span: Span | None) -> float | None:

@@ -110,8 +110,8 @@ def augrc(
 ) -> Estimate:
     """Area under the generalized risk-coverage curve (J. Traub et al., 2024), in [0, 0.5], lower is better.
 
-    The probability that an answer is both given and wrong, averaged over coverage: (1 - AUROC) a (1 - a) + (1 - a)^2 / 2
-    with accuracy a.
+    The probability that an answer is both given and wrong, averaged over coverage; with accuracy a it equals
+    (1 - AUROC) a (1 - a) + (1 - a)^2 / 2.
     """
     s, y = _arrays(scores, correct)
 
