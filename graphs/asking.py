@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable
 
-from ..errors import ConfigError
+from ..errors import ConfigError, quote
 from ..question import check_question, question_text, video_question
 from ..tools.images import image_block, text_block
 from ..tools.limits import ToolLimits
@@ -40,7 +40,7 @@ def check_frames_as(frames_as: FramesAs | None) -> FramesAs | None:
         ConfigError: If there is no such form.
     """
     if frames_as is not None and not is_one_of(frames_as, get_args(FramesAs)):
-        msg = f"frames_as={frames_as!r} is not known; use 'video', 'images', or None to go by the chat model"
+        msg = f"frames_as={quote(frames_as)} is not known; use 'video', 'images', or None to go by the chat model"
         raise ConfigError(msg)
     return frames_as
 
@@ -52,7 +52,7 @@ def check_chat_model(chat_model: Any) -> Any:
         ConfigError: If it cannot be.
     """
     if not isinstance(chat_model, Runnable):
-        msg = f"chat_model={chat_model!r} is no LangChain chat model; give one, e.g. ChatVReason()"
+        msg = f"chat_model={quote(chat_model)} is no LangChain chat model; give one, e.g. ChatVReason()"
         raise ConfigError(msg)
     return chat_model
 
@@ -64,7 +64,7 @@ def check_image_limits(limits: Any) -> ToolLimits:
         ConfigError: If they are none.
     """
     if limits is not None and not isinstance(limits, ToolLimits):
-        msg = f"image_limits={limits!r}: give ToolLimits(max_side_px=640, max_image_bytes=100_000) or None"
+        msg = f"image_limits={quote(limits)}: give ToolLimits(max_side_px=640, max_image_bytes=100_000) or None"
         raise ConfigError(msg)
     return limits or ToolLimits()
 

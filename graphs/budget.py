@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from typing_extensions import TypedDict
 
-from ..errors import ConfigError
+from ..errors import ConfigError, quote
 from .checked import check_flag, is_limit
 
 
@@ -67,10 +67,12 @@ class Budget:
             if value is None or item.name == "ask":
                 continue
             if not is_limit(value):
-                msg = f"{item.name}={value!r}: a limit must be a number above 0; use None for no limit"
+                msg = f"{item.name}={quote(value)}: a limit must be a number above 0; use None for no limit"
                 raise ConfigError(msg)
             if item.name != "max_seconds" and value != int(value):
-                msg = f"{item.name}={value!r}: this counts whole things; use a whole number, e.g. {int(value) or 1}"
+                msg = (
+                    f"{item.name}={quote(value)}: this counts whole things; use a whole number, e.g. {int(value) or 1}"
+                )
                 raise ConfigError(msg)
         check_flag("ask", self.ask)
 

@@ -7,7 +7,7 @@ from math import isfinite, isnan
 from numbers import Integral, Real
 from typing import Any
 
-from ..errors import ConfigError, is_utf8
+from ..errors import ConfigError, is_utf8, quote
 
 
 def is_whole(value: Any) -> bool:
@@ -42,7 +42,7 @@ def check_flag(name: str, value: Any) -> None:
         ConfigError: If it is neither.
     """
     if not is_flag(value):
-        msg = f"{name}={value!r}: use True or False"
+        msg = f"{name}={quote(value)}: use True or False"
         raise ConfigError(msg)
 
 

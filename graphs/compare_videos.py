@@ -21,7 +21,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Overwrite, Send, StreamMode
 from typing_extensions import TypedDict
 
-from ..errors import ConfigError, VideoError
+from ..errors import ConfigError, VideoError, quote
 from .failure import Failure, error_of, failure_of
 from .surer import check_rank_signal, sureness
 from .task import task_of, videos_of
@@ -178,7 +178,7 @@ def build_compare_videos_graph(
 
 def _check_graph(video_qa: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
     if not isinstance(video_qa, CompiledStateGraph):
-        msg = f"video_qa={video_qa!r} is no graph; give one, e.g. build_video_qa_graph(chat_model)"
+        msg = f"video_qa={quote(video_qa)} is no graph; give one, e.g. build_video_qa_graph(chat_model)"
         raise ConfigError(msg)
     return video_qa
 

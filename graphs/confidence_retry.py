@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.errors import GraphBubbleUp
 
 from ..confidence import confidence_of
-from ..errors import ConfigError, DependencyError
+from ..errors import ConfigError, DependencyError, quote
 from ..question import read_answer
 from .checked import are_variations, is_number
 from .policy import VARIATIONS
@@ -59,7 +59,7 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
         """
         super().__init__()
         if not are_variations(variations) or not variations or not is_number(min_value):
-            given = f"variations={variations!r}, min_value={min_value!r}"
+            given = f"variations={quote(variations)}, min_value={quote(min_value)}"
             msg = f"{given}: give at least one variation, e.g. ({{'seed': 1}},), and a number"
             raise ConfigError(msg)
         self.signal, self.min_value, self.variations = check_least_signal(signal), float(min_value), tuple(variations)

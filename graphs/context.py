@@ -11,7 +11,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from ..errors import ConfigError
+from ..errors import ConfigError, quote
 from .asking import FramesAs, check_frames_as
 from .budget import Budget
 from .frame_policy import FramePolicy
@@ -56,11 +56,11 @@ def _named(context: Any, *, is_lent: bool) -> Mapping[str, Any]:
     if context is None or (is_lent and not isinstance(context, Mapping)):
         return {}
     if not isinstance(context, Mapping):
-        msg = f"context={context!r} is no mapping; give rules by name: {', '.join(_NAMES)}"
+        msg = f"context={quote(context)} is no mapping; give rules by name: {', '.join(_NAMES)}"
         raise ConfigError(msg)
     unknown = [name for name in context if name not in _NAMES]
     if unknown and not is_lent:
-        msg = f"context has {unknown!r}, which is not known; use {', '.join(_NAMES)}"
+        msg = f"context has {quote(unknown)}, which is not known; use {', '.join(_NAMES)}"
         raise ConfigError(msg)
     return context
 
@@ -70,9 +70,9 @@ def _rule(name: str, kind: type[Any], given: Any) -> Any:
         return given
     known = [item.name for item in fields(kind)]
     if not isinstance(given, Mapping):
-        msg = f"{name}={given!r} is no {kind.__name__}; give one, or a mapping of: {', '.join(known)}"
+        msg = f"{name}={quote(given)} is no {kind.__name__}; give one, or a mapping of: {', '.join(known)}"
         raise ConfigError(msg)
     if unknown := [field for field in given if field not in known]:
-        msg = f"{name} has {unknown!r}, which is not known; use {', '.join(known)}"
+        msg = f"{name} has {quote(unknown)}, which is not known; use {', '.join(known)}"
         raise ConfigError(msg)
     return kind(**given)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from typing_extensions import TypedDict
 
-from ..errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
+from ..errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError, quote
 
 _KINDS = {kind.__name__: kind for kind in (VideoError, VideoNotFoundError, VideoDecodeError, VideoTooLargeError)}
 
@@ -35,4 +35,4 @@ def error_of(failures: Mapping[str, Failure]) -> VideoError:
     """
     names = {failure["name"] for failure in failures.values()}
     kind = _KINDS[names.pop()] if len(names) == 1 else VideoError
-    return kind("; ".join(f"video {name!r}: {failure['message']}" for name, failure in failures.items()))
+    return kind("; ".join(f"video {quote(name)}: {failure['message']}" for name, failure in failures.items()))

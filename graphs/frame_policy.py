@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..errors import ConfigError
+from ..errors import ConfigError, quote
 from ..video import FramePlan, pairs_plan, ranges_plan, scenes_plan, times_plan
 from .checked import is_one_of, is_whole
 from .named_times import NamedPart, named_part
@@ -43,10 +43,12 @@ class FramePolicy:
 
     def __post_init__(self) -> None:
         if not is_one_of(self.rule, get_args(FrameRule)):
-            msg = f"rule={self.rule!r} is not known; use one of: {', '.join(get_args(FrameRule))}"
+            msg = f"rule={quote(self.rule)} is not known; use one of: {', '.join(get_args(FrameRule))}"
             raise ConfigError(msg)
         if not is_whole(self.max_scanned_frames) or self.max_scanned_frames < 2:
-            msg = f"max_scanned_frames={self.max_scanned_frames!r}: a cut needs two frames; use a number such as 600"
+            msg = (
+                f"max_scanned_frames={quote(self.max_scanned_frames)}: a cut needs two frames; use a number such as 600"
+            )
             raise ConfigError(msg)
 
     def plan(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..confidence import largest_group, num_agreeing
-from ..errors import ConfigError
+from ..errors import ConfigError, quote
 from .budget import Budget, Spent
 from .checked import are_variations, as_float, check_flag, is_number, is_whole
 from .expected import expected_cost
@@ -40,11 +40,14 @@ class Ladder:
 
     def __post_init__(self) -> None:
         if not is_whole(self.num_frames) or self.num_frames < 2 or self.num_frames % 2:
-            msg = f"num_frames={self.num_frames!r}: frames come in pairs; use an even number from 2, e.g. num_frames=4"
+            msg = (
+                f"num_frames={quote(self.num_frames)}: frames come in pairs; use an even number from 2, e.g. "
+                "num_frames=4"
+            )
             raise ConfigError(msg)
         if not is_whole(self.max_frames) or self.max_frames not in self.rungs():
             allowed = ", ".join(str(self.num_frames << step) for step in range(5))
-            msg = f"max_frames={self.max_frames!r}: num_frames={self.num_frames} is doubled; use one of {allowed}"
+            msg = f"max_frames={quote(self.max_frames)}: num_frames={self.num_frames} is doubled; use one of {allowed}"
             raise ConfigError(msg)
 
     def rungs(self) -> tuple[int, ...]:
@@ -92,31 +95,37 @@ class AcceptPolicy:
         check_flag("abstain", self.abstain)
         check: Any = self.check
         if check is not None and not callable(check):
-            msg = f"check={check!r}: give a function of the attempts that returns a concern in words, or None"
+            msg = f"check={quote(check)}: give a function of the attempts that returns a concern in words, or None"
             raise ConfigError(msg)
 
     def _check_signals(self) -> None:
         if self.min_entropy_drop is not None and not (is_number(self.min_entropy_drop) and self.min_entropy_drop <= 1):
-            msg = f"min_entropy_drop={self.min_entropy_drop!r}: a drop is at most 1; use a value such as 0.7"
+            msg = f"min_entropy_drop={quote(self.min_entropy_drop)}: a drop is at most 1; use a value such as 0.7"
             raise ConfigError(msg)
         least = self.min_answer_probability
         if least is not None and not (is_number(least) and 0 <= least <= 1):
-            msg = f"min_answer_probability={least!r}: use a value from 0 to 1, such as 0.9"
+            msg = f"min_answer_probability={quote(least)}: use a value from 0 to 1, such as 0.9"
             raise ConfigError(msg)
 
     def _check_counts(self) -> None:
         counts = (self.min_agreeing, self.max_retries)
         if not all(map(is_whole, counts)) or self.min_agreeing < 1 or self.max_retries < 0:
-            msg = f"min_agreeing={counts[0]!r}, max_retries={counts[1]!r}: use whole numbers of at least 1 and 0"
+            msg = (
+                f"min_agreeing={quote(counts[0])}, max_retries={quote(counts[1])}: use whole numbers of at least "
+                "1 and 0"
+            )
             raise ConfigError(msg)
 
     def _check_variations(self) -> None:
         if not are_variations(self.variations):
-            given = f"variations={self.variations!r}: each holds what a retry differs in, one that varies nothing"
+            given = f"variations={quote(self.variations)}: each holds what a retry differs in, one that varies nothing"
             msg = f"{given} repeats itself; e.g. ({{'seed': 1}}, {{'prompt': 'Look again.'}})"
             raise ConfigError(msg)
         if self.max_retries > len(self.variations):
-            msg = f"max_retries={self.max_retries!r}: only {len(self.variations)} variations; add some to `variations`"
+            msg = (
+                f"max_retries={quote(self.max_retries)}: only {len(self.variations)} variations; add some to "
+                "`variations`"
+            )
             raise ConfigError(msg)
 
     def judge(self, attempts: Sequence[Attempt], *, rungs: Sequence[int], budget: Budget, spent: Spent) -> Decision:
@@ -170,7 +179,7 @@ class AcceptPolicy:
         concern: Any = self.check(attempts) if self.check else None
         if concern is None or isinstance(concern, str):
             return [concern] if concern else []
-        msg = f"check returned {concern!r}: return what is wrong in a sentence, or None where nothing is"
+        msg = f"check returned {quote(concern)}: return what is wrong in a sentence, or None where nothing is"
         raise ConfigError(msg)
 
     def _next_step(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> tuple[Any, int]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import quote
+
 # Signals that have a least value in the policy, with what is said where they are not measured, and where they fail it.
 _JUDGED = (
     ("entropy_drop", "the final phase's entropy drop", "the final phase's entropy failed to drop"),
@@ -51,4 +53,4 @@ def _about_signal(name: str, numbers: Mapping[str, Any], subject: str, failure: 
 def _about_agreement(answer: str | None, agreeing: int, needed: int) -> str | None:
     if answer is None or agreeing >= needed:
         return None
-    return f"the answer {answer!r} has been given {agreeing} time(s) in a row, {needed} are needed"
+    return f"the answer {quote(answer)} has been given {agreeing} time(s) in a row, {needed} are needed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigError
+from ..errors import ConfigError, quote
 from .checked import is_one_of
 
 HIGHER_IS_SURER = ("answer_probability", "entropy_drop")
@@ -31,7 +31,7 @@ def check_least_signal(name: str) -> str:
             if is_one_of(name, LOWER_IS_SURER)
             else "is not known as a measure of it"
         )
-        msg = f"signal={name!r} {found}: a least value needs one of {', '.join(HIGHER_IS_SURER)}"
+        msg = f"signal={quote(name)} {found}: a least value needs one of {', '.join(HIGHER_IS_SURER)}"
         raise ConfigError(msg)
     return name
 
@@ -44,7 +44,7 @@ def check_rank_signal(name: str) -> str:
     """
     known = (*HIGHER_IS_SURER, *LOWER_IS_SURER)
     if not is_one_of(name, known):
-        msg = f"rank_by={name!r} is not known as a measure of how sure an answer is; use one of {', '.join(known)}"
+        msg = f"rank_by={quote(name)} is not known as a measure of how sure an answer is; use one of {', '.join(known)}"
         raise ConfigError(msg)
     return name
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, quote
 from ..question import check_question
 from ..video import local_path
 from .checked import are_texts, as_float, is_number
@@ -22,10 +22,10 @@ def task_of(given: Mapping[str, Any]) -> Task:
     question, options = given.get("question"), given.get("options")
     options = [] if options is None else options
     if not isinstance(question, str):
-        msg = f"question={question!r}: give what is asked as text, e.g. {{'question': 'What happens first?', ...}}"
+        msg = f"question={quote(question)}: give what is asked as text, e.g. {{'question': 'What happens first?', ...}}"
         raise ConfigError(msg)
     if not are_texts(options):
-        msg = f"options={options!r}: give a list of texts, e.g. ['red', 'blue'], or none for an open question"
+        msg = f"options={quote(options)}: give a list of texts, e.g. ['red', 'blue'], or none for an open question"
         raise ConfigError(msg)
     check_question(question, options)
     return Task(question=question, options=list(options))
@@ -39,7 +39,7 @@ def video_of(given: Mapping[str, Any]) -> str:
     """
     video = given.get("video")
     if not isinstance(video, (str, os.PathLike)) or not isinstance(path := os.fspath(video), str):
-        msg = f"video={video!r}: give a path or file:// URL, e.g. {{'video': 'clip.mp4', ...}}"
+        msg = f"video={quote(video)}: give a path or file:// URL, e.g. {{'video': 'clip.mp4', ...}}"
         raise ConfigError(msg)
     return path
 
@@ -52,7 +52,10 @@ def videos_of(given: Mapping[str, Any]) -> dict[str, str]:
     """
     videos = given.get("videos")
     if not isinstance(videos, Mapping) or not videos or not all(isinstance(name, str) for name in videos):
-        msg = f"videos={videos!r}: there is nothing to compare; give paths by name, e.g. {{'front door': 'door.mp4'}}"
+        msg = (
+            f"videos={quote(videos)}: there is nothing to compare; give paths by name, e.g. "
+            f"{{'front door': 'door.mp4'}}"
+        )
         raise ConfigError(msg)
     paths = {name: video_of({"video": video}) for name, video in videos.items()}
     for path in paths.values():
@@ -69,6 +72,6 @@ def span_of(given: Mapping[str, Any]) -> tuple[float | None, float | None]:
     for name in ("start_seconds", "stop_seconds"):
         value = given.get(name)
         if value is not None and not is_number(value):
-            msg = f"{name}={value!r}: give seconds as a number, such as 1.5, or None"
+            msg = f"{name}={quote(value)}: give seconds as a number, such as 1.5, or None"
             raise ConfigError(msg)
     return as_float(given.get("start_seconds")), as_float(given.get("stop_seconds"))

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
+from ..errors import quote
+
 Moment = Annotated[float, Field(ge=0)]
 
 
@@ -95,7 +97,7 @@ def explain_arguments(error: ValidationError) -> str:
 def _problem(detail: ErrorDetails) -> str:
     name = ".".join(map(str, detail["loc"]))
     if detail["type"] == "extra_forbidden":
-        return f"there is no argument {name!r}: leave it out"
+        return f"there is no argument {quote(name)}: leave it out"
     if detail["type"] == "missing":
         return f"{name} is missing: give it"
     return f"{name}={repr(detail['input'])[:80]}: {detail['msg']}"

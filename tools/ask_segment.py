@@ -19,7 +19,7 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import ToolException
 
 from ..confidence import confidence_of, describe_confidence
-from ..errors import ConfigError, GenerationError
+from ..errors import ConfigError, GenerationError, quote
 from ..question import check_question, read_answer, video_question
 from ..video import VideoInfo, pairs_plan
 from .arguments import QuestionArguments, VideoArguments
@@ -104,7 +104,7 @@ def _asking(video: str) -> Iterator[None]:
         yield
     except (ModelTimeoutError, ContextOverflowError, GenerationError) as exc:
         _logger.warning("a question about %r was not answered: %s", video, exc)
-        raise ToolException(f"the video model did not answer about {video!r}: {_remedy(exc)}") from exc
+        raise ToolException(f"the video model did not answer about {quote(video)}: {_remedy(exc)}") from exc
 
 
 def _remedy(error: Exception) -> str:

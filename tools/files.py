@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from langchain_core.tools import ToolException
 
-from ..errors import ConfigError, VideoError
+from ..errors import ConfigError, VideoError, quote
 from ..video import Reading, VideoInfo
 
 _logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class VideoFiles:
         """
         named = video if isinstance(video, Mapping) else {SINGLE_NAME: video}
         if not named or not all(isinstance(name, str) and name.strip() for name in named):
-            msg = f"video={video!r} names no file: pass a path, or a mapping such as {{'front door': 'door.mp4'}}"
+            msg = f"video={quote(video)} names no file: pass a path, or a mapping such as {{'front door': 'door.mp4'}}"
             raise ConfigError(msg)
         reading = how or Reading()
         return cls({name: reading.probe(_checked(path)).path for name, path in named.items()}, reading)
@@ -84,7 +84,7 @@ class VideoFiles:
         except (VideoError, ConfigError) as exc:
             _logger.warning("%r could not be read for a model: %s", name, exc)
             msg = (
-                f"{name!r} could not be read as asked ({type(exc).__name__}): try other times or fewer frames; "
+                f"{quote(name)} could not be read as asked ({type(exc).__name__}): try other times or fewer frames; "
                 "if that fails too, tell the user that this video cannot be read"
             )
             raise ToolException(msg) from exc
@@ -92,6 +92,6 @@ class VideoFiles:
 
 def _checked(path: object) -> str | os.PathLike[str]:
     if not isinstance(path, str | os.PathLike):
-        msg = f"{path!r} is not a path: pass one path, or a mapping from names to paths for several videos"
+        msg = f"{quote(path)} is not a path: pass one path, or a mapping from names to paths for several videos"
         raise ConfigError(msg)
     return path

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
+from ..errors import quote
 from ..video import Scenes, check_scenes_library
 from .arguments import SpanArguments, VideoArguments
 from .base import VideoTool
@@ -53,6 +54,6 @@ def describe_scenes(scenes: Scenes, name: str) -> str:
     peaks = [f"{show_seconds(time)} s" for time in scenes.peaks_seconds]
     motion = f"Most motion, strongest first: {', '.join(peaks)}." if peaks else "Motion is even, or there is none."
     return (
-        f"{name!r} has {len(shots)} shot{'s' if len(shots) != 1 else ''}: {told}{more} s. {motion} "
+        f"{quote(name)} has {len(shots)} shot{'s' if len(shots) != 1 else ''}: {told}{more} s. {motion} "
         f"{scenes.num_frames} frames were compared; times are exact to {scenes.step_seconds:.3f} s."
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..errors import ConfigError
+from ..errors import ConfigError, quote
 
 
 @dataclass(frozen=True)
@@ -54,5 +54,5 @@ class ToolLimits:
         for field, minimum in self._MINIMA.items():
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-                msg = f"{field}={value!r} is not an integer of at least {minimum}: pass {field}={minimum} or more"
+                msg = f"{field}={quote(value)} is not an integer of at least {minimum}: pass {field}={minimum} or more"
                 raise ConfigError(msg)

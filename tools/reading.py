@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..errors import quote
 from ..video import Frames
 from .files import VideoFiles
 from .times import TimeRequest, show_duration, show_seconds
@@ -73,4 +74,4 @@ def headline(frames: Frames, name: str, *, num_requested: int) -> str:
     length = f", which lasts {show_duration(duration)} s" if duration else ""
     is_whole = shown >= num_requested or frames.info.kind == "image"
     fewer = "" if is_whole else f" ({num_requested} were asked for; the others are the same frames)"
-    return f"{shown} frame{'s' if shown != 1 else ''} of {name!r}{length}{fewer}:"
+    return f"{shown} frame{'s' if shown != 1 else ''} of {quote(name)}{length}{fewer}:"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from langchain_core.tools import ToolException
 
-from ..errors import ConfigError, VideoError
+from ..errors import ConfigError, VideoError, quote
 from ..video import Span, VideoInfo, resolve_span, uniform_plan
 
 _MILLISECOND = 0.001
@@ -80,13 +80,13 @@ class TimeRequest:
             ToolException: As `resolve` raises for a range; a still image has none.
         """
         if info.kind == "image":
-            msg = f"{name!r} is a still image, which has no time range: use sample_frames or zoom without times"
+            msg = f"{quote(name)} is a still image, which has no time range: use sample_frames or zoom without times"
             raise ToolException(msg)
         return self._range(info, name)
 
     def _still(self, name: str, *, has_range: bool) -> tuple[float, ...]:
         if has_range or any(self.timestamps_seconds or ()):
-            msg = f"{name!r} is a still image, which has no times: call again without times"
+            msg = f"{quote(name)} is a still image, which has no times: call again without times"
             raise ToolException(msg)
         return (0.0,)
 
@@ -94,7 +94,7 @@ class TimeRequest:
         outside = [moment for moment in moments if duration is not None and moment >= duration]
         if duration is not None and outside:
             msg = (
-                f"timestamps_seconds has {outside}, outside {name!r}: "
+                f"timestamps_seconds has {outside}, outside {quote(name)}: "
                 f"use times from 0 to below {show_duration(duration)} seconds"
             )
             raise ToolException(msg)
@@ -103,7 +103,7 @@ class TimeRequest:
     def _range(self, info: VideoInfo, name: str) -> Span:
         duration, stop = info.duration_seconds, self.stop_seconds
         if duration is not None and stop is not None and stop > duration + _MILLISECOND:
-            msg = f"stop_seconds={stop} is after the end of {name!r}: use at most {show_duration(duration)}"
+            msg = f"stop_seconds={stop} is after the end of {quote(name)}: use at most {show_duration(duration)}"
             raise ToolException(msg)
         try:
             return resolve_span(replace(info, path=name), self.start_seconds, stop)  # the model never sees the path

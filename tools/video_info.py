@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import quote
 from ..video import VideoInfo
 from .base import VideoTool
 from .times import show_duration
@@ -27,9 +28,9 @@ def describe(info: VideoInfo, name: str) -> str:
     """Put what is known about a video into a sentence, and say what is not known."""
     size = f"{info.width_px}x{info.height_px} px"
     if info.kind == "image":
-        return f"{name!r} is a still image of {size}."
+        return f"{quote(name)} is a still image of {size}."
     length = "unknown" if info.duration_seconds is None else f"{show_duration(info.duration_seconds)} s"
     rate = "unknown" if info.video_fps is None else f"{info.video_fps:.3f} frames per second"
     count = "unknown" if info.num_frames is None else str(info.num_frames)
     uneven = " on average (their spacing may vary)" if info.is_constant_rate is False else ""
-    return f"{name!r}: length {length}, frame rate {rate}{uneven}, number of frames {count}, picture {size}."
+    return f"{quote(name)}: length {length}, frame rate {rate}{uneven}, number of frames {count}, picture {size}."

@@ -1,7 +1,8 @@
 """The closing figures: `python -m benchmarks.quality COMMAND --data DIR --out DIR`.
 
 card, schedules, signals and agent make figures on test questions; tune-steps, tune-phase and tune-policy compare
-settings on development questions (--split dev); verify checks the batched ladder against the real graph.
+settings on development questions (--split dev), calibrate fits a calibrator on them; verify checks the batched ladder
+against the real graph.
 
 Run from the repository's root. Clips and answers are kept in the folders given by --data and --out, so that a stopped
 run goes on where it was and a finished one prints its table at once.
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.quality.agent import agent, tune_policy
 from benchmarks.quality.bench import Bench
+from benchmarks.quality.calibration import calibrate
 from benchmarks.quality.card import card
 from benchmarks.quality.phases import tune_phase
 from benchmarks.quality.schedules import SCHEDULES, compare_schedules, decoding_config, tune_steps
@@ -88,6 +90,10 @@ def _signals(bench: Bench, args: argparse.Namespace) -> str:
     return signals(bench, {"off": VReasonConfig(schedule="off"), "switching": steered}, args.frames)
 
 
+def _calibrate(bench: Bench, args: argparse.Namespace) -> str:
+    return calibrate(bench, _vreason(args), args.frames, path=args.calibrator)
+
+
 def _agent(bench: Bench, args: argparse.Namespace) -> str:
     return agent(bench, _policy(args), LADDER, _vreason(args))
 
@@ -113,6 +119,7 @@ _COMMANDS: dict[str, Callable[[Bench, argparse.Namespace], str]] = {
     "tune-steps": _tune_steps,
     "tune-phase": _tune_phase,
     "signals": _signals,
+    "calibrate": _calibrate,
     "agent": _agent,
     "verify": _verify,
     "tune-policy": _tune_policy,
@@ -149,7 +156,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in _COMMANDS:
         _add_common(commands.add_parser(name))
-    for name, default in (("card", LADDER.rungs()), ("tune-phase", LADDER.rungs()), ("signals", (8,))):
+    for name, default in (
+        ("card", LADDER.rungs()),
+        ("tune-phase", LADDER.rungs()),
+        ("signals", (8,)),
+        ("calibrate", LADDER.rungs()),
+    ):
         commands.choices[name].add_argument("--frames", nargs="+", type=frame_count, default=default, metavar="N")
     for name in ("schedules", "tune-steps"):
         commands.choices[name].add_argument("--frames", type=frame_count, default=8, metavar="N")
@@ -165,7 +177,8 @@ def _parser() -> argparse.ArgumentParser:
     phase.add_argument("--warmup-steps", nargs="+", type=int, default=[4, 8, 12])
     phase.add_argument("--min-final-steps", nargs="+", type=int, default=[1, 2, 4, 8])
     phase.add_argument("--ema-decays", nargs="+", type=float, default=[0.8, 0.9, 0.95])
-    for name in ("tune-steps", "agent", "verify", "tune-policy"):
+    commands.choices["calibrate"].add_argument("--calibrator", type=Path, required=True, help="JSON file to write")
+    for name in ("calibrate", "tune-steps", "agent", "verify", "tune-policy"):
         commands.choices[name].add_argument("--schedule", choices=SCHEDULES, default=DEFAULTS.schedule)
     for name in ("agent", "verify"):
         policy = commands.choices[name]

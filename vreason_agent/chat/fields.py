@@ -17,7 +17,7 @@ from vreason_agent.chat.langchain_errors import as_langchain_errors
 from vreason_agent.chat.output_format import OutputFormat, response_schema
 from vreason_agent.chat.tools import read_tools, tool_use
 from vreason_agent.decoding import VReasonConfig
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 from vreason_agent.model import SamplingParams
 from vreason_agent.model.placement import named_dtype
 from vreason_agent.model.source import default_model
@@ -35,7 +35,7 @@ def _as_config(value: Any) -> VReasonConfig:
         return VReasonConfig.from_dict({"schedule": value})
     if isinstance(value, Mapping):
         return VReasonConfig.from_dict(value)
-    msg = f"vreason={value!r}: give a VReasonConfig, a schedule such as 'switching' or 'off', or a dict of fields"
+    msg = f"vreason={quote(value)}: give a VReasonConfig, a schedule such as 'switching' or 'off', or a dict of fields"
     raise ConfigError(msg)
 
 
@@ -51,7 +51,7 @@ def _as_tools(value: Sequence[Any] | None) -> list[dict[str, Any]] | None:
 
 def _as_paths(value: Sequence[str | os.PathLike[str]] | None) -> tuple[str, ...] | None:
     if isinstance(value, str | os.PathLike):
-        msg = f"allowed_roots={value!r}: give a list of folders, e.g. [{os.fspath(value)!r}]"
+        msg = f"allowed_roots={quote(value)}: give a list of folders, e.g. [{quote(os.fspath(value))}]"
         raise ConfigError(msg)
     return None if value is None else tuple(os.fspath(path) for path in value)
 
@@ -200,7 +200,7 @@ def _check_per_call(changes: Mapping[str, Any]) -> None:
     for name in changes:
         if name in BaseChatModel.model_fields:
             msg = (
-                f"{name}={changes[name]!r} cannot be given per call: LangChain reads it from the model. "
+                f"{name}={quote(changes[name])} cannot be given per call: LangChain reads it from the model. "
                 f"Give it to the constructor, ChatVReason({name}=...), or use configurable_fields"
             )
             raise ConfigError(msg)
@@ -210,7 +210,7 @@ def _first_error(exc: ValidationError) -> str:
     error = exc.errors()[0]
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"ChatVReason has no argument {name!r}; use one of: {', '.join(own_fields())}"
+        return f"ChatVReason has no argument {quote(name)}; use one of: {', '.join(own_fields())}"
     if isinstance(cause := error.get("ctx", {}).get("error"), ConfigError):
         return str(cause)
-    return f"ChatVReason {name}={error['input']!r}: {error['msg']}"
+    return f"ChatVReason {name}={quote(error['input'])}: {error['msg']}"

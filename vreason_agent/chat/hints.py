@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 
 Seconds = Annotated[float, Field(ge=0)]
 FINGERPRINT = "fingerprint"
@@ -61,7 +61,8 @@ def read_hints(block: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in _entries(block):
         if name in _QWEN_BUDGET:
             msg = (
-                f"{name!r} of a {block['type']} block: pixels are bounded for a model as a whole; leave it out, or use "
+                f"{quote(name)} of a {block['type']} block: pixels are bounded for a model as a whole; leave it "
+                "out, or use "
                 "load_model(..., pixel_budget=PixelBudget(...))"
             )
             raise ConfigError(msg)
@@ -78,7 +79,10 @@ def read_hints(block: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError as exc:
         error = exc.errors()[0]
         name = ".".join(map(str, error["loc"]))
-        msg = f"{name}={error['input']!r} of a {block['type']} block: {error['msg']}; give such a value or leave it out"
+        msg = (
+            f"{name}={quote(error['input'])} of a {block['type']} block: {error['msg']}; give such a value or "
+            "leave it out"
+        )
         raise ConfigError(msg) from exc
 
 
@@ -93,7 +97,7 @@ def check_hints(hints: Mapping[str, Any], *, kind: str, is_list: bool) -> None:
     if idle := sorted(set(hints) - allowed):
         what = "an image" if kind == "image" else "a video given as a list of frames"
         told = f"use {' or '.join(sorted(allowed))}" if allowed else "leave it out"
-        msg = f"{idle[0]!r} says nothing about {what}; {told}"
+        msg = f"{quote(idle[0])} says nothing about {what}; {told}"
         raise ConfigError(msg)
     for name, excluded in _EXCLUDED.items():
         if name in hints and (others := sorted(excluded & hints.keys())):
@@ -107,15 +111,15 @@ def check_hints(hints: Mapping[str, Any], *, kind: str, is_list: bool) -> None:
 def _entries(block: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     extras, nested = block.get("extras") or {}, block.get(str(block["type"]))
     if not isinstance(extras, Mapping):
-        msg = f"extras={extras!r} of a {block['type']} block: give a mapping such as {{'num_frames': 8}}"
+        msg = f"extras={quote(extras)} of a {block['type']} block: give a mapping such as {{'num_frames': 8}}"
         raise ConfigError(msg)
     if unknown := sorted(set(extras) - set(HINTS) - set(_QWEN) - _QWEN_BUDGET - _IGNORED):
-        msg = f"extras {unknown[0]!r} of a {block['type']} block is not known; use one of: {', '.join(HINTS)}"
+        msg = f"extras {quote(unknown[0])} of a {block['type']} block is not known; use one of: {', '.join(HINTS)}"
         raise ConfigError(msg)
     for place in (block, nested if isinstance(nested, Mapping) else {}, extras):
         for name, value in place.items():
             meant = [] if name in HINTS else get_close_matches(name, HINTS, n=1, cutoff=0.85)
             if meant:
-                msg = f"{name!r} of a {block['type']} block is not known; did you mean {meant[0]!r}?"
+                msg = f"{quote(name)} of a {block['type']} block is not known; did you mean {quote(meant[0])}?"
                 raise ConfigError(msg)
             yield name, value

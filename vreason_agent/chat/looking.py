@@ -18,7 +18,7 @@ import numpy as np
 from vreason_agent.chat.media import Media
 from vreason_agent.chat.room import Room
 from vreason_agent.chat.shelf import SHELF
-from vreason_agent.errors import ConfigError, VideoError, VideoTooLargeError
+from vreason_agent.errors import ConfigError, VideoError, VideoTooLargeError, quote
 from vreason_agent.model import ImagePart, VideoPart
 from vreason_agent.video import (
     FramePlan,
@@ -196,7 +196,7 @@ def _as_file(media: Media) -> Iterator[str]:
         if folder is not None:
             folder.cleanup()
         msg = (
-            f"{len(data):,} bytes of an inline {media.kind} cannot be written to {_temporary_folder()!r}: "
+            f"{len(data):,} bytes of an inline {media.kind} cannot be written to {quote(_temporary_folder())}: "
             f"{exc.strerror}; free some space there, set TMPDIR to another folder, or give the path of a file"
         )
         raise VideoError(msg) from exc
@@ -273,7 +273,9 @@ def _times_by_fps(span: Span, hints: Mapping[str, Any]) -> tuple[float, ...]:
 
 def _planned(plan: Any, span: Span) -> FramePlan:
     if not isinstance(plan, Mapping) or not {"start_seconds", "stop_seconds"}.isdisjoint(plan):
-        msg = f"plan={plan!r}: give its name and options, such as {{'name': 'fps', 'sample_fps': 1.0}}, and no part"
+        msg = (
+            f"plan={quote(plan)}: give its name and options, such as {{'name': 'fps', 'sample_fps': 1.0}}, and no part"
+        )
         raise ConfigError(msg)
     options = {str(name): value for name, value in plan.items() if name != "name"}
     return make_plan(str(plan.get("name")), *span, **options)

@@ -14,7 +14,7 @@ from typing import Any
 
 from vreason_agent.chat.schema import closed, json_term, unenforced
 from vreason_agent.chat.tools import ToolUse
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 from vreason_agent.model.grammar import GrammarWords
 
 CALL_BEGIN, CALL_END = "<tool_call>\n", "\n</tool_call>"
@@ -138,7 +138,7 @@ def response_schema(response_format: Any) -> Mapping[str, Any] | None:
     if isinstance(schema, Mapping):
         return schema
     msg = (
-        f"response_format={response_format!r} cannot be read; give {{'type': 'json_object'}} or "
+        f"response_format={quote(response_format)} cannot be read; give {{'type': 'json_object'}} or "
         "{'type': 'json_schema', 'json_schema': {'name': ..., 'schema': {...}}}, or use with_structured_output"
     )
     raise ConfigError(msg)

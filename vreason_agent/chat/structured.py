@@ -21,7 +21,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from vreason_agent.chat.tools import read_tools
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -70,14 +70,17 @@ def structured_output(
         ConfigError: If there is no schema where the method needs one, or no such method.
     """
     if method not in METHODS:
-        msg = f"method={method!r} is not known; use one of: {', '.join(METHODS)}"
+        msg = f"method={quote(method)} is not known; use one of: {', '.join(METHODS)}"
         raise ConfigError(msg)
     schema = _readable_schema(schema)
     if method == "json_mode":
         llm = _bind(chat_model, method, schema, {"type": "json_object"}, **kwargs)
         parser = _json_parser(schema)
     elif schema is None:
-        msg = f"schema=None: method {method!r} needs one; give a Pydantic class or a JSON schema, or method='json_mode'"
+        msg = (
+            f"schema=None: method {quote(method)} needs one; give a Pydantic class or a JSON schema, or "
+            "method='json_mode'"
+        )
         raise ConfigError(msg)
     elif method == "json_schema":
         llm = _bind(chat_model, method, schema, _response_format(schema), **kwargs)
@@ -179,7 +182,8 @@ def _check_call(generation: Generation) -> None:
 def _check_whole(reason: str, text: str, *, is_whole: bool) -> None:
     if not is_whole:
         msg = (
-            f"the answer ended before it was whole, with finish_reason={reason!r}: {text[-200:]!r}; raise max_tokens, "
+            f"the answer ended before it was whole, with finish_reason={quote(reason)}: {quote(text[-200:])}; "
+            "raise max_tokens, "
             "or leave out a stop text that the answer holds"
         )
         raise OutputParserException(msg, llm_output=text)

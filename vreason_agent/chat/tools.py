@@ -85,7 +85,7 @@ def tool_use(tools: Sequence[Mapping[str, Any]] | None, choice: Any = None, *, i
         return ToolUse(tools, _MODES[wanted] if tools else "none", tools, limit)
     if wanted not in names:
         found = f"one of the tools: {', '.join(names)}" if names else "nothing else, as there are no tools"
-        msg = f"tool_choice={choice!r} must be 'auto', 'any', 'none' or {found}"
+        msg = f"tool_choice={quote(choice)} must be 'auto', 'any', 'none' or {found}"
         raise ConfigError(msg)
     return ToolUse(tools, "required", (tools[names.index(wanted)],), 1)
 

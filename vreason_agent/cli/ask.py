@@ -31,6 +31,7 @@ from vreason_agent.cli.parser import (
 )
 from vreason_agent.cli.report import DECISIONS, times, to_json, to_text
 from vreason_agent.cli.terminal import Progress, interruptible, warnings_as_lines
+from vreason_agent.errors import quote
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -176,14 +177,16 @@ def check_together(arguments: argparse.Namespace) -> None:
     from vreason_agent.video.url_text import shown
 
     if is_remote(arguments.video) and not arguments.allow_download:
-        msg = f"{shown(arguments.video)!r} is a URL; let it be fetched with --allow-download, or give a file's path"
+        msg = (
+            f"{quote(shown(arguments.video))} is a URL; let it be fetched with --allow-download, or give a file's path"
+        )
         raise UsageError(msg)
     options = arguments.option or []
     if len(options) == 1:
-        msg = f"--option {options[0]!r} is the only option; give at least two, or none for an open question"
+        msg = f"--option {quote(options[0])} is the only option; give at least two, or none for an open question"
         raise UsageError(msg)
     if (repeated := repeated_option(options)) is not None:
-        msg = f"--option {repeated!r} is given more than once; give each option once"
+        msg = f"--option {quote(repeated)} is given more than once; give each option once"
         raise UsageError(msg)
     if arguments.stop is not None and arguments.stop <= (arguments.start or 0.0):
         msg = f"--stop {arguments.stop:g} is not after --start {arguments.start or 0:g}; give a later --stop"
@@ -270,5 +273,5 @@ def told(event: dict[str, Any], *, has_reason: bool) -> str:
         return f"look {event['attempt'] + 1}: {where}{reason}"
     if event["event"] == "answer":
         entropy = ", ".join(f"{name} {value:.3g}" for name, value in event["entropy"].items() if value is not None)
-        return f"  answer: {event['answer']!r}{f' ({entropy})' if entropy else ''}"
+        return f"  answer: {quote(event['answer'])}{f' ({entropy})' if entropy else ''}"
     return f"  {DECISIONS[event['action']]}: {event['reason']}"

@@ -12,7 +12,7 @@ import shlex
 from pathlib import Path
 
 from vreason_agent.cli.parser import UsageError, name, whole_number
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 
 DEFAULT_SEED = 1
 ENDINGS = (".mp4", ".avi", ".mkv", ".webm")  # of `vreason_agent.tiny.render`, which is heavy to import
@@ -70,22 +70,25 @@ def check_place(out: Path, *, force: bool) -> None:
             write, or wrote for another clip, and `force` is not set.
     """
     if out.suffix.lower() not in ENDINGS:
-        msg = f"cannot write {str(out)!r}: choose an ending among {', '.join(ENDINGS)}, such as demo.mp4"
+        msg = f"cannot write {quote(str(out))}: choose an ending among {', '.join(ENDINGS)}, such as demo.mp4"
         raise UsageError(msg)
     folder, facts = out.parent, out.with_suffix(".json")
     if not folder.is_dir():
-        msg = f"cannot write {str(out)!r}: there is no folder {str(folder)!r}; make it: mkdir -p {_quoted(folder)}"
+        msg = (
+            f"cannot write {quote(str(out))}: there is no folder {quote(str(folder))}; make it: mkdir -p "
+            f"{_quoted(folder)}"
+        )
         raise ConfigError(msg)
     there = [path for path in (out, facts) if os.path.lexists(path)]
     if odd := [path for path in there if not path.is_file()]:
-        msg = f"cannot write {str(odd[0])!r}: something that is no file is there; choose another name"
+        msg = f"cannot write {quote(str(odd[0]))}: something that is no file is there; choose another name"
         raise ConfigError(msg)
     if denied := [path for path in (folder, *there) if not os.access(path, os.W_OK)]:
-        msg = f"cannot write {str(out)!r}: {str(denied[0])!r} may not be written; choose another folder"
+        msg = f"cannot write {quote(str(out))}: {quote(str(denied[0]))} may not be written; choose another folder"
         raise ConfigError(msg)
     if there and not force and (owner := described_by(facts)) != out.name:
-        whose = "demo-video did not write it" if owner is None else f"is of the clip {owner!r}"
-        msg = f"{str(there[-1])!r} exists and {whose}; choose another name, or overwrite it: --force"
+        whose = "demo-video did not write it" if owner is None else f"is of the clip {quote(owner)}"
+        msg = f"{quote(str(there[-1]))} exists and {whose}; choose another name, or overwrite it: --force"
         raise ConfigError(msg)
 
 

@@ -10,7 +10,7 @@ import math
 import re
 from typing import NoReturn
 
-from vreason_agent.errors import ConfigError, is_utf8
+from vreason_agent.errors import ConfigError, is_utf8, quote
 
 DEFAULT_FRAMES = 4
 DEFAULT_MAX_FRAMES = 32
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 def text(value: str) -> str:
     """Accept a text that says something, in UTF-8."""
     if not is_utf8(value):
-        msg = f"{value!r} holds bytes that are not UTF-8; write it in UTF-8, or where it is set LC_ALL=C.UTF-8"
+        msg = f"{quote(value)} holds bytes that are not UTF-8; write it in UTF-8, or where it is set LC_ALL=C.UTF-8"
         raise argparse.ArgumentTypeError(msg)
     return name(value)
 
@@ -48,7 +48,7 @@ def text(value: str) -> str:
 def name(value: str) -> str:
     """Accept a name of a file or model that is not empty."""
     if not value.strip():
-        msg = f"{value!r} is empty; give some text"
+        msg = f"{quote(value)} is empty; give some text"
         raise argparse.ArgumentTypeError(msg)
     return value
 
@@ -57,11 +57,11 @@ def frame_count(value: str) -> int:
     """Accept a number of frames: even, because frames are looked at in pairs, from 2 to `LARGEST_FRAMES`."""
     number = whole_number(value)
     if number > LARGEST_FRAMES:
-        msg = f"{value!r} is more frames than any model's context holds; use at most {LARGEST_FRAMES}"
+        msg = f"{quote(value)} is more frames than any model's context holds; use at most {LARGEST_FRAMES}"
         raise argparse.ArgumentTypeError(msg)
     if number < 2 or number % 2:
         nearest = max(2, number + number % 2)
-        msg = f"{value!r} is not an even number from 2 on (frames are looked at in pairs); try {nearest}"
+        msg = f"{quote(value)} is not an even number from 2 on (frames are looked at in pairs); try {nearest}"
         raise argparse.ArgumentTypeError(msg)
     return number
 
@@ -73,7 +73,7 @@ def whole_number(value: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number < 2**63:
-        msg = f"{value!r} is not a whole number from 0 to {2**63 - 1}"
+        msg = f"{quote(value)} is not a whole number from 0 to {2**63 - 1}"
         raise argparse.ArgumentTypeError(msg)
     return number
 
@@ -85,7 +85,7 @@ def seconds(value: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:
-        msg = f"{value!r} is not a time in seconds from 0 on; write it like 12.5"
+        msg = f"{quote(value)} is not a time in seconds from 0 on; write it like 12.5"
         raise argparse.ArgumentTypeError(msg)
     return number
 
@@ -93,7 +93,7 @@ def seconds(value: str) -> float:
 def device(value: str) -> str:
     """Accept the name of a torch device."""
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", value):
-        msg = f"{value!r} is not a device; use cpu, cuda, cuda:0 (or another number) or mps"
+        msg = f"{quote(value)} is not a device; use cpu, cuda, cuda:0 (or another number) or mps"
         raise argparse.ArgumentTypeError(msg)
     return value
 
@@ -122,7 +122,8 @@ def check_revision(arguments: argparse.Namespace) -> None:
 
     if arguments.revision is not None and (arguments.model or default_model()) == BUNDLED_NAME:
         msg = (
-            f"--revision {arguments.revision!r} is one of a hub id, and the model is the bundled one; leave --revision "
+            f"--revision {quote(arguments.revision)} is one of a hub id, and the model is the bundled one; leave "
+            "--revision "
             "out, or give a hub id, such as --model Qwen/Qwen2.5-VL-3B-Instruct"
         )
         raise UsageError(msg)

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import torch
 
+from vreason_agent.errors import quote
+
 
 class Distribution(NamedTuple):
     """The next-token distributions of a batch.
@@ -44,5 +46,5 @@ def normalized_entropy(entropy: float, vocab_size: int) -> float:
         ValueError: `vocab_size` is below 2.
     """
     if vocab_size < 2:
-        raise ValueError(f"vocab_size={vocab_size!r} must be at least 2")
+        raise ValueError(f"vocab_size={quote(vocab_size)} must be at least 2")
     return entropy / math.log(vocab_size)

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from vreason_agent.decoding.compat import cache_of
-from vreason_agent.errors import GenerationError
+from vreason_agent.errors import GenerationError, quote
 
 SUPPORTED_MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 SUPPORTED_ATTENTION = ("eager", "sdpa")
@@ -87,7 +87,8 @@ def _find_modules(hf_model: PreTrainedModel) -> tuple[nn.Module, nn.Module, nn.M
     has_parts = layer is not None and all(hasattr(layer, part) for part in _LAYER_PARTS)
     if model_type not in SUPPORTED_MODEL_TYPES or not has_parts or head is None or norm is None:
         raise GenerationError(
-            f"V-Reason cannot steer {type(hf_model).__name__} (model_type {model_type!r}): it knows the last layer of "
+            f"V-Reason cannot steer {type(hf_model).__name__} (model_type {quote(model_type)}): it knows the last "
+            "layer of "
             f"{', '.join(SUPPORTED_MODEL_TYPES)} only; decode with --schedule off (VReasonConfig(schedule='off'))"
         )
     assert layer is not None  # narrowed by has_parts
@@ -99,7 +100,7 @@ def _check_state(hf_model: PreTrainedModel, modules: tuple[nn.Module, ...]) -> N
     parameters = [parameter for module in modules for parameter in module.parameters()]
     trouble = None
     if attention not in SUPPORTED_ATTENTION:
-        trouble = f"attention {attention!r} is not supported; load it with attn_implementation='sdpa'"
+        trouble = f"attention {quote(attention)} is not supported; load it with attn_implementation='sdpa'"
     elif any(parameter.device.type == "meta" for parameter in parameters):
         trouble = "its last layer or head is offloaded; place them on a device in device_map"
     elif (getattr(hf_model, "_tp_size", None) or 1) > 1:

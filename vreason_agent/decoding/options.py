@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from transformers import GenerationConfig
 
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 
 
 class Refusal(NamedTuple):
@@ -96,4 +96,4 @@ def check_generation_config(generation_config: GenerationConfig, *, done_before:
         value = getattr(generation_config, name, None)
         if name not in done_before and value not in refusal.harmless:
             remedy = refusal.remedy or f"leave {name} out"
-            raise ConfigError(f"{name}={value!r} is not supported by V-Reason's loop; {remedy}")
+            raise ConfigError(f"{name}={quote(value)} is not supported by V-Reason's loop; {remedy}")

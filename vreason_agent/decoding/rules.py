@@ -16,7 +16,7 @@ from vreason_agent.decoding.result import OnToken
 from vreason_agent.decoding.sampling import TokenSampler
 from vreason_agent.decoding.stopping import StopRules
 from vreason_agent.decoding.streamer import Streamer
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def prepare_generation_config(
         prepared.max_length = length + prepared.max_new_tokens
     if prepared.max_length is None or prepared.max_length <= length:
         raise ConfigError(
-            f"max_new_tokens={prepared.max_new_tokens!r} and max_length={prepared.max_length!r} leave no token to "
+            f"max_new_tokens={quote(prepared.max_new_tokens)} and max_length={quote(prepared.max_length)} leave "
+            "no token to "
             f"generate after a prompt of {length}; set GenerationConfig(max_new_tokens=...) to at least 1"
         )
     private: Any = hf_model

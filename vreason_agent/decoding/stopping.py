@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from transformers import MaxLengthCriteria, MaxTimeCriteria, PreTrainedTokenizerBase, StoppingCriteriaList
 
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -54,6 +54,6 @@ def check_stop_strings(
     """
     if stop_strings is not None and tokenizer is None:
         raise ConfigError(
-            f"stop_strings={stop_strings!r} are found in text, which needs the model's tokenizer; pass it as "
+            f"stop_strings={quote(stop_strings)} are found in text, which needs the model's tokenizer; pass it as "
             f"{keyword}=tokenizer"
         )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vreason_agent.errors import quote
+
 __all__ = [
     "Generation",
     "GenerationRequest",
@@ -86,7 +88,7 @@ else:
         """Import the module that defines a public name when the name is first asked for."""
         module = next((module for module, names in _MODULES.items() if name in names.split()), None)
         if module is None:
-            msg = f"module 'vreason_agent.model' has no attribute {name!r}; it has: {', '.join(__all__)}"
+            msg = f"module 'vreason_agent.model' has no attribute {quote(name)}; it has: {', '.join(__all__)}"
             raise AttributeError(msg)
         from importlib import import_module
 

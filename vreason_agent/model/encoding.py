@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from jinja2 import TemplateError
 
-from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError
+from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError, quote
 from vreason_agent.model.draft import EncodedPrompt, PromptDraft
 from vreason_agent.model.family import ModelFamily, PairTimes, Segment
 from vreason_agent.model.parts import ImagePart, Part, TextPart, Turn, VideoPart, VisionUse
@@ -70,7 +70,8 @@ class PromptEncoder:
         tokens = [tokenizer.convert_ids_to_tokens(i) if type(i) is int and i in known else None for i in ids]
         if not all(tokens) or tokens[0] not in self._special:
             raise ModelLoadError(
-                f"model {source!r} has no special token for video: config.json must name {', '.join(names)} and the "
+                f"model {quote(source)} has no special token for video: config.json must name {', '.join(names)} "
+                "and the "
                 "tokenizer must have them. Choose a video-language model, for example Qwen/Qwen2.5-VL-3B-Instruct"
             )
         self._video_token, self._image_token, self._start, self._end = (str(token) for token in tokens)
@@ -218,12 +219,14 @@ class PromptEncoder:
         ) as exc:
             cause = exc.__cause__ or exc
             raise ModelLoadError(
-                f"the chat template of model {source!r} in {file} cannot be used ({cause}). Download the file again: "
+                f"the chat template of model {quote(source)} in {file} cannot be used ({cause}). Download the "
+                "file again: "
                 "hf download REPO --local-dir FOLDER"
             ) from exc
         if self._video_token not in rendered:
             raise ModelLoadError(
-                f"the chat template of model {source!r} has no place for a video ({self._video_token}). Use a model "
+                f"the chat template of model {quote(source)} has no place for a video ({self._video_token}). Use "
+                "a model "
                 "whose chat_template accepts video, for example Qwen/Qwen2.5-VL-3B-Instruct"
             )
 

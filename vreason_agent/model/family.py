@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-from vreason_agent.errors import ConfigError, ModelLoadError
+from vreason_agent.errors import ConfigError, ModelLoadError, quote
 from vreason_agent.model.preprocess import PixelBudget, VisionSettings
 
 __all__ = [
@@ -115,13 +115,14 @@ def register_family(family: ModelFamily, *, replace: bool = False) -> None:
     """
     if not isinstance(family, ModelFamily):
         raise ConfigError(
-            f"{family!r} is no ModelFamily: it needs name, architecture, time_route, prompt_style, vision_settings, "
+            f"{quote(family)} is no ModelFamily: it needs name, architecture, time_route, prompt_style, "
+            "vision_settings, "
             "video_budget, image_budget and lay_out_video; to inherit most of them subclass "
             "vreason_agent.model.families.QwenVLFamily"
         )
     if family.name in registered_families() and not replace:
         raise ConfigError(
-            f"a model family named {family.name!r} is registered already; pass replace=True to replace it"
+            f"a model family named {quote(family.name)} is registered already; pass replace=True to replace it"
         )
     _families[family.name] = family
 
@@ -152,11 +153,13 @@ def family_for(config: Mapping[str, Any], *, source: str) -> ModelFamily:
     known = ", ".join(sorted(families))
     if "vision_config" not in config:
         raise ModelLoadError(
-            f"model {source!r} is a {name!r} without a vision_config: it takes no video. Choose a video-language model "
+            f"model {quote(source)} is a {quote(name)} without a vision_config: it takes no video. Choose a "
+            "video-language model "
             f"of one of the families {known}, for example --model Qwen/Qwen2.5-VL-3B-Instruct"
         )
     raise ModelLoadError(
-        f"model {source!r} has the architecture {name!r}, which no model family covers (known: {known}). Choose a "
+        f"model {quote(source)} has the architecture {quote(name)}, which no model family covers (known: "
+        f"{known}). Choose a "
         "model of a known family, or write a ModelFamily for it and first call "
         "vreason_agent.model.register_family(MyFamily())"
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vreason_agent.errors import ModelLoadError
+from vreason_agent.errors import ModelLoadError, quote
 from vreason_agent.model.reading import AGAIN, optional_json, read_json, read_text
 
 __all__ = ["ModelFolder", "TensorSizes", "open_folder"]
@@ -85,7 +85,7 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
     if not (path / "config.json").is_file():
         found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
         raise ModelLoadError(
-            f"model folder {source!r} has no config.json (found: {found}). Point --model at the folder that holds "
+            f"model folder {quote(source)} has no config.json (found: {found}). Point --model at the folder that holds "
             "config.json and the .safetensors files, or download it again: hf download REPO --local-dir FOLDER"
         )
     config = read_json(path / "config.json")
@@ -111,7 +111,8 @@ def _refuse_quantized(config: Mapping[str, Any], source: str) -> None:
         if found := part.get("quantization_config") or part.get("compression_config"):
             method = found.get("quant_method", "unnamed") if isinstance(found, Mapping) else found
             raise ModelLoadError(
-                f"the weights of {source!r} are quantized ({method}): steering has not been shown correct on them. "
+                f"the weights of {quote(source)} are quantized ({method}): steering has not been shown correct on "
+                "them. "
                 "Take the same model unquantized, or a smaller one"
             )
 
@@ -123,7 +124,9 @@ def _processor(path: Path, kind: str) -> tuple[dict[str, Any], str]:
         return settings, own
     settings = optional_json(path / _BOTH).get(f"{kind}_processor") or {}
     if not isinstance(settings, dict):
-        raise ModelLoadError(f"{kind}_processor in {str(path / _BOTH)!r} is {settings!r}, not an object. {AGAIN}")
+        raise ModelLoadError(
+            f"{kind}_processor in {quote(str(path / _BOTH))} is {quote(settings)}, not an object. {AGAIN}"
+        )
     return settings, _BOTH
 
 
@@ -131,7 +134,7 @@ def _processors(path: Path, source: str) -> dict[str, Any]:
     (image, image_file), (video, video_file) = _processor(path, "image"), _processor(path, "video")
     if not image and not video:
         raise ModelLoadError(
-            f"model folder {source!r} has no preprocessor_config.json, video_preprocessor_config.json or "
+            f"model folder {quote(source)} has no preprocessor_config.json, video_preprocessor_config.json or "
             "processor_config.json, which say how frames are normalized. Download the folder again with all its .json "
             "files: hf download REPO --local-dir FOLDER"
         )
@@ -164,13 +167,13 @@ def _weight_files(path: Path, source: str) -> tuple[Path, ...]:
         return tuple(path / name for name in names)
     if missing:
         raise ModelLoadError(
-            f"model folder {source!r} lacks {len(missing)} of {len(names)} weight files, the first being "
-            f"{missing[0]!r}. Complete the download: hf download REPO --local-dir FOLDER"
+            f"model folder {quote(source)} lacks {len(missing)} of {len(names)} weight files, the first being "
+            f"{quote(missing[0])}. Complete the download: hf download REPO --local-dir FOLDER"
         )
     pickled = sorted(entry.name for entry in path.iterdir() if entry.suffix in {".bin", ".pt", ".pth"})
-    hint = f" (it has {pickled[0]!r}, and pickled weights are never loaded)" if pickled else ""
+    hint = f" (it has {quote(pickled[0])}, and pickled weights are never loaded)" if pickled else ""
     raise ModelLoadError(
-        f"model folder {source!r} has neither {_SINGLE} nor {_INDEX}{hint}. Download the safetensors files: "
+        f"model folder {quote(source)} has neither {_SINGLE} nor {_INDEX}{hint}. Download the safetensors files: "
         "hf download REPO --local-dir FOLDER"
     )
 
@@ -180,7 +183,7 @@ def _shards(index: Path) -> list[str]:
     weight_map = optional_json(index).get("weight_map", {})
     if not isinstance(weight_map, Mapping) or not all(_is_file_name(name) for name in weight_map.values()):
         raise ModelLoadError(
-            f"weight_map in {str(index)!r} is no object from tensor names to names of files beside it. {AGAIN}"
+            f"weight_map in {quote(str(index))} is no object from tensor names to names of files beside it. {AGAIN}"
         )
     return sorted(set(weight_map.values()))
 
@@ -216,7 +219,7 @@ def _header(file: Path) -> dict[str, Any]:
             raise ValueError(f"{8 + length + end - file.stat().st_size} bytes are missing at the end")
     except (ValueError, RecursionError, OSError) as exc:
         raise ModelLoadError(
-            f"weight file {str(file)!r} is no complete safetensors file ({exc}). Download it again: "
+            f"weight file {quote(str(file))} is no complete safetensors file ({exc}). Download it again: "
             "hf download REPO --local-dir FOLDER"
         ) from exc
     return header

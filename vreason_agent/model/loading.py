@@ -19,7 +19,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from vreason_agent.answers import parse_answer
-from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError
+from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError, quote
 from vreason_agent.model.encoding import PromptEncoder, VisionSpec
 from vreason_agent.model.engine import VideoLanguageModel
 from vreason_agent.model.family import ModelFamily, family_for
@@ -72,7 +72,7 @@ def build_model(
     """Load the model in a folder; see `load_model` for the arguments and errors."""
     if attn_implementation not in (None, *ATTENTION_IMPLEMENTATIONS):
         raise ConfigError(
-            f"attn_implementation={attn_implementation!r} is not supported: left-padded batches and steering are "
+            f"attn_implementation={quote(attn_implementation)} is not supported: left-padded batches and steering are "
             f"tested with {' and '.join(ATTENTION_IMPLEMENTATIONS)} only; pass one of them, or None for the default"
         )
     chosen = choose_device(device)
@@ -109,7 +109,8 @@ def _model_class(family: ModelFamily, name: str) -> Any:
     model_class = getattr(transformers, family.architecture, None)
     if model_class is None:
         raise DependencyError(
-            f"transformers {transformers.__version__} has no {family.architecture}, which model {name!r} needs. Run: "
+            f"transformers {transformers.__version__} has no {family.architecture}, which model {quote(name)} "
+            "needs. Run: "
             "pip install -U transformers"
         )
     return model_class
@@ -120,7 +121,7 @@ def _load_config(folder: ModelFolder, model_class: Any, name: str) -> Any:
         return model_class.config_class.from_pretrained(str(folder.path), local_files_only=True)
     except _DAMAGE as exc:
         raise ModelLoadError(
-            f"config.json of model {name!r} holds values that cannot be used ({_in_short(exc)}). {AGAIN}"
+            f"config.json of model {quote(name)} holds values that cannot be used ({_in_short(exc)}). {AGAIN}"
         ) from exc
 
 
@@ -150,7 +151,7 @@ class _TokenizerDamage:
             return
         check_readable(self._folder.path, _TOKENIZER_FILES)
         raise ModelLoadError(
-            f"the tokenizer of model {self._name!r} cannot be made from tokenizer.json and tokenizer_config.json "
+            f"the tokenizer of model {quote(self._name)} cannot be made from tokenizer.json and tokenizer_config.json "
             f"({_in_short(exc)}). Download the folder again with both: hf download REPO --local-dir FOLDER"
         ) from exc
 
@@ -173,7 +174,7 @@ def _load_weights(
             hf_model = hf_model.to(device)
     except _DAMAGE as exc:
         raise ModelLoadError(
-            f"the weights of model {name!r} cannot be loaded ({_in_short(exc)}). Check that config.json and the "
+            f"the weights of model {quote(name)} cannot be loaded ({_in_short(exc)}). Check that config.json and the "
             "weights belong together, or download the folder again: hf download REPO --local-dir FOLDER"
         ) from exc
     _check_complete(report, name)
@@ -184,7 +185,7 @@ def _memory_told(
     folder: ModelFolder, device: torch.device, dtype: torch.dtype, name: str
 ) -> AbstractContextManager[None]:
     num_bytes = folder.sizes.num_parameters * dtype.itemsize
-    what = f"model {name!r}, {num_bytes / 1e9:.3g} GB of weights as {str(dtype).removeprefix('torch.')}"
+    what = f"model {quote(name)}, {num_bytes / 1e9:.3g} GB of weights as {str(dtype).removeprefix('torch.')}"
     return out_of_memory_as(ModelLoadError, what, device, remedy=memory_remedy(device, dtype))
 
 
@@ -194,7 +195,8 @@ def _check_complete(report: dict[str, Any], name: str) -> None:
     other = [f"{key}, {tuple(found)} in place of {tuple(asked)}" for key, found, asked in _mismatched(report)]
     if wrong := missing + other:
         raise ModelLoadError(
-            f"the weights of model {name!r} lack {len(wrong)} tensors that its config.json asks for, the first being "
+            f"the weights of model {quote(name)} lack {len(wrong)} tensors that its config.json asks for, the "
+            "first being "
             f"{wrong[0]}. Check that config.json and the weights belong together, or download the folder again: "
             "hf download REPO --local-dir FOLDER"
         )
@@ -224,7 +226,7 @@ def _token_ids(key: str, value: Any, vocab_size: int) -> tuple[int, ...]:
     """Token ids written as one number or a list of them; none where the key is null."""
     ids = () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)
     if not all(type(token) is int and 0 <= token < vocab_size for token in ids):
-        raise ValueError(f"{key}={value!r}: must be token ids from 0 to {vocab_size - 1}")
+        raise ValueError(f"{key}={quote(value)}: must be token ids from 0 to {vocab_size - 1}")
     return ids
 
 
@@ -232,7 +234,7 @@ def _context_length(config: Any, name: str) -> int:
     with values_of("config.json", name):
         length = config.get_text_config().max_position_embeddings
         if type(length) is not int or length < 1:
-            raise ValueError(f"max_position_embeddings={length!r}: must be a whole number from 1 on")
+            raise ValueError(f"max_position_embeddings={quote(length)}: must be a whole number from 1 on")
     return int(length)
 
 
@@ -242,7 +244,7 @@ def _encoder(
     template = folder.chat_template or getattr(tokenizer, "chat_template", None)
     if not isinstance(template, str):
         raise ModelLoadError(
-            f"model {name!r} has no chat template (looked for chat_template.jinja, chat_template.json and the "
+            f"model {quote(name)} has no chat template (looked for chat_template.jinja, chat_template.json and the "
             "tokenizer's). Base models are not trained for conversations: choose an -Instruct model"
         )
     tokenizer.chat_template = template

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from vreason_agent.decoding import DecodingTrace, VReasonConfig
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 
 __all__ = [
     "FinishReason",
@@ -76,7 +76,8 @@ class VideoPart:
         times = self.timestamps_seconds
         if len(times) != len(self.images) or any(late < early for early, late in pairwise(times)):
             raise ConfigError(
-                f"{len(self.images)} frames with timestamps {times!r}: give one time per frame, in seconds and not "
+                f"{len(self.images)} frames with timestamps {quote(times)}: give one time per frame, in seconds "
+                "and not "
                 "decreasing; read_frames(...) returns both together"
             )
 
@@ -146,7 +147,7 @@ class SamplingParams:
         }
         for name, (is_allowed, rule) in allowed.items():
             if not is_allowed:
-                raise ConfigError(f"SamplingParams {name}={getattr(self, name)!r}: must be {rule}")
+                raise ConfigError(f"SamplingParams {name}={quote(getattr(self, name))}: must be {rule}")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from vreason_agent.errors import ConfigError, ModelLoadError
+from vreason_agent.errors import ConfigError, ModelLoadError, quote
 from vreason_agent.model.folder import TensorSizes
 
 __all__ = ["available_bytes", "check_memory", "choose_device", "choose_dtype", "memory_remedy", "named_dtype"]
@@ -33,10 +33,11 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError as exc:
-        raise ConfigError(f"device {device!r} is not known; pass --device cpu, cuda, cuda:1 or mps") from exc
+        raise ConfigError(f"device {quote(device)} is not known; pass --device cpu, cuda, cuda:1 or mps") from exc
     if chosen.type not in {"cpu", "cuda", "mps"} or not _has(chosen.type):
         raise ConfigError(
-            f"device {str(device)!r} is not available to torch {torch.__version__} on this machine; pass --device cpu, "
+            f"device {quote(str(device))} is not available to torch {torch.__version__} on this machine; pass "
+            "--device cpu, "
             "or leave --device out to take the best there is"
         )
     return chosen
@@ -65,7 +66,7 @@ def named_dtype(dtype: str | torch.dtype) -> torch.dtype:
     """
     chosen = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
     if chosen is None or chosen not in _DTYPES.values():
-        raise ConfigError(f"dtype {dtype!r} is not supported; pass one of: auto, {', '.join(_DTYPES)}")
+        raise ConfigError(f"dtype {quote(dtype)} is not supported; pass one of: auto, {', '.join(_DTYPES)}")
     return chosen
 
 
@@ -80,7 +81,8 @@ def check_memory(sizes: TensorSizes, device: torch.device, dtype: torch.dtype, *
     if free is None or needed <= free:
         return
     raise ModelLoadError(
-        f"model {source!r} has {sizes.num_parameters / 1e9:.2f} billion parameters and needs about {needed / 1e9:.1f} "
+        f"model {quote(source)} has {sizes.num_parameters / 1e9:.2f} billion parameters and needs about "
+        f"{needed / 1e9:.1f} "
         f"GB as {str(dtype).removeprefix('torch.')} on {device}, which has {free / 1e9:.1f} GB free. "
         f"{memory_remedy(device, dtype)}"
     )

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vreason_agent.errors import ConfigError, ModelLoadError
+from vreason_agent.errors import ConfigError, ModelLoadError, quote
 
 __all__ = ["AGAIN", "check_readable", "optional_json", "read_json", "read_text", "values_of"]
 
@@ -28,9 +28,9 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as exc:
-        raise ModelLoadError(f"{str(path)!r} is not UTF-8 text ({exc}). {AGAIN}") from exc
+        raise ModelLoadError(f"{quote(str(path))} is not UTF-8 text ({exc}). {AGAIN}") from exc
     except OSError as exc:
-        raise ModelLoadError(f"{str(path)!r} cannot be read ({exc}). Check its permissions: ls -l") from exc
+        raise ModelLoadError(f"{quote(str(path))} cannot be read ({exc}). Check its permissions: ls -l") from exc
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -42,9 +42,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError) as exc:
-        raise ModelLoadError(f"{str(path)!r} is not valid JSON ({exc}). {AGAIN}") from exc
+        raise ModelLoadError(f"{quote(str(path))} is not valid JSON ({exc}). {AGAIN}") from exc
     if not isinstance(data, dict):
-        raise ModelLoadError(f"{str(path)!r} holds a JSON {type(data).__name__}, not an object. {AGAIN}")
+        raise ModelLoadError(f"{quote(str(path))} holds a JSON {type(data).__name__}, not an object. {AGAIN}")
     return data
 
 
@@ -72,5 +72,5 @@ def values_of(files: str, source: str) -> Iterator[None]:
     except (ConfigError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
         found = " ".join(str(exc).split())[:300] or type(exc).__name__
         raise ModelLoadError(
-            f"{files} of model {source!r} holds values that cannot be used ({found}). {AGAIN}"
+            f"{files} of model {quote(source)} holds values that cannot be used ({found}). {AGAIN}"
         ) from exc

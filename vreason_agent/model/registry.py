@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from vreason_agent.errors import ConfigError, ModelLoadError
+from vreason_agent.errors import ConfigError, ModelLoadError, quote
 from vreason_agent.model.engine import VideoLanguageModel
 from vreason_agent.model.family import registered_families
 from vreason_agent.model.folder import TensorSizes, open_folder
@@ -154,11 +154,12 @@ def _refuse(device_map: object, quantization: object) -> None:
     """Reject what steering was never run with, rather than steer wrongly."""
     if device_map is not None:
         raise ConfigError(
-            f"device_map={device_map!r} is not supported: steering needs the whole model on one device. Leave it out "
+            f"device_map={quote(device_map)} is not supported: steering needs the whole model on one device. "
+            "Leave it out "
             "and pass device='cuda:0' or the like; choose a smaller model if it does not fit"
         )
     if quantization is not None:
         raise ConfigError(
-            f"quantization={quantization!r} is not supported: steering has not been shown correct on quantized "
+            f"quantization={quote(quantization)} is not supported: steering has not been shown correct on quantized "
             "weights. Leave it out, pass dtype='bfloat16', or choose a smaller model"
         )

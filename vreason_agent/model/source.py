@@ -9,7 +9,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError
+from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError, quote
 
 __all__ = ["BUNDLED_NAME", "MODEL_VARIABLE", "bundled_folder", "default_model", "local_folder", "locate_model"]
 
@@ -63,7 +63,7 @@ def locate_model(model: str, *, revision: str | None = None) -> Path:
     if revision is not None and (model == BUNDLED_NAME or folder.is_dir()):
         what = "the bundled model" if model == BUNDLED_NAME else "a folder"
         raise ConfigError(
-            f"revision {revision!r} of model {model!r}, which is {what}: only a hub id has revisions. "
+            f"revision {quote(revision)} of model {quote(model)}, which is {what}: only a hub id has revisions. "
             "Leave --revision out"
         )
     if model == BUNDLED_NAME:
@@ -72,7 +72,8 @@ def locate_model(model: str, *, revision: str | None = None) -> Path:
         return folder
     if _looks_like_path(model):
         raise ModelLoadError(
-            f"no model folder {model!r} (looked in {str(folder.absolute())!r}). Pass an existing folder, a hub id such "
+            f"no model folder {quote(model)} (looked in {quote(str(folder.absolute()))}). Pass an existing "
+            "folder, a hub id such "
             f"as --model Qwen/Qwen2.5-VL-3B-Instruct, or --model {BUNDLED_NAME} for the bundled one"
         )
     return _download(model, revision)
@@ -80,7 +81,7 @@ def locate_model(model: str, *, revision: str | None = None) -> Path:
 
 def _existing(folder: Path, what: str, remedy: str) -> Path:
     if not folder.is_dir():
-        raise ModelLoadError(f"{what} is not at {str(folder)!r}. {remedy}")
+        raise ModelLoadError(f"{what} is not at {quote(str(folder))}. {remedy}")
     return folder
 
 
@@ -95,25 +96,25 @@ def _download(model: str, revision: str | None) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as exc:
         raise DependencyError(
-            f"cannot load huggingface_hub ({exc}), which fetches {model!r}. Run: pip install -U huggingface_hub"
+            f"cannot load huggingface_hub ({exc}), which fetches {quote(model)}. Run: pip install -U huggingface_hub"
         ) from exc
-    offline = f"the hub was not reached and {model!r} is not in the local cache"
+    offline = f"the hub was not reached and {quote(model)} is not in the local cache"
     command = f"hf download {model}" if revision is None else f"hf download {model} --revision {revision}"
     remedy = f"Check the network, or run where there is one: {command} (HF_HUB_OFFLINE must not be 1)"
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=list(_WANTED)))
     except hub.GatedRepoError as exc:
         raise ModelLoadError(
-            f"hub repository {model!r} needs a login. Accept its terms on its page, then run: hf auth login"
+            f"hub repository {quote(model)} needs a login. Accept its terms on its page, then run: hf auth login"
         ) from exc
     except hub.RevisionNotFoundError as exc:
         raise ModelLoadError(
-            f"hub repository {model!r} has no revision {revision!r}. Leave --revision out for the main branch"
+            f"hub repository {quote(model)} has no revision {quote(revision)}. Leave --revision out for the main branch"
         ) from exc
     except (hub.RepositoryNotFoundError, hub.HFValidationError) as exc:
         raise ModelLoadError(
-            f"no folder and no public hub repository {model!r}. Check the spelling, for example "
+            f"no folder and no public hub repository {quote(model)}. Check the spelling, for example "
             "--model Qwen/Qwen2.5-VL-3B-Instruct; for a private one run: hf auth login"
         ) from exc
     except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, hub.HfHubHTTPError, OSError) as exc:
-        raise ModelLoadError(f"model {model!r}: {offline}. {remedy}") from exc
+        raise ModelLoadError(f"model {quote(model)}: {offline}. {remedy}") from exc

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from vreason_agent.errors import ModelLoadError, VReasonError
+from vreason_agent.errors import ModelLoadError, VReasonError, quote
 from vreason_agent.video.opencv import load_cv2
 
 T = TypeVar("T")
@@ -112,7 +112,8 @@ def _load(checkpoint: Path, state: Mapping[str, Stateful]) -> int:
     saved = torch.load(checkpoint, weights_only=True)
     if saved.keys() != {*state, "step"}:
         msg = (
-            f"{str(checkpoint)!r} is no checkpoint of this phase, or of an older version: begin from its weights with "
+            f"{quote(str(checkpoint))} is no checkpoint of this phase, or of an older version: begin from its "
+            "weights with "
         )
         raise ModelLoadError(f"{msg}--start-from {checkpoint} and another --run")
     for name, part in state.items():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vreason_agent.errors import ConfigError, VideoDecodeError
+from vreason_agent.errors import ConfigError, VideoDecodeError, quote
 from vreason_agent.tiny.scene import COLORS, Scene
 from vreason_agent.video.opencv import load_cv2
 from vreason_agent.video.source import check_name
@@ -102,7 +102,8 @@ def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *,
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), video_fps, (CANVAS_PX, CANVAS_PX))
     if not writer.isOpened():
         raise VideoDecodeError(
-            f"OpenCV cannot write {str(path)!r} with codec {codec!r}; choose another folder or ending, such as .mp4"
+            f"OpenCV cannot write {quote(str(path))} with codec {quote(codec)}; choose another folder or ending, "
+            "such as .mp4"
         )
     for image in images:
         writer.write(np.ascontiguousarray(image[:, :, ::-1]))
@@ -130,7 +131,9 @@ def codec_for(path: str | os.PathLike[str], seed: int) -> str:
     """
     ending = Path(path).suffix.lower()
     if ending not in CODECS:
-        raise ConfigError(f"cannot write {str(path)!r}: choose an ending among {', '.join(CODECS)}, such as demo.mp4")
+        raise ConfigError(
+            f"cannot write {quote(str(path))}: choose an ending among {', '.join(CODECS)}, such as demo.mp4"
+        )
     return CODECS[ending][seed % len(CODECS[ending])]
 
 
@@ -194,5 +197,5 @@ def recode(images: Sequence[NDArray[np.uint8]], path: str, *, codec: str) -> lis
     finally:
         os.remove(path)
     if len(back) != len(images):
-        raise VideoDecodeError(f"codec {codec!r} gave back {len(back)} of {len(images)} frames; use another codec")
+        raise VideoDecodeError(f"codec {quote(codec)} gave back {len(back)} of {len(images)} frames; use another codec")
     return back

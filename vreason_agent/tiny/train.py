@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
 
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 from vreason_agent.tiny.build import TINY, WEIGHTS, build_model, load_tokenizer, save_folder
 from vreason_agent.tiny.curriculum import BASICS
 from vreason_agent.tiny.language_phase import train_language
@@ -143,7 +143,8 @@ def mean_weights(checkpoints: Sequence[Path]) -> dict[str, torch.Tensor]:
 def _state(checkpoint: Path, phase: str) -> dict[str, dict[str, torch.Tensor]]:
     if not checkpoint.exists():
         raise ConfigError(
-            f"no checkpoint at {str(checkpoint)!r}; make it with: python -m vreason_agent.tiny.train --phase {phase}"
+            f"no checkpoint at {quote(str(checkpoint))}; make it with: python -m vreason_agent.tiny.train --phase "
+            f"{phase}"
         )
     state: dict[str, dict[str, torch.Tensor]] = torch.load(checkpoint, weights_only=True)
     return state

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 from vreason_agent.tiny.questions import (
     ABSENT_KINDS,
     ANSWERS,
@@ -117,14 +117,16 @@ def oracle(clip: Clip, question: Question, times: Sequence[float]) -> Conclusion
 
 def _check(seed: int, split: str, scene_set: str, kind: str | None) -> None:
     if seed < 0:
-        raise ConfigError(f"seed {seed!r} is negative; give a seed of 0 or more, such as --seed 0")
+        raise ConfigError(f"seed {quote(seed)} is negative; give a seed of 0 or more, such as --seed 0")
     for name, value, allowed in (
         ("split", split, SPLITS),
         ("scene_set", scene_set, SETS),
         ("kind", kind, (*KINDS, None)),
     ):
         if value not in allowed:
-            raise ConfigError(f"{name} {value!r} is unknown; choose one of {', '.join(str(a) for a in allowed if a)}")
+            raise ConfigError(
+                f"{name} {quote(value)} is unknown; choose one of {', '.join(str(a) for a in allowed if a)}"
+            )
 
 
 def _absent(rng: np.random.Generator, stage: Stage, topic: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from vreason_agent.errors import quote
 from vreason_agent.model.family import PairTimes, Segment, VideoLayout
 from vreason_agent.model.preprocess import PixelBudget, VisionSettings
 
@@ -82,7 +83,7 @@ def pixel_limits(processor: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """
     size = {} if processor.get("size") is None else processor["size"]
     if not isinstance(size, Mapping):
-        raise ValueError(f"size={size!r}: must be an object")
+        raise ValueError(f"size={quote(size)}: must be an object")
     low = _area(processor, size, "min_pixels", "shortest_edge")
     high = _area(processor, size, "max_pixels", "longest_edge")
     if low is not None and high is not None and low > high:
@@ -96,7 +97,7 @@ def _area(processor: Mapping[str, Any], size: Mapping[str, Any], key: str, edge:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value != int(value):
-        raise ValueError(f"{name}={value!r}: must be a whole number of pixels from 1 on")
+        raise ValueError(f"{name}={quote(value)}: must be a whole number of pixels from 1 on")
     return int(value)
 
 
@@ -104,7 +105,7 @@ def _check_window(vision: Any) -> None:
     """A window that holds no token divides by zero at the first picture, not while loading."""
     window, token = getattr(vision, "window_size", None), vision.patch_size * vision.spatial_merge_size
     if window is not None and window < token:
-        raise ValueError(f"window_size={window!r}: must be at least {token} px, the side of a token")
+        raise ValueError(f"window_size={quote(window)}: must be at least {token} px, the side of a token")
 
 
 def _check_steps(processor: Mapping[str, Any]) -> None:
@@ -113,7 +114,7 @@ def _check_steps(processor: Mapping[str, Any]) -> None:
         if processor.get(key) is False:
             raise ValueError(f"{key}=False: frames are always resized, rescaled and normalized here")
     if (resample := processor.get("resample")) not in (None, BICUBIC):
-        raise ValueError(f"resample={resample!r}: frames are resized bicubically, which is {BICUBIC}")
+        raise ValueError(f"resample={quote(resample)}: frames are resized bicubically, which is {BICUBIC}")
 
 
 def _check_sizes(processor: Mapping[str, Any], vision: Any) -> None:
@@ -125,13 +126,13 @@ def _check_sizes(processor: Mapping[str, Any], vision: Any) -> None:
     }
     for key, own in sizes.items():
         if (value := processor.get(key)) not in (None, own):
-            raise ValueError(f"{key}={value!r}: vision_config in config.json says {own}")
+            raise ValueError(f"{key}={quote(value)}: vision_config in config.json says {own}")
 
 
 def _number(processor: Mapping[str, Any], key: str, default: float) -> float:
     value = processor.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float | None):
-        raise ValueError(f"{key}={value!r}: must be a number")
+        raise ValueError(f"{key}={quote(value)}: must be a number")
     return default if value is None else float(value)
 
 
@@ -140,5 +141,5 @@ def _channels(
 ) -> tuple[float, float, float]:
     values = default if processor.get(key) is None else processor[key]
     if not isinstance(values, list | tuple) or len(values) != 3 or not all(type(v) in (int, float) for v in values):
-        raise ValueError(f"{key}={values!r}: must be three numbers, one per channel")
+        raise ValueError(f"{key}={quote(values)}: must be three numbers, one per channel")
     return float(values[0]), float(values[1]), float(values[2])
