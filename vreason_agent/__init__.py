@@ -16,9 +16,12 @@ _PUBLIC = {
     "VReasonConfig": "vreason_agent.decoding",
     "VReasonError": "vreason_agent.errors",
     "build_video_qa_graph": "vreason_agent.graphs",
+    "confidence_of": "vreason_agent.confidence",
     "load_model": "vreason_agent.model",
     "probe": "vreason_agent.video",
     "read_frames": "vreason_agent.video",
+    "video_question": "vreason_agent.question",
+    "video_tools": "vreason_agent.tools",
     "vreason_generate": "vreason_agent.decoding",
 }
 __all__ = [
@@ -28,18 +31,24 @@ __all__ = [
     "VReasonError",
     "__version__",
     "build_video_qa_graph",
+    "confidence_of",
     "load_model",
     "probe",
     "read_frames",
+    "video_question",
+    "video_tools",
     "vreason_generate",
 ]
 
 if TYPE_CHECKING:
     from vreason_agent.chat_model import ChatVReason
+    from vreason_agent.confidence import confidence_of
     from vreason_agent.decoding import DecodingTrace, VReasonConfig, vreason_generate
     from vreason_agent.errors import VReasonError
     from vreason_agent.graphs import build_video_qa_graph
     from vreason_agent.model import load_model
+    from vreason_agent.question import video_question
+    from vreason_agent.tools import video_tools
     from vreason_agent.video.probe import probe
     from vreason_agent.video.reader import read_frames
 else:

@@ -27,6 +27,7 @@ from vreason_agent.chat.fingerprint import with_fingerprints
 from vreason_agent.chat.job import Job, starts_in_reasoning
 from vreason_agent.chat.langchain_errors import as_langchain_errors
 from vreason_agent.chat.looking import FrameDefaults, Looker
+from vreason_agent.chat.output_format import FormatLimits
 from vreason_agent.chat.profile import model_profile
 from vreason_agent.chat.reply import PROVIDER
 from vreason_agent.chat.room import Room
@@ -35,15 +36,19 @@ from vreason_agent.chat.structured import Method, structured_output
 from vreason_agent.chat.tools import read_tools, tool_use
 from vreason_agent.messages import Conversation, read_messages
 from vreason_agent.model import GenerationRequest, Turn, VideoLanguageModel, load_model
-from vreason_agent.model.source import default_model
+from vreason_agent.model.source import BUNDLED_NAME, default_model
 from vreason_agent.model.tool_prompt import with_instructions
 from vreason_agent.video import Reading
 
-__all__ = ["ChatVReason", "SchemaWarning", "interrupted_by"]
+__all__ = ["ChatVReason", "SchemaWarning", "UntrainedFormatWarning", "interrupted_by"]
 
 
 class SchemaWarning(UserWarning):
     """A JSON schema uses keywords that constrained decoding does not enforce."""
+
+
+class UntrainedFormatWarning(UserWarning):
+    """Tools or a schema were given to the bundled model, which was not trained on them."""
 
 
 class ChatVReason(ChatFields):
@@ -85,6 +90,8 @@ class ChatVReason(ChatFields):
         response_format: OpenAI's `{"type": "json_schema" | "json_object", ...}`; see `with_structured_output`.
         logprobs: Whether to report log-probabilities in OpenAI's shape.
         top_logprobs: Alternatives per token to report; turns `logprobs` on.
+        trace: `"full"` adds the whole trace of decoding as `response_metadata["trace"]`, which
+            `DecodingTrace.from_dict` reads; `"short"` reports the summary and a thinned series alone.
         timeout: Seconds after which an unfinished answer is an error.
         batch_size: Most inputs of `batch` and `abatch` that go through the model together; more are faster in all and
             take more memory. A lower `max_concurrency` of the call's config is obeyed.
@@ -220,8 +227,8 @@ class ChatVReason(ChatFields):
         Args:
             schema: A Pydantic class (instances of it are returned), a `TypedDict` class or a JSON schema (dicts are).
             method: `"json_schema"` puts the schema into the prompt and enforces it on the answer;
-                `"function_calling"` enforces the call of a tool that takes it; `"json_mode"` enforces some JSON object,
-                and the prompt has to say which.
+                `"function_calling"` enforces the call of a tool that takes it; `"json_mode"` enforces JSON of the
+                schema, or any object without one, and leaves it to the prompt to say which.
             include_raw: Return a dict of `raw` (the message), `parsed` and `parsing_error` rather than raise.
             strict: For compatibility; schemas are always enforced.
             **kwargs: Bound to the call as well, such as `temperature`.
@@ -299,14 +306,16 @@ class ChatVReason(ChatFields):
         if ignored := output_format.unenforced:
             told = f"this part of the schema is not enforced while decoding: {'; '.join(ignored)}; check it afterwards"
             warnings.warn(told, SchemaWarning, stacklevel=2)
+        grammar = None
+        if output_format.is_enforced:
+            limits = self._format_limits(engine.name, has_pictures=bool(conversation.looks))
+            grammar = output_format.grammar(engine.grammar_words, starts_in_reasoning=in_reasoning, limits=limits)
         request = GenerationRequest(
             turns=self._turns(conversation),
             sampling=self.sampling,
             vreason=self.vreason_config,
             tools=self._tools,
-            grammar=output_format.grammar(engine.grammar_words, starts_in_reasoning=in_reasoning)
-            if output_format.is_enforced
-            else None,
+            grammar=grammar,
         )
         return Job(
             engine,
@@ -316,7 +325,15 @@ class ChatVReason(ChatFields):
             output_format,
             starts_in_reasoning=in_reasoning,
             has_logprobs=bool(self.logprobs or self.top_logprobs),
+            has_trace=self.trace == "full",
         )
+
+    def _format_limits(self, engine_name: str, *, has_pictures: bool) -> FormatLimits:
+        if engine_name != BUNDLED_NAME:
+            return FormatLimits(thought_tokens=self.max_tokens // 2, string_chars=2 * self.max_tokens)
+        told = "the bundled model was not trained on tools and schemas: its output has their form, and no meaning"
+        warnings.warn(f"{told}; load a published model for them", UntrainedFormatWarning, stacklevel=2)
+        return FormatLimits(self.max_tokens // 2 if has_pictures else 64, string_chars=128, calls=1)
 
     def _turns(self, conversation: Conversation) -> tuple[Turn, ...]:
         instructions = self.output_format.instructions

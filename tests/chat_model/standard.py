@@ -21,10 +21,8 @@ needs_weights = pytest.mark.skipif(
 )
 
 
-class BriefChatVReason(ChatVReason):
-    """Ends every answer early: the suites ask about anything but the bundled model's world."""
-
-    max_tokens: int = 32
+class PlainChatVReason(ChatVReason):
+    """A plain subclass with default parameters."""
 
 
 class Flags:
@@ -32,11 +30,11 @@ class Flags:
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
-        return BriefChatVReason
+        return PlainChatVReason
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"device": "cpu"}
+        return {}
 
     @property
     def supports_json_mode(self) -> bool:

@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 from tests.chat_model.fakes import SETTLED, FakeEngine, join_generations
 from vreason_agent.chat_model import ChatVReason
-from vreason_agent.decoding import VReasonConfig
+from vreason_agent.decoding import DecodingTrace, VReasonConfig
 from vreason_agent.errors import (
     ConfigError,
     GenerationError,
@@ -502,3 +502,36 @@ def test_reading_frames_does_not_block_the_event_loop(engine: FakeEngine, clip: 
 def test_a_shared_cache_tells_output_versions_apart() -> None:
     old, new = (ChatVReason(output_version=version) for version in (None, "v1"))
     assert old._identifying_params != new._identifying_params
+
+
+def test_the_whole_trace_can_be_had(engine: FakeEngine) -> None:
+    message = ChatVReason(trace="full").invoke("?")
+    assert DecodingTrace.from_dict(json.loads(json.dumps(message.response_metadata["trace"]))).token_ids
+    assert added_up(ChatVReason(trace="full").stream("?")).response_metadata == message.response_metadata
+    assert "trace" not in ChatVReason().invoke("?").response_metadata
+
+
+def test_why_an_answer_ended_is_said_in_langchains_words(engine: FakeEngine) -> None:
+    for max_tokens, expected in ((1024, ("stop", "stop", "complete")), (2, ("length", "length", "incomplete"))):
+        for message in (
+            ChatVReason().invoke("?", max_tokens=max_tokens),
+            added_up(ChatVReason().stream("?", max_tokens=max_tokens)),
+        ):
+            found = message.response_metadata
+            names = ("finish_reason", "normalized_finish_reason", "finish_state")
+            assert tuple(found[name] for name in names) == expected
+
+
+def test_invoke_generates_on_a_thread_as_stream_does(engine: FakeEngine) -> None:
+    """On the main thread it was ten times slower beside a busy process."""
+    names: list[str] = []
+    generate = engine.generate
+
+    def noted(*args: Any, **how: Any) -> Any:
+        names.append(threading.current_thread().name)
+        return generate(*args, **how)
+
+    engine.generate = noted  # type: ignore[method-assign]
+    ChatVReason().invoke("?")
+    [*ChatVReason().stream("?")]
+    assert names == ["vreason-generate"] * 2

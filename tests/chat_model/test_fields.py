@@ -57,6 +57,7 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "response_format": (SCHEMA, {"grammar", "turns", "content"}, {}),
     "logprobs": (True, {"logprobs"}, {}),
     "top_logprobs": (2, {"num_top_logprobs", "logprobs"}, {}),
+    "trace": ("full", {"trace"}, {}),
     "timeout": (1e-9, {"error"}, {}),
     "batch_size": (1, {"rows"}, {}),
     "streaming": (True, {"is_streamed"}, {}),
@@ -91,7 +92,7 @@ class PlainWords:
     def word(self, text: str) -> str:
         return json.dumps(text)
 
-    def free_text(self, name: str, mark: str, *, never: Sequence[str] = ()) -> Any:
+    def free_text(self, name: str, mark: str, *, never: Sequence[str] = (), max_tokens: int | None = None) -> Any:
         return SimpleNamespace(text=f"{name}: /.*/", until=f"{name} {self.word(mark)}", without=name)
 
 
@@ -137,6 +138,7 @@ def observed(engine: FakeEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) ->
             "turns": len(request.turns),
             "times": message.response_metadata["frames"][0]["timestamps_seconds"],
             "logprobs": message.response_metadata.get("logprobs"),
+            "trace": "trace" in message.response_metadata,
             "content": message.content,
             "num_tokens": message.usage_metadata["output_tokens"],
             "rows": max(rows),
@@ -147,44 +149,40 @@ def observed(engine: FakeEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) ->
     return observe
 
 
-@pytest.mark.parametrize("field", own_fields())
-def test_an_argument_changes_what_it_names_per_call_as_in_the_constructor(observed: Any, field: str) -> None:
-    value, changes, beside = CHANGES[field]
-    model = ChatVReason(**beside)
-    before, bound = observed(model), observed(model.bind(**{field: value}))
-    assert bound == observed(ChatVReason(**beside, **{field: value}))
-    if changes == {"error"}:
-        assert bound["error"]
-    else:
-        assert {name for name in before if before[name] != bound[name]} == changes
-    assert observed(model) == before, "the model itself stays as it was"
+def test_an_argument_changes_what_it_names_per_call_as_in_the_constructor(observed: Any) -> None:
+    assert CHANGES.keys() == {*own_fields()}, "no field is left out"
+    for field, (value, changes, beside) in CHANGES.items():
+        model = ChatVReason(**beside)
+        before, bound = observed(model), observed(model.bind(**{field: value}))
+        assert bound == observed(ChatVReason(**beside, **{field: value})), field
+        changed = {name for name in before if before[name] != bound[name]} if not bound["error"] else {"error"}
+        assert changed == changes, field
+        assert observed(model) == before, f"the model itself stays as it was: {field}"
 
 
-@pytest.mark.parametrize("field", own_fields())
-def test_what_changes_the_output_identifies_the_model_and_nothing_else_does(field: str) -> None:
-    value, _, beside = CHANGES[field]
-    changed, plain = ChatVReason(**beside, **{field: value}), ChatVReason(**beside)
-    is_told_apart = changed._get_llm_string() != plain._get_llm_string()  # what LangChain's caches look up
-    assert is_told_apart == (changed._identifying_params != plain._identifying_params)
-    assert is_told_apart is (field not in SAYS_NOTHING_ABOUT_THE_OUTPUT)
+def test_what_changes_the_output_identifies_the_model_and_nothing_else_does() -> None:
+    for field, (value, _, beside) in CHANGES.items():
+        changed, plain = ChatVReason(**beside, **{field: value}), ChatVReason(**beside)
+        is_told_apart = changed._get_llm_string() != plain._get_llm_string()  # what LangChain's caches look up
+        assert is_told_apart == (changed._identifying_params != plain._identifying_params), field
+        assert is_told_apart is (field not in SAYS_NOTHING_ABOUT_THE_OUTPUT), field
 
 
-@pytest.mark.parametrize("field", own_fields())
-def test_a_model_survives_pickling_and_copying_with_any_argument(field: str) -> None:
-    value, _, beside = CHANGES[field]
-    model = ChatVReason(**beside, **{field: value})
-    for same in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), model.model_copy()):
-        assert same == model
-        assert same._identifying_params == model._identifying_params
-        assert getattr(same, field) == getattr(model, field)
+def test_a_model_survives_pickling_and_copying_with_any_argument() -> None:
+    for field, (value, _, beside) in CHANGES.items():
+        model = ChatVReason(**beside, **{field: value})
+        for same in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), model.model_copy()):
+            assert same == model, field
+            assert same._identifying_params == model._identifying_params, field
+            assert getattr(same, field) == getattr(model, field), field
 
 
-@pytest.mark.parametrize(
-    "field", [name for name in BaseChatModel.model_fields if name not in ("tags", "metadata", "callbacks")]
-)
-def test_what_langchain_reads_from_the_model_is_refused_per_call(engine: FakeEngine, field: str) -> None:
-    with pytest.raises(ConfigError, match=rf"Give it to the constructor, ChatVReason\({field}=...\), or use config"):
-        ChatVReason().invoke("?", **{field: None})
+def test_what_langchain_reads_from_the_model_is_refused_per_call(engine: FakeEngine) -> None:
+    for field in BaseChatModel.model_fields.keys() - {"tags", "metadata", "callbacks"}:
+        with pytest.raises(
+            ConfigError, match=rf"Give it to the constructor, ChatVReason\({field}=...\), or use config"
+        ):
+            ChatVReason().invoke("?", **{field: None})
     assert engine.requests == []
 
 

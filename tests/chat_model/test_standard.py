@@ -10,21 +10,13 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from tests.chat_model.standard import Flags, Integration, needs_weights
 
-TOO_SMALL = "asked about anything but its world, the bundled model thinks on to its token limit"
-BEYOND_THE_BUNDLED_MODEL = {
-    "test_tool_calling",
-    "test_tool_calling_async",
-    "test_bind_runnables_as_tools",
-    "test_tool_choice",
-    "test_tool_calling_with_no_arguments",
-    "test_structured_output",
-    "test_structured_output_async",
-    "test_structured_output_pydantic_2_v1",
-    "test_structured_output_optional_param",
-    "test_json_mode",
-    "test_agent_loop",
-    "test_unicode_tool_call_integration",
+KNOWLEDGE = {
+    "test_tool_calling": "has to copy a number out of the question",
+    "test_tool_calling_async": "has to copy a number out of the question",
+    "test_agent_loop": "has to want a tool unasked",
+    "test_unicode_tool_call_integration": "has to want a tool unasked, and to copy a name",
 }
+"""What asks for knowledge rather than form, and why; the rest of the suite passes."""
 
 
 class TestUnit(Flags, ChatModelUnitTests):
@@ -39,5 +31,5 @@ class TestBundled(Integration):
 
     @pytest.fixture(autouse=True)
     def _what_is_beyond_it_fails(self, request: pytest.FixtureRequest) -> None:
-        if request.node.originalname in BEYOND_THE_BUNDLED_MODEL:
-            request.applymarker(pytest.mark.xfail(reason=TOO_SMALL, strict=True))
+        if reason := KNOWLEDGE.get(request.node.originalname):
+            request.applymarker(pytest.mark.xfail(reason=f"the bundled model {reason}", strict=False))

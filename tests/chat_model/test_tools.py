@@ -18,10 +18,12 @@ from langchain_core.messages import (
     trim_messages,
 )
 from langchain_core.tools import tool
+from llguidance import LLMatcher
 from pydantic import BaseModel
 
 from tests.chat_model.test_chat_model import added_up
-from vreason_agent.chat_model import ChatVReason, SchemaWarning
+from vreason_agent.chat.output_format import FormatLimits, OutputFormat
+from vreason_agent.chat_model import ChatVReason, SchemaWarning, UntrainedFormatWarning
 from vreason_agent.confidence import confidence_of
 from vreason_agent.errors import ConfigError
 from vreason_agent.model import unload
@@ -518,3 +520,53 @@ def test_a_call_that_a_stop_text_cuts_is_not_said_to_be_called(scripted: Scripte
     for message in (asked.invoke("?"), added_up(asked.stream("?"))):
         assert (message.tool_calls, len(message.invalid_tool_calls)) == ([], 1)
         assert message.response_metadata["finish_reason"] == "stop"
+
+
+def test_what_a_schema_leaves_open_is_bounded_so_that_every_answer_ends(scripted: Scripted) -> None:
+    """Else a model that was not trained on schemas writes one string, number or call after the other."""
+    limits = FormatLimits(thought_tokens=8, string_chars=20)
+    words = scripted.engine.grammar_words
+    two = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}
+    cases: list[tuple[dict[str, Any], str, str]] = [
+        ({"type": "string"}, '"' + 20 * "x" + '"', '"' + 21 * "x"),
+        (two, "{}", '{"a": "' + 11 * "x"),
+        ({"type": "string", "maxLength": 30}, '"' + 30 * "x" + '"', '"' + 31 * "x"),
+        ({"type": "integer"}, "-3", 17 * "1"),
+        ({"type": "number"}, "0.25", "0.1234567891"),
+        ({"type": "array", "items": {"type": "null"}}, "[" + ", ".join(32 * ["null"]) + "]", "[" + 33 * "null, "),
+        ({"type": "object"}, '{"a": {"b": [1, null, "x"]}}', '{"a": "' + 21 * "x"),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, '{"a": 1}', '{"' + 65 * "a"),
+    ]
+    for schema, whole, longer in cases:
+        grammar = OutputFormat(schema=schema).grammar(words, starts_in_reasoning=False, limits=limits)
+        for text, is_allowed in ((whole, True), (longer, False)):
+            matcher = LLMatcher(words.tokens, grammar)
+            tokens = scripted.engine.tokenizer.encode(text, add_special_tokens=False)
+            assert (matcher.try_consume_tokens(tokens) == len(tokens)) is is_allowed, (schema, text)
+        matcher = LLMatcher(words.tokens, grammar)
+        thinking = scripted.engine.tokenizer.encode("<think>" + 40 * " on", add_special_tokens=False)
+        assert matcher.try_consume_tokens(thinking) < 12, "the thinking ends"
+
+
+def test_the_bundled_model_is_said_not_to_know_tools_and_schemas() -> None:
+    model = ChatVReason(max_tokens=2)
+    with pytest.warns(UntrainedFormatWarning, match="load a published model for them"):
+        model.bind_tools([zoom]).invoke("?")
+    with pytest.warns(UntrainedFormatWarning, match="load a published model for them"):
+        model.invoke("?", response_format={"type": "json_object"})
+
+
+def test_a_schema_needs_no_title(scripted: Scripted, chat_model: ChatVReason) -> None:
+    schema = {"type": "object", "properties": {"color": {"type": "string"}}, "required": ["color"]}
+    for method, says in (
+        ("json_schema", '{"color": "red"}'),
+        ("json_mode", '{"color": "red"}'),
+        ("function_calling", '<tool_call>\n{"name": "answer", "arguments": {"color": "red"}}\n</tool_call>'),
+    ):
+        scripted.says = says
+        assert chat_model.with_structured_output(schema, method=method).invoke("?") == {"color": "red"}
+    for wrong in (int, "x", list[str]):
+        with pytest.raises(ConfigError, match="a BaseTool or a JSON schema with a title"):
+            chat_model.with_structured_output(wrong)
+    with pytest.raises(ConfigError, match="a BaseTool or a JSON schema with a title"):
+        chat_model.bind_tools([schema])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, SkipValidation, ValidationError, model_validator
@@ -90,6 +90,7 @@ class ChatFields(BaseChatModel):
     response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0)
+    trace: Literal["short", "full"] = "short"
     timeout: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=8, ge=1)
     streaming: bool | None = None  # not False, which once copied by configurable_fields turns streaming off

@@ -38,6 +38,7 @@ class Job:
         starts_in_reasoning: Whether the prompt ended in `<think>`.
         stopper: Ends it early.
         has_logprobs: Whether log-probabilities are to be reported.
+        has_trace: Whether the whole trace is to be reported.
     """
 
     engine: VideoLanguageModel
@@ -47,6 +48,7 @@ class Job:
     output_format: OutputFormat = field(default_factory=OutputFormat)
     starts_in_reasoning: bool = False
     has_logprobs: bool = False
+    has_trace: bool = False
 
     def __post_init__(self) -> None:
         self._splitter = OutputSplitter(starts_in_reasoning=self.starts_in_reasoning, output_format=self.output_format)
@@ -149,7 +151,8 @@ class Job:
         reply = Reply(
             self.engine, generation, output, looks, options, self.request.vreason, self.output_format, self.has_logprobs
         )
-        return {"response_metadata": reply.response_metadata(), "usage_metadata": reply.usage_metadata()}
+        trace = {"trace": generation.trace.to_dict()} if self.has_trace else {}
+        return {"response_metadata": reply.response_metadata() | trace, "usage_metadata": reply.usage_metadata()}
 
     def _check_time(self, generation: Generation) -> None:
         if self.stopper.is_timed_out:

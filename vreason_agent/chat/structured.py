@@ -74,7 +74,8 @@ def structured_output(
         raise ConfigError(msg)
     schema = _readable_schema(schema)
     if method == "json_mode":
-        llm = _bind(chat_model, method, schema, {"type": "json_object"}, **kwargs)
+        shape = {} if schema is None else {"schema": convert_to_json_schema(schema)}
+        llm = _bind(chat_model, method, schema, {"type": "json_object", **shape}, **kwargs)
         parser = _json_parser(schema)
     elif schema is None:
         msg = (

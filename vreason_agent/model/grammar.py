@@ -72,15 +72,20 @@ class GrammarWords:
         token = self._single(text)
         return _quoted(text) if token is None else f"<[{token}]>"
 
-    def free_text(self, name: str, mark: str, *, never: Sequence[str] = ()) -> GrammarRules:
+    def free_text(
+        self, name: str, mark: str, *, never: Sequence[str] = (), max_tokens: int | None = None
+    ) -> GrammarRules:
         """Return rules for free text, special tokens included, up to a mark.
 
         Args:
             name: lower case; beginning of the rules' names.
             mark: what ends the text.
             never: texts that must not be in it.
+            max_tokens: after how many tokens the text has to end, where the mark is one token; no other special token
+                is allowed in such a text.
         """
         lost = [self._single(text) for text in (mark, *never)]
+        is_bounded = max_tokens is not None and lost[0] is not None
         ids = self._special - {token for token in lost if token is not None}
         spelled = [text for text, token in zip((mark, *never), lost, strict=True) if token is None]
         forbidden = "".join(f" & ~/(?s:.*)({_regex(text)})(?s:.*)/" for text in spelled)
@@ -90,7 +95,9 @@ class GrammarWords:
             f"{name.upper()}: /(?s:.+)/{forbidden}",
             f"{name}_without: ({part})* ({name.upper()})?" if part else f"{name}_without: ({name.upper()})?",
             f"{name}_until: {name}_without {self.word(mark)}"
-            if lost[0] is not None
+            if lost[0] is not None and not is_bounded
+            else f"{name}_until: {name}_bounded {self.word(mark)}\n{name}_bounded[max_tokens={max_tokens}]: /(?s:.*)/"
+            if is_bounded
             else f"{name}_until: ({part})* {name}_last\n{name}_last[lazy]: /(?s:.*){_regex(mark)}/",
         ]
         return GrammarRules(f"{name}_until", f"{name}_without", "\n".join(lines))
