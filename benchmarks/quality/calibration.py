@@ -45,10 +45,10 @@ def _tables(report: CalibrationReport) -> list[str]:
         "AURC": report.aurc,
         "AUGRC": report.augrc,
         "Brier": report.brier,
-        "ECE": report.calibration_error.estimate,
     }
     rows = [[name, number(estimate, with_interval=True)] for name, estimate in figures.items()]
     band = report.calibration_error
+    rows.append(["ECE", f"{band.value:.3f}"])
     rows.append(["ECE of an exact probability: mean, 95th percentile", f"{band.null_mean:.3f}, {band.null_high:.3f}"])
     rows += [
         [f"AUROC of {name} alone", number(estimate, with_interval=True)]

@@ -49,7 +49,7 @@ def test_an_exact_probability_lies_in_the_null_band_and_a_shifted_one_above_it()
     assert outside <= 6
     shifted = calibration_error(*sample(400, 3, shift=-0.15))
     assert not shifted.is_within_null
-    assert (shifted.estimate.value or 0) > 0.1
+    assert (shifted.value or 0) > 0.1
     assert calibration_error(*sample(400, 3)).null_mean == pytest.approx(0.045, abs=0.02)
 
 
@@ -73,7 +73,7 @@ def test_the_curve_answers_the_most_confident_first_and_ties_together() -> None:
 
 def test_nothing_measured_is_none() -> None:
     assert brier([], []) == aurc([], []) == augrc([], []) == Estimate(None, None, None, 0)
-    assert calibration_error([], []).estimate.value is None
+    assert calibration_error([], []).value is None
     assert risk_coverage([], []) == []
 
 

@@ -74,7 +74,7 @@ class CalibrationReport:
         return {
             **{name: _bounds(getattr(self, name)) for name in names},
             "num_unread": self.num_unread,
-            "ece": {**_bounds(error.estimate), "null_mean": error.null_mean, "null_high": error.null_high},
+            "ece": {"value": error.value, "null_mean": error.null_mean, "null_high": error.null_high},
             "curve": [{"coverage": point.coverage, **_bounds(point.risk)} for point in self.curve],
             "signal_auroc": {name: _bounds(estimate) for name, estimate in self.signal_auroc.items()},
         }
@@ -220,7 +220,7 @@ def _report(
         aurc=aurc(scores, labels, clusters=videos),
         augrc=augrc(scores, labels, clusters=videos),
         brier=brier(scores, labels, clusters=videos),
-        calibration_error=calibration_error(scores, labels, clusters=videos),
+        calibration_error=calibration_error(scores, labels),
         curve=tuple(risk_coverage(scores, labels, clusters=videos)),
         signal_auroc={
             name: auroc([None if row.get(name) is None else row[name] for row in table], labels, clusters=videos)

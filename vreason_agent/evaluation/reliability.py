@@ -1,6 +1,6 @@
 """How good a confidence is: calibration error, Brier score, and error against coverage, with 95 % intervals.
 
-Intervals of areas and calibration errors are bootstrap percentiles over whole videos. Numpy only; this module does not
+Intervals of areas are bootstrap percentiles over whole videos. Numpy only; this module does not
 know where the confidences come from.
 """
 
@@ -24,19 +24,19 @@ class CalibrationError:
     """Expected calibration error beside what a perfectly calibrated confidence of this sample would show.
 
     Attributes:
-        estimate: The error, in [0, 1].
+        value: The error, in [0, 1]; `None` without rows. It has no interval: resampled rows show more of it.
         null_mean: Its mean if every probability were exact: never 0 on a finite sample.
         null_high: The 95th percentile of the same. An error below it is no evidence of miscalibration.
     """
 
-    estimate: Estimate
+    value: float | None
     null_mean: float
     null_high: float
 
     @property
     def is_within_null(self) -> bool:
         """Whether the error could be that of a perfectly calibrated confidence."""
-        return self.estimate.value is not None and self.estimate.value <= self.null_high
+        return self.value is not None and self.value <= self.null_high
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,7 @@ def brier(
 
 
 def calibration_error(
-    probabilities: Sequence[float],
-    correct: Sequence[bool],
-    *,
-    clusters: Sequence[Hashable] | None = None,
-    num_bins: int = 10,
-    seed: int = 0,
+    probabilities: Sequence[float], correct: Sequence[bool], *, num_bins: int = 10, seed: int = 0
 ) -> CalibrationError:
     """Expected calibration error: mean over bins of |mean probability - share correct|, weighted by their rows.
 
@@ -77,16 +72,14 @@ def calibration_error(
     Args:
         probabilities: Of being correct, each in [0, 1].
         correct: Whether each answer is.
-        clusters: Label of each question's video, for the interval.
         num_bins: Bins; fewer where there are fewer rows.
-        seed: Of the bootstrap and of the null band.
+        seed: Of the null band.
     """
     p, y = _arrays(probabilities, correct)
-    null = np.zeros(1)
-    if len(p):
-        null = _binned_errors(p, np.random.default_rng(seed).random((NUM_DRAWS, len(p))) < p, num_bins)
-    estimate = _bootstrapped(lambda rows: float(_binned_errors(p[rows], y[rows], num_bins)), len(p), clusters, seed)
-    return CalibrationError(estimate, float(null.mean()), float(np.quantile(null, 0.95)))
+    if len(p) == 0:
+        return CalibrationError(None, 0.0, 0.0)
+    null = _binned_errors(p, np.random.default_rng(seed).random((NUM_DRAWS, len(p))) < p, num_bins)
+    return CalibrationError(float(_binned_errors(p, y, num_bins)), float(null.mean()), float(np.quantile(null, 0.95)))
 
 
 def aurc(
