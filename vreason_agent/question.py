@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from itertools import chain, count
-from string import ascii_uppercase
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
 
-from vreason_agent.answers import find_answer, parse_answer, repeated_option
+from vreason_agent.answers import find_answer, option_label, parse_answer, repeated_option
 from vreason_agent.confidence import confidence_of
 from vreason_agent.errors import ConfigError, is_utf8, quote
 
@@ -82,8 +80,8 @@ def question_text(question: str, options: Sequence[str] = ()) -> str:
     An option with line breaks is written as a JSON string, so that its lines are not taken for options.
     """
     lines = [option if len(option.splitlines()) == 1 else json.dumps(option, ensure_ascii=False) for option in options]
-    letters = chain(ascii_uppercase, map(str, count(len(ascii_uppercase) + 1)))
-    return "\n".join([question, *(["Options:"] if options else []), *map(". ".join, zip(letters, lines, strict=False))])
+    lettered = [f"{option_label(index)}. {line}" for index, line in enumerate(lines)]
+    return "\n".join([question, *(["Options:"] if options else []), *lettered])
 
 
 def check_question(question: str, options: Sequence[str]) -> None:
