@@ -251,7 +251,7 @@ _MARKS = ".,;:!。、…*"
 def _fold(text: str) -> str:
     """Unify width, digits of other scripts, signs, quotes and white space. Case, superscripts and fractions stay."""
     folded = "".join(map(_fold_character, _INVISIBLE.sub("", unicodedata.normalize("NFC", text))))
-    folded = folded.translate(_SIGNS)
+    folded = re.sub(r"\\([%$#&_])", r"\1", folded.translate(_SIGNS))
     while (unwrapped := _LATEX.sub(lambda match: match[match.lastindex or 0], folded)) != folded:
         folded = unwrapped
     return " ".join(folded.split())
@@ -262,7 +262,7 @@ def _fold_character(character: str) -> str:
         return character
     if (digit := unicodedata.decimal(character, None)) is not None:
         return str(digit)
-    is_width = unicodedata.decomposition(character).startswith(("<wide>", "<narrow>"))
+    is_width = unicodedata.decomposition(character).startswith(("<wide>", "<narrow>", "<font>"))
     return unicodedata.normalize("NFKC", character) if is_width else character
 
 
@@ -345,7 +345,8 @@ class _Options:
     def stated(self, reply: str) -> set[int]:
         """The options of which a reply says nothing but that they are the answer."""
         folded = re.sub(r"""(?<!\w)(["'`])([^"'`]+)\1(?!\w)""", r"\2", _fold(reply))
-        named = [*self.mentioned(_lower(folded)), *self.labels_mentioned(folded)]
+        texts, labels = [*self.mentioned(_lower(folded))], [*self.labels_mentioned(folded)]
+        named = [*texts, *labels, *_side_by_side(folded, texts, labels)]
         outer = [one for one in named if not any(_is_inside(one, other) for other in named)]
         if len(spans := {(start, stop) for start, stop, _ in outer}) != 1:
             return set()
@@ -410,6 +411,15 @@ class _Mention(NamedTuple):
     option: int
 
 
+def _side_by_side(folded: str, texts: Sequence[_Mention], labels: Sequence[_Mention]) -> Iterator[_Mention]:
+    """An option's label and its text with nothing but marks between, as one mention: "A: red", "red (A)"."""
+    for text in texts:
+        for label in labels:
+            first, second = sorted((text, label))
+            if first.option == second.option and re.fullmatch(r"[\s()\[\].:,-]*", folded[first.stop : second.start]):
+                yield _Mention(first.start, second.stop, first.option)
+
+
 def _is_inside(one: _Mention, other: _Mention) -> bool:
     return other.start <= one.start and one.stop <= other.stop and one[:2] != other[:2]
 
@@ -430,21 +440,22 @@ _NEUTRAL_WORDS = _words(
     la le el les der die das den respuesta réponse antwort resposta risposta es est ist é è c'est opción opção opzione
     correcta correcte richtige corretta correta bonne lautet là đáp án câu trả lời chọn
     ответ это правильный вариант ответа الإجابة الجواب هو هي الصحيحة الخيار उत्तर सही है विकल्प जवाब
-    jawaban jawabannya adalah pilihan cevap yanıt doğru
+    jawaban jawabannya adalah pilihan cevap yanıt doğru đúng het antwoord svar svaret är odpowiedź odpověď відповідь
+    απάντηση είναι η الصحيح پاسخ جواب است התשובה היא הנכונה উত্তর
     """
 )
 _LEAD_WORDS = _words("but now overall finally then conclude")
 _NEUTRAL_PHRASES = (
-    rf"to be|most likely|right (?=answer|option|choice)|(?<=is )right"
+    rf"to be|go with|most likely|right (?=answer|option|choice|one)|(?<=is )right"
     rf"|(?<={_MARK} )(?:ones?|things?|objects?|shapes?|colou?r)"
 )
 _COUNTED = rf"|(?<={_MARK} )(?:times|objects|shapes|things|people|seconds)"
 _NEUTRAL_UNSPACED = re.compile(
     r"(?:答案|答え(?:は)?|答|正解(?:は)?|正确|正確|选项|選項|選択肢|选择|選擇|选|選|应该|應該|我|认为|認為|觉得|覺得|是|为|為|的|です|でした"
-    r"|だと思います|정답(?:은)?|답(?:은)?|입니다|이에요|예요|이다|라고|생각합니다"
-    r"|คำตอบ|ข้อ|ตัวเลือก|ตอบ|คือ|เป็น|ครับ|ค่ะ|ที่ถูกต้อง)+"
+    r"|だと思います|が正解|정답(?:은)?|답(?:은)?|입니다|이에요|예요|이야|이요|이다|라고|생각합니다|번"
+    r"|คำตอบ|ข้อ|ตัวเลือก|ตอบ|คือ|เป็น|นะ|ครับ|ค่ะ|ที่ถูกต้อง)+"
 )
-_TOKEN = re.compile(rf"[^\s.,:;!()\[\]*。、…{_MARK}]+")
+_TOKEN = re.compile(rf"[^\s.,:;!()\[\]*。、…「」『』【】《》{_MARK}]+")
 _DENIAL = re.compile(
     r"(?<!\w)(?:not?|never|neither|nor|none|nothing|cannot|without|except|\w+n't|wrong|incorrect|false"
     r"|nicht|kein\w*|pas|не|нет)(?!\w)|[不没沒非]|ない|ません|아니|않|없|ไม่"
