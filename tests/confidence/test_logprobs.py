@@ -50,8 +50,7 @@ def test_entropy_never_exceeds_that_of_the_whole_distribution_and_reaches_it() -
     assert bounds[-1] == pytest.approx(whole)
 
 
-@pytest.mark.parametrize("count", [3, 8, 11, 40])
-@pytest.mark.parametrize("stop", [None, 9, 30])
+@pytest.mark.parametrize(("count", "stop"), [(3, None), (8, 9), (11, 9), (11, None), (40, 30), (40, None)])
 def test_signals_are_those_of_a_decoding_trace_with_the_same_entropies(count: int, stop: int | None) -> None:
     from vreason_agent.decoding import DecodingTrace, VReasonConfig
     from vreason_agent.decoding.phase import PhaseTracker
@@ -110,21 +109,19 @@ def test_a_servers_answer_is_in_the_record_and_no_answer_is_said_to_be_none(text
     assert ("gave no answer" in describe_confidence(confidence)[0]) == (answer["text"] is None)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
+def test_a_damaged_list_of_tokens_has_no_signal_rather_than_a_wrong_one() -> None:
+    for damage in (
         {"logprob": None},
         {"logprob": math.nan},
         {"token": None},
         {"top_logprobs": [{"token": "a"}]},
         {"top_logprobs": 3},
-    ],
-)
-def test_a_damaged_list_of_tokens_has_no_signal_rather_than_a_wrong_one(damage: dict[str, Any]) -> None:
-    tokens = random_tokens(30)
-    tokens[4] = {**tokens[4], **damage}
-    assert confidence_of(message(tokens)).warnings == ("unread_logprobs",)
-    assert "form that is not supported" in describe_confidence(confidence_of(message(tokens)))[-1]
+    ):
+        tokens = random_tokens(30)
+        tokens[4] = {**tokens[4], **damage}
+        confidence = confidence_of(message(tokens))
+        assert (confidence.signals, confidence.warnings) == ({}, ("unread_logprobs",))
+        assert "form that is not supported" in describe_confidence(confidence)[-1]
 
 
 def test_every_form_of_langchains_chat_models_gives_the_same_signals() -> None:
@@ -152,15 +149,11 @@ def test_every_form_of_langchains_chat_models_gives_the_same_signals() -> None:
     assert confidence_of(SimpleNamespace(response_metadata=without)).units["vocab"] == "top_k=0"
 
 
-def test_a_message_without_metadata_has_no_signal() -> None:
-    assert confidence_of(SimpleNamespace(response_metadata=None)).warnings == ("no_confidence",)
-
-
-@pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": []}, []])
-def test_a_message_without_logprobs_has_no_signal(logprobs: Any) -> None:
-    confidence = confidence_of(SimpleNamespace(response_metadata={"logprobs": logprobs}))
-    assert confidence.warnings == ("no_confidence",)
-    assert confidence.signals == {}
+def test_a_message_without_logprobs_has_no_signal() -> None:
+    empty: list[Any] = [None, {}, {"content": None}, {"content": []}, []]
+    for metadata in (None, {}, *({"logprobs": logprobs} for logprobs in empty)):
+        confidence = confidence_of(SimpleNamespace(response_metadata=metadata))
+        assert (confidence.signals, confidence.warnings) == ({}, ("no_confidence",))
 
 
 def test_a_record_wins_over_logprobs() -> None:

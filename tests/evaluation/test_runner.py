@@ -21,23 +21,18 @@ def counting(answer):
     return wrapped, batches
 
 
-def test_results_come_in_the_order_of_the_questions_with_their_scores(tmp_path, questions, always_red):
-    results = run(questions, always_red, path=tmp_path / "run.jsonl", config=CONFIG, batch_size=5)
-    assert [row.question for row in results] == questions
-    assert [row.score.is_correct for row in results] == [question.answer == "red" for question in questions]
-
-
-def test_batches_hold_at_most_batch_size(tmp_path, questions, always_red):
+def test_results_come_in_the_order_of_the_questions_and_a_finished_run_asks_nothing(tmp_path, questions, always_red):
     answer, batches = counting(always_red)
-    run(questions, answer, path=tmp_path / "run.jsonl", config=CONFIG, batch_size=5)
+    first = run(questions, answer, path=tmp_path / "deep" / "run.jsonl", config=CONFIG, batch_size=5)
+    assert [row.question for row in first] == questions
+    assert [row.score.is_correct for row in first] == [question.answer == "red" for question in questions]
     assert [len(batch) for batch in batches] == [5, 5, 2]
-
-
-def test_finished_run_asks_nothing_and_gives_equal_results(tmp_path, questions, always_red):
-    first = run(questions, always_red, path=tmp_path / "run.jsonl", config=CONFIG)
-    answer, batches = counting(always_red)
-    assert run(questions, answer, path=tmp_path / "run.jsonl", config=CONFIG) == first
-    assert batches == []
+    reordered = dict(reversed(CONFIG.items()))
+    assert run(questions, answer, path=tmp_path / "deep" / "run.jsonl", config=reordered) == first
+    assert len(batches) == 3
+    lines = [json.loads(line) for line in (tmp_path / "deep" / "run.jsonl").read_text().splitlines()]
+    assert lines[0]["config"] == CONFIG
+    assert [line["run"] for line in lines] == [lines[0]["run"]] * 13
 
 
 def test_interrupted_run_goes_on_where_it_was(tmp_path, questions, always_red):
@@ -76,23 +71,6 @@ def test_another_config_or_a_changed_question_is_asked_anew(tmp_path, questions,
     assert batches == [["q0"]]
 
 
-def test_file_says_which_config_made_its_rows(tmp_path, questions, always_red):
-    path = tmp_path / "deep" / "run.jsonl"
-    run(questions, always_red, path=path, config=CONFIG, batch_size=5)
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert lines[0]["config"] == CONFIG
-    assert len(lines) == 13
-    assert {line["run"] for line in lines} == {lines[0]["run"]}
-
-
-def test_config_keys_have_no_order(tmp_path, questions, always_red):
-    path = tmp_path / "run.jsonl"
-    run(questions, always_red, path=path, config=CONFIG)
-    answer, batches = counting(always_red)
-    run(questions, answer, path=path, config=dict(reversed(CONFIG.items())))
-    assert batches == []
-
-
 def test_failing_question_is_a_wrong_row_and_spares_its_batch(tmp_path, questions, always_red):
     def fail_at_q4(batch):
         if any(question.id == "q4" for question in batch):
@@ -123,23 +101,19 @@ def test_wrong_number_of_answers_is_refused(tmp_path, questions, always_red):
         run(questions, lambda batch: always_red(batch)[1:], path=tmp_path / "run.jsonl", config=CONFIG)
 
 
-@pytest.mark.parametrize("line", [b"not json", b"[1]", b"5", b"\xff\xfe", b""])
-def test_broken_file_names_line_and_remedy(tmp_path, questions, always_red, line):
+def test_a_broken_file_names_line_and_remedy(tmp_path, questions, always_red):
     path = tmp_path / "run.jsonl"
-    path.write_bytes(line + b"\n")
-    with pytest.raises(EvaluationError, match=r"run\.jsonl:1 is (not|no) JSON.* or start the run anew: rm "):
-        run(questions, always_red, path=path, config=CONFIG)
-
-
-@pytest.mark.parametrize("answer", [None, 5, {"text": "red"}])
-def test_row_without_a_whole_answer_names_line_and_remedy(tmp_path, questions, always_red, answer):
-    path = tmp_path / "run.jsonl"
+    for line in (b"not json", b"[1]", b"5", b"\xff\xfe", b""):
+        path.write_bytes(line + b"\n")
+        with pytest.raises(EvaluationError, match=r"run\.jsonl:1 is (not|no) JSON.* or start the run anew: rm "):
+            run(questions, always_red, path=path, config=CONFIG)
+    path.unlink()
     run(questions, always_red, path=path, config=CONFIG)
     header, row, *_ = path.read_text().splitlines()
-    broken = {**json.loads(row), "answer": answer}
-    path.write_text(f"{header}\n{json.dumps(broken)}\n")
-    with pytest.raises(EvaluationError, match=r"run\.jsonl:2 is a row without a whole answer; delete that line"):
-        run(questions, always_red, path=path, config=CONFIG)
+    for answer in (None, 5, {"text": "red"}):
+        path.write_text(f"{header}\n{json.dumps({**json.loads(row), 'answer': answer})}\n")
+        with pytest.raises(EvaluationError, match=r"run\.jsonl:2 is a row without a whole answer; delete that line"):
+            run(questions, always_red, path=path, config=CONFIG)
 
 
 def test_folder_as_run_file_and_empty_batches_are_refused(tmp_path, questions, always_red):
