@@ -27,8 +27,8 @@ from vreason_agent.graphs import (
     build_video_qa_graph,
 )
 from vreason_agent.graphs.state import Clip
+from vreason_agent.model import Segment
 from vreason_agent.model.families.qwen2_5_vl import Qwen25VL
-from vreason_agent.model.family import Segment
 from vreason_agent.video import FramePlan
 from vreason_agent.video.capture import Capture
 

@@ -12,70 +12,75 @@ import pytest
 
 from tests.model.published import write_folder
 from vreason_agent.errors import ModelLoadError
+from vreason_agent.model.folder import open_folder
 from vreason_agent.model.loading import build_model
 
 AGAIN = r"([Dd]ownload (it|the file|the folder) again).*: hf download REPO --local-dir FOLDER"
 NOT_UTF8 = b"\xff\xfe{}"
-CONTENTS = {"truncated": b'{"a": [1, ', "empty": b"", "not UTF-8": NOT_UTF8, "a list": b"[1]", "deep": b"[" * 100_000}
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "old": {"template": "old", "num_shards": 2},
+    "new": {"template": "new", "preprocessor": "new"},
+    "processor": {"template": "processor", "preprocessor": "processor"},
+    "tokenizer": {},
+}
 
 
 def load(folder: Path) -> Any:
     return build_model(folder, name="damaged", device="cpu")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A function to the folder with a layout, written once."""
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder of each layout."""
     root = tmp_path_factory.mktemp("whole")
-    layouts: dict[str, dict[str, Any]] = {
-        "old": {"template": "old", "num_shards": 2},
-        "new": {"template": "new", "preprocessor": "new"},
-        "processor": {"template": "processor", "preprocessor": "processor"},
-        "tokenizer": {},
-    }
-    made: dict[str, Path] = {}
-
-    def folder(layout: str) -> Path:
-        if layout not in made:
-            made[layout] = write_folder(root / layout, **layouts[layout])
-        return made[layout]
-
-    return folder
+    return {layout: write_folder(root / layout, **settings) for layout, settings in LAYOUTS.items()}
 
 
 @pytest.fixture
-def copy(whole: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
+def copy(whole: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
     """A function to a copy of the folder with a layout."""
-    return lambda layout: Path(shutil.copytree(whole(layout), tmp_path / "damaged"))
+    return lambda layout: Path(shutil.copytree(whole[layout], tmp_path / layout))
 
 
-FILES = {
-    "config.json": "old",
-    "generation_config.json": "old",
-    "preprocessor_config.json": "old",
-    "video_preprocessor_config.json": "new",
-    "processor_config.json": "processor",
-    "chat_template.json": "old",
-    "model.safetensors.index.json": "old",
-    "tokenizer.json": "old",
-    "tokenizer_config.json": "old",
-}
+def change(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-@pytest.mark.parametrize("damage", CONTENTS)
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_that_holds_no_json_object_is_named(name: str, damage: str, copy: Callable[[str], Path]) -> None:
-    folder = copy(FILES[name])
-    (folder / name).write_bytes(CONTENTS[damage])
-    with pytest.raises(ModelLoadError, match=rf"{name}'.*(not valid JSON|not UTF-8 text|not an object).*{AGAIN}"):
-        load(folder)
+def refuses(file: Path, content: bytes | dict[str, Any], match: str) -> None:
+    """Damage a file of a folder, load the folder, and put the file back."""
+    before = file.read_bytes()
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        change(file, **content)
+    with pytest.raises(ModelLoadError, match=match):
+        load(file.parent)
+    file.write_bytes(before)
 
 
-def test_a_template_file_that_is_not_utf8_is_named(copy: Callable[[str], Path]) -> None:
-    folder = copy("new")
-    (folder / "chat_template.jinja").write_bytes(NOT_UTF8)
-    with pytest.raises(ModelLoadError, match=rf"chat_template\.jinja' is not UTF-8 text.*{AGAIN}"):
-        load(folder)
+@pytest.mark.parametrize(
+    ("layout", "names"),
+    [
+        (
+            "old",
+            "config.json generation_config.json preprocessor_config.json chat_template.json "
+            "model.safetensors.index.json tokenizer.json tokenizer_config.json",
+        ),
+        ("new", "video_preprocessor_config.json"),
+        ("processor", "processor_config.json"),
+    ],
+)
+def test_a_file_that_holds_no_json_object_is_named(layout: str, names: str, copy: Callable[[str], Path]) -> None:
+    folder = copy(layout)
+    for name in names.split():
+        refuses(folder / name, b'{"a": [1, ', rf"{name}'.*not valid JSON.*{AGAIN}")
+
+
+def test_every_damage_of_a_json_file_is_told(copy: Callable[[str], Path]) -> None:
+    file = copy("old") / "config.json"
+    damages = {"valid JSON": b"", "UTF-8 text": NOT_UTF8, "an object": b"[1]", "(not )?valid JSON": b"[" * 100_000}
+    for what, content in damages.items():
+        refuses(file, content, rf"config\.json'.*{what}.*{AGAIN}")
 
 
 TEMPLATES = {
@@ -87,32 +92,24 @@ TEMPLATES = {
 }
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize(
     ("layout", "name"),
-    [("new", "chat_template.jinja"), ("old", "chat_template.json"), ("processor", "processor_config.json")],
+    [
+        ("new", "chat_template.jinja"),
+        ("old", "chat_template.json"),
+        ("processor", "processor_config.json"),
+        ("tokenizer", "tokenizer_config.json"),
+    ],
 )
-def test_a_template_that_does_not_render_is_named(
-    layout: str, name: str, template: str, copy: Callable[[str], Path]
-) -> None:
-    folder = copy(layout)
-    if name.endswith(".json"):
-        change(folder / name, chat_template=TEMPLATES[template])
+def test_a_template_that_does_not_render_is_named(layout: str, name: str, copy: Callable[[str], Path]) -> None:
+    file = copy(layout) / name
+    for template in TEMPLATES.values() if layout == "new" else [TEMPLATES["cut"]]:
+        content = template.encode() if layout == "new" else {"chat_template": template}
+        refuses(file, content, rf"chat template of model 'damaged' in {name} cannot be used.*{AGAIN}")
+    if layout == "new":
+        refuses(file, NOT_UTF8, rf"chat_template\.jinja' is not UTF-8 text.*{AGAIN}")
     else:
-        (folder / name).write_text(TEMPLATES[template])
-    with pytest.raises(ModelLoadError, match=rf"chat template of model 'damaged' in {name} cannot be used.*{AGAIN}"):
-        load(folder)
-
-
-def test_a_template_of_the_tokenizer_that_does_not_render_is_named(copy: Callable[[str], Path]) -> None:
-    folder = copy("tokenizer")
-    change(folder / "tokenizer_config.json", chat_template=TEMPLATES["cut"])
-    with pytest.raises(ModelLoadError, match=rf"in tokenizer_config\.json cannot be used.*{AGAIN}"):
-        load(folder)
-
-
-def change(path: Path, **values: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+        refuses(file, {"chat_template": [1]}, rf"chat_template in .*{name}' is neither a text nor a list.*{AGAIN}")
 
 
 GENERATION = [
@@ -128,24 +125,20 @@ GENERATION = [
 ]
 
 
-@pytest.mark.parametrize("values", GENERATION, ids=str)
-def test_end_tokens_that_are_none_are_refused(values: dict[str, Any], copy: Callable[[str], Path]) -> None:
+def test_end_tokens_that_are_none_are_refused(copy: Callable[[str], Path]) -> None:
     folder = copy("old")
-    change(folder / "generation_config.json", **values)
-    [key] = values
-    with pytest.raises(ModelLoadError, match=rf"generation_config\.json.*{AGAIN}") as caught:
-        load(folder)
-    assert key in str(caught.value)
+    for values in GENERATION:
+        refuses(folder / "generation_config.json", values, rf"generation_config\.json.*{next(iter(values))}.*{AGAIN}")
 
 
-@pytest.mark.parametrize("values", [{"eos_token_id": None, "pad_token_id": None}, {"eos_token_id": []}], ids=str)
-def test_absent_end_tokens_come_from_the_other_files(values: dict[str, Any], copy: Callable[[str], Path]) -> None:
+def test_absent_end_tokens_come_from_the_other_files(copy: Callable[[str], Path]) -> None:
     folder = copy("old")
     expected = load(folder)
-    change(folder / "generation_config.json", **values)
-    model = load(folder)
-    assert model.stop_token_ids == expected.stop_token_ids[:1]
-    assert model.pad_token_id == expected.pad_token_id
+    for values in ({"eos_token_id": None, "pad_token_id": None}, {"eos_token_id": []}):
+        change(folder / "generation_config.json", **values)
+        model = load(folder)
+        assert model.stop_token_ids == expected.stop_token_ids[:1]
+        assert model.pad_token_id == expected.pad_token_id
 
 
 PREPROCESSOR: list[dict[str, Any]] = [
@@ -173,58 +166,42 @@ PREPROCESSOR: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("values", PREPROCESSOR, ids=str)
-@pytest.mark.parametrize(
-    ("layout", "name"), [("old", "preprocessor_config.json"), ("new", "video_preprocessor_config.json")]
-)
-def test_values_that_no_frame_can_be_prepared_with_are_refused(
-    layout: str, name: str, values: dict[str, Any], copy: Callable[[str], Path]
-) -> None:
-    folder = copy(layout)
-    change(folder / name, **values)
-    with pytest.raises(ModelLoadError, match=rf"^{name} \(or vision_config.*cannot be used.*{AGAIN}"):
-        load(folder)
+def test_values_that_no_frame_can_be_prepared_with_are_refused(copy: Callable[[str], Path]) -> None:
+    old, new = copy("old"), copy("new")
+    for values in PREPROCESSOR:
+        refuses(
+            old / "preprocessor_config.json",
+            values,
+            rf"^preprocessor_config\.json \(or vision_config.*cannot be used.*{AGAIN}",
+        )
+    refuses(new / "video_preprocessor_config.json", {"size": 0}, rf"^video_preprocessor_config\.json \(or.*{AGAIN}")
+    file = copy("processor") / "processor_config.json"
+    for section in ("image_processor", "video_processor"):
+        refuses(file, {section: [1]}, rf"{section} in .*processor_config\.json' is \[1\].*{AGAIN}")
 
 
-@pytest.mark.parametrize("section", ["image_processor", "video_processor"])
-def test_a_section_of_the_processor_file_that_is_no_object_is_refused(
-    section: str, copy: Callable[[str], Path]
-) -> None:
-    folder = copy("processor")
-    change(folder / "processor_config.json", **{section: [1]})
-    with pytest.raises(ModelLoadError, match=rf"{section} in .*processor_config\.json' is \[1\].*{AGAIN}"):
-        load(folder)
+def test_a_preprocessing_that_is_not_done_is_refused(copy: Callable[[str], Path]) -> None:
+    file = copy("old") / "preprocessor_config.json"
+    told: list[tuple[dict[str, Any], str]] = [
+        ({"do_normalize": False}, "do_normalize=False: frames are always resized, rescaled and normalized"),
+        ({"do_resize": False}, "do_resize=False"),
+        ({"resample": 0}, "resample=0: frames are resized bicubically"),
+        ({"patch_size": 16}, r"patch_size=16: vision_config in config\.json says 14"),
+        ({"merge_size": 4}, "merge_size=4"),
+        ({"temporal_patch_size": 4}, "temporal_patch_size=4"),
+    ]
+    for values, what in told:
+        refuses(file, values, rf"preprocessor_config\.json.*{what}")
 
 
-INDEXES: list[Any] = [[], "model.safetensors", {"a": 1}, {"a": None}, {"a": ["x"]}, {"a": "../other.safetensors"}]
-
-
-@pytest.mark.parametrize("weight_map", INDEXES, ids=str)
-def test_an_index_that_names_no_files_beside_it_is_refused(weight_map: Any, copy: Callable[[str], Path]) -> None:
-    folder = copy("old")
-    change(folder / "model.safetensors.index.json", weight_map=weight_map)
-    with pytest.raises(ModelLoadError, match=rf"weight_map in .*model\.safetensors\.index\.json'.*{AGAIN}"):
-        load(folder)
-
-
-HEADERS: list[Any] = [
-    {"a": 1},
-    {"a": {}},
-    {"a": {"shape": ["x"], "data_offsets": [0, 4], "dtype": "F32"}},
-    {"a": {"shape": [-1], "data_offsets": [0, 4], "dtype": "F32"}},
-    {"a": {"shape": [1], "data_offsets": [0], "dtype": "F32"}},
-    {"a": {"shape": [1], "data_offsets": "04", "dtype": "F32"}},
-    {"a": {"shape": [1], "data_offsets": [0, None], "dtype": "F32"}},
-]
-
-
-@pytest.mark.parametrize("header", HEADERS, ids=str)
-def test_a_weight_file_with_a_damaged_header_is_named(header: Any, copy: Callable[[str], Path]) -> None:
-    folder = copy("tokenizer")
-    text = json.dumps(header).encode()
-    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(16))
-    with pytest.raises(ModelLoadError, match=rf"model\.safetensors' is no complete safetensors file.*{AGAIN}"):
-        load(folder)
+def test_a_weight_file_or_index_that_is_damaged_is_named(copy: Callable[[str], Path]) -> None:
+    index = copy("old") / "model.safetensors.index.json"
+    for weight_map in ([], "model.safetensors", {"a": 1}, {"a": ["x"]}, {"a": "../other.safetensors"}):
+        refuses(index, {"weight_map": weight_map}, rf"weight_map in .*safetensors\.index\.json'.*{AGAIN}")
+    file = copy("tokenizer") / "model.safetensors"
+    header = json.dumps({"a": {"shape": [-1], "data_offsets": [0, 4], "dtype": "F32"}}).encode()
+    for content in (b"", b"nothing", len(header).to_bytes(8, "little") + header, file.read_bytes()[:-100]):
+        refuses(file, content, rf"model\.safetensors' is no complete safetensors file.*{AGAIN}")
 
 
 TOKENIZER: list[tuple[str, dict[str, Any]]] = [
@@ -239,12 +216,10 @@ TOKENIZER: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "values"), TOKENIZER, ids=str)
-def test_a_tokenizer_of_the_wrong_kinds_is_refused(name: str, values: Any, copy: Callable[[str], Path]) -> None:
+def test_a_tokenizer_of_the_wrong_kinds_is_refused(copy: Callable[[str], Path]) -> None:
     folder = copy("old")
-    change(folder / name, **values)
-    with pytest.raises(ModelLoadError, match=rf"{name.replace('.', '[.]')}.*{AGAIN}"):
-        load(folder)
+    for name, values in TOKENIZER:
+        refuses(folder / name, values, rf"{name.replace('.', '[.]')}.*{AGAIN}")
 
 
 CONFIGS: list[dict[str, Any]] = [
@@ -271,44 +246,75 @@ CONFIGS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("values", CONFIGS, ids=str)
-def test_a_config_of_the_wrong_kinds_is_refused(values: dict[str, Any], copy: Callable[[str], Path]) -> None:
-    folder = copy("old")
-    known = json.loads((folder / "config.json").read_text())
-    merged = {key: {**known[key], **value} if isinstance(value, dict) else value for key, value in values.items()}
-    change(folder / "config.json", **merged)
-    with pytest.raises(
-        ModelLoadError, match=r"config\.json.*(ownload the (file|folder) again|Choose a video-language)"
-    ):
-        load(folder)
-
-
-@pytest.mark.parametrize(
-    ("values", "told"),
-    [
-        ({"do_normalize": False}, "do_normalize=False: frames are always resized, rescaled and normalized"),
-        ({"do_resize": False}, "do_resize=False"),
-        ({"resample": 0}, "resample=0: frames are resized bicubically"),
-        ({"patch_size": 16}, r"patch_size=16: vision_config in config\.json says 14"),
-        ({"merge_size": 4}, "merge_size=4"),
-        ({"temporal_patch_size": 4}, "temporal_patch_size=4"),
-    ],
-    ids=str,
-)
-def test_a_preprocessing_that_is_not_done_is_refused(
-    values: dict[str, Any], told: str, copy: Callable[[str], Path]
-) -> None:
-    folder = copy("old")
-    change(folder / "preprocessor_config.json", **values)
-    with pytest.raises(ModelLoadError, match=rf"preprocessor_config\.json.*{told}"):
-        load(folder)
+def test_a_config_of_the_wrong_kinds_is_refused(copy: Callable[[str], Path]) -> None:
+    file = copy("old") / "config.json"
+    known = json.loads(file.read_text())
+    for values in CONFIGS:
+        merged = {key: {**known[key], **value} if isinstance(value, dict) else value for key, value in values.items()}
+        refuses(file, merged, r"config\.json.*(ownload the (file|folder) again|Choose a video-language)")
 
 
 def test_weights_of_another_shape_are_named(copy: Callable[[str], Path]) -> None:
+    file = copy("old") / "config.json"
+    text = json.loads(file.read_text())["text_config"]
+    wider = {"text_config": {**text, "intermediate_size": 2 * text["intermediate_size"]}}
+    refuses(file, wider, r"lack \d+ tensors .*mlp.*, \(\d+, \d+\) in place of \(.*hf download")
+
+
+def test_an_adapter_beside_or_instead_of_weights_is_refused_before_anything_else(copy: Callable[[str], Path]) -> None:
     folder = copy("old")
-    config = json.loads((folder / "config.json").read_text())
-    place = config.get("text_config", config)
-    place["intermediate_size"] *= 2
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelLoadError, match=r"lack \d+ tensors .*mlp.*, \(\d+, \d+\) in place of \(.*hf download"):
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
+    (folder / "adapter_model.safetensors").write_bytes(b"x")
+    merge = r"holds an adapter \(adapter_config\.json, .* for the model 'org/base'\).*merge_and_unload"
+    with pytest.raises(ModelLoadError, match=merge + ".* without the adapter, move its files away"):
         load(folder)
+    for file in [*folder.glob("model*"), folder / "config.json"]:
+        file.unlink()
+        with pytest.raises(ModelLoadError, match=merge):
+            load(folder)
+
+
+def test_weights_with_an_adapter_that_is_not_merged_are_refused(copy: Callable[[str], Path]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = copy("tokenizer") / "model.safetensors"
+    weights = load_file(file)
+    save_file({**weights, "model.layers.0.q_proj.lora_A.weight": next(iter(weights.values())).clone()}, file)
+    with pytest.raises(ModelLoadError, match=r"not merged \(.*lora_A.*merge_and_unload"):
+        load(file.parent)
+    save_file({**weights, "value_head.weight": next(iter(weights.values())).clone()}, file, metadata={"format": "pt"})
+    with pytest.warns(UserWarning, match=r"hold 1 tensors .* being value_head\.weight; they are left out"):
+        load(file.parent)
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl"])
+def test_sliding_windows_are_refused_while_loading_where_a_layer_has_one(family: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m", family)
+    text = json.loads((folder / "config.json").read_text())["text_config"]
+    window = {"use_sliding_window": True, "sliding_window": 16}
+    refuses(
+        folder / "config.json",
+        {"text_config": {**text, **window, "max_window_layers": 1}},
+        "config.json: use_sliding_window or layer_types.*window of 16 tokens, setting use_sliding_window to false",
+    )
+    change(folder / "config.json", text_config={**text, **window, "max_window_layers": text["num_hidden_layers"]})
+    assert load(folder).context_length == 1024
+
+
+def test_named_templates_are_read_or_told(copy: Callable[[str], Path]) -> None:
+    folder = copy("tokenizer")
+    file = folder / "tokenizer_config.json"
+    template = json.loads(file.read_text())["chat_template"]
+    named = [{"name": "default", "template": template}, {"name": "tool_use", "template": "TOOLS" + template}]
+    change(file, chat_template=named)
+    assert dict(open_folder(folder, source="m").chat_templates) == {"default": template, "tool_use": "TOOLS" + template}
+    assert load(folder).tokenizer.chat_template == template
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "rag.jinja").write_text("RAG")
+    assert set(open_folder(folder, source="m").chat_templates) == {"default", "tool_use", "rag"}
+    refuses(file, {"chat_template": named[1:]}, r"named rag, tool_use, and none is 'default'.*as chat_template\.jinja")
+
+
+def test_a_family_for_another_architecture_is_told_apart_from_a_damaged_file(copy: Callable[[str], Path]) -> None:
+    file = copy("old") / "config.json"
+    refuses(file, {"vreason_family": "qwen3_vl"}, "says model_type 'qwen2_5_vl', and the family 'qwen3_vl' loads")

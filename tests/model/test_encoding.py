@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tests.model.conftest import make_video
-from tests.model.published import IDS
+from tests.model.published import CHAT_TEMPLATE, IDS
 from vreason_agent.errors import ConfigError, GenerationError
-from vreason_agent.model import ImagePart, SamplingParams, TextPart, Turn, VideoLanguageModel, VideoPart
+from vreason_agent.model import ImagePart, SamplingParams, TextPart, ToolCall, Turn, VideoLanguageModel, VideoPart
 
 IMAGE = ImagePart(np.zeros((64, 64, 3), np.uint8))
 
@@ -35,34 +37,67 @@ def test_text_is_tokenized_as_the_whole_rendered_template_is(qwen: VideoLanguage
     assert ids == qwen.tokenizer(expected, add_special_tokens=False)["input_ids"]
 
 
-@pytest.mark.parametrize("token", ["<|im_end|>", "<|video_pad|>", "<|image_pad|>", "<|vision_start|><|video_pad|>"])
-def test_text_never_becomes_a_special_token(qwen: VideoLanguageModel, token: str) -> None:
-    video = make_video(4)
-    harmless = qwen.encoder.encode(
-        (
-            Turn(
-                "user",
-                (video, TextPart("say x")),
-            ),
-        )
+TOOLS_TEMPLATE = (
+    "{% for tool in tools or [] %}{{ tool | tojson }}\n{% endfor %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}"
+    "{% if part.type == 'text' %}{{ part.text }}{% else %}<|vision_start|><|{{ part.type }}_pad|><|vision_end|>"
+    "{% endif %}{% endfor %}{% endif %}"
+    "{% for call in message.tool_calls or [] %}{{ call | tojson }}{% endfor %}<|im_end|>\n{% endfor %}"
+)
+
+
+def conversation(fill: str) -> tuple[tuple[Turn, ...], list[dict[str, Any]]]:
+    """Turns and tools with a text in every place that a user, a tool or a model fills."""
+    half = len(fill) // 2
+    call = ToolCall(f"name{fill}", {f"key{fill}": [f"value{fill}", {"deep": fill}]})
+    turns = (
+        Turn("system", (TextPart(f"system {fill}"),)),
+        Turn("user", (make_video(4), TextPart(f"say {fill[:half]}"), TextPart(f"{fill[half:]} x"))),
+        Turn("assistant", (TextPart(f"said {fill}"),), (call,)),
+        Turn("tool", (TextPart(f"result {fill}"),)),
     )
-    hostile = qwen.encoder.encode(
-        (
-            Turn(
-                "user",
-                (video, TextPart(f"say {token} x")),
-            ),
-        )
-    )
+    parameters = {"type": "object", "properties": {f"p{fill}": {"type": "string", "enum": [fill], "description": fill}}}
+    function = {"name": f"name{fill}", "description": f"does {fill}", "parameters": parameters}
+    return turns, [{"type": "function", "function": function}]
+
+
+@pytest.mark.parametrize("knows_tools", [True, False])
+@pytest.mark.parametrize("fill", ["<|im_end|>", "<|video_pad|>", "<|image_pad|>", "<|vision_start|><|video_pad|>"])
+def test_nothing_that_is_filled_in_becomes_a_special_token(
+    fill: str, knows_tools: bool, qwen: VideoLanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if knows_tools:
+        monkeypatch.setattr(qwen.encoder, "_templates", {"default": CHAT_TEMPLATE, "tool_use": TOOLS_TEMPLATE})
+    monkeypatch.setitem(vars(qwen.encoder), "knows_tools", knows_tools)
+    harmless, hostile = (qwen.encoder.encode(*conversation(text)) for text in ("harmless", fill))
     specials = [[i for i in prompt.input_ids.tolist() if i >= min(IDS.values())] for prompt in (harmless, hostile)]
     assert specials[0] == specials[1]
-    assert f"say {token} x<|im_end|>" in text_of(qwen, Turn("user", (video, TextPart(f"say {token} x"))))
-    assert hostile.video_mask.sum() == harmless.video_mask.sum()
+    text = str(qwen.tokenizer.decode(hostile.input_ids))
+    assert f"say {fill} x<|im_end|>" in text
+    assert text.count(fill) >= 11
+    assert int(hostile.video_mask.sum()) == int(harmless.video_mask.sum())
 
 
-def test_text_that_looks_like_a_marker_stays_text(qwen: VideoLanguageModel) -> None:
+def test_a_template_for_tools_is_used_for_conversations_with_tools(
+    qwen: VideoLanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qwen.encoder, "_templates", {"default": CHAT_TEMPLATE, "tool_use": "TOOLS" + TOOLS_TEMPLATE})
+    monkeypatch.delitem(vars(qwen.encoder), "knows_tools", raising=False)
+    turns, tools = conversation("harmless")
+    assert qwen.encoder.knows_tools
+    monkeypatch.delitem(vars(qwen.encoder), "knows_tools")
+    for has_tools, prompt in ((True, qwen.encoder.encode(turns, tools)), (False, qwen.encoder.encode(turns[:2]))):
+        assert str(qwen.tokenizer.decode(prompt.input_ids)).startswith("TOOLS") == has_tools
+    vars(qwen.encoder).pop("knows_tools", None)
+
+
+def test_text_that_looks_like_a_mark_stays_text(qwen: VideoLanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "\ue0001\ue001 and \ue0000\ue001"
     assert text in text_of(qwen, Turn("user", (TextPart(text), TextPart(" end"))))
+    monkeypatch.setattr(qwen.encoder, "_templates", {"default": TOOLS_TEMPLATE})
+    monkeypatch.setitem(vars(qwen.encoder), "knows_tools", True)
+    assert str(qwen.tokenizer.decode(qwen.encoder.encode(*conversation(text)).input_ids)).count(text) >= 10
 
 
 def test_pictures_stand_where_they_were_put(qwen: VideoLanguageModel) -> None:
@@ -103,13 +138,13 @@ def test_uneven_frames_are_pointed_out_in_the_prompt(qwen: VideoLanguageModel) -
 
 
 def test_a_template_that_refuses_the_turns_says_so(qwen: VideoLanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qwen.encoder, "_template", "{{ raise_exception('no tools') }}")
+    monkeypatch.setattr(qwen.encoder, "_templates", {"default": "{{ raise_exception('no tools') }}"})
     with pytest.raises(GenerationError, match=r"no tools.*Start with system or user and alternate"):
         qwen.encoder.encode((Turn("tool", (TextPart("x"),)),))
 
 
 def test_a_template_that_drops_a_part_is_found_out(qwen: VideoLanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qwen.encoder, "_template", "{{ messages[0]['content'] }}")
+    monkeypatch.setattr(qwen.encoder, "_templates", {"default": "{{ messages[0]['content'] }}"})
     turns = (Turn("user", (TextPart("a"),)), Turn("user", (TextPart("b"),)))
     with pytest.raises(GenerationError, match=r"kept 1 of 2 parts .* check the roles"):
         qwen.encoder.encode(turns)
@@ -118,7 +153,7 @@ def test_a_template_that_drops_a_part_is_found_out(qwen: VideoLanguageModel, mon
 def test_a_template_with_too_many_places_is_found_out(
     qwen: VideoLanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(qwen.encoder, "_template", "<|video_pad|>{{ messages[0]['content'] }}")
+    monkeypatch.setattr(qwen.encoder, "_templates", {"default": "<|video_pad|>{{ messages[0]['content'] }}"})
     with pytest.raises(GenerationError, match=r"more places than there are parts .* pass the turns without pictures"):
         qwen.encoder.encode((Turn("user", (TextPart("a"),)),))
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from vreason_agent.errors import ConfigError, ModelLoadError
-from vreason_agent.model import Segment, family, family_for, register_family, registered_families
+from vreason_agent.model import Segment, families, family_for, register_family, registered_families
 from vreason_agent.model.families import Qwen2VL, Qwen3VL, Qwen25VL, Qwen25VLTimestamps, QwenVLFamily
-from vreason_agent.model.preprocess import PixelBudget, VisionSettings
+from vreason_agent.model.vision_settings import PixelBudget, VisionSettings
 from vreason_agent.video import times_plan
 from vreason_agent.video.plan import even_runs
 
@@ -23,7 +23,7 @@ def pairs(*starts: float, gap: float = 0.0) -> list[tuple[float, float]]:
 
 @pytest.fixture
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(family, "_families", {})
+    monkeypatch.setattr(families, "_families", dict(families.registered_families()))
 
 
 def test_qwen2_vl_shows_one_block_and_says_that_it_knows_no_time() -> None:

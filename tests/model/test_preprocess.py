@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 
 from tests.model.reference_frames import CASES, Case, make_frames, sample_indices, settings_of
 from vreason_agent.errors import ConfigError
-from vreason_agent.model.preprocess import (
-    PixelBudget,
-    VisionInput,
-    VisionSettings,
-    fit_frames,
-    frame_resize,
-    patchify,
-    preprocess_frames,
-    smart_resize,
-)
+from vreason_agent.model.preprocess import VisionInput, frame_resize, patchify, preprocess_frames
+from vreason_agent.model.vision_settings import PixelBudget, VisionSettings, fit_frames, smart_resize
 
 RECORD = json.loads((Path(__file__).parent / "data" / "reference.json").read_text())
 MEAN, STD = (0.5, 0.4, 0.3), (0.3, 0.2, 0.25)

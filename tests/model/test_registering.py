@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vreason_agent.model import GenerationRequest, SamplingParams, TextPart, Turn, VideoPart, family, load_model
+from vreason_agent.model import GenerationRequest, SamplingParams, TextPart, Turn, VideoPart, families, load_model
 from vreason_agent.model.source import bundled_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 def test_a_family_that_a_user_registers_lays_out_the_prompt_of_its_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(family, "_families", {})
+    monkeypatch.setattr(families, "_families", dict(families.registered_families()))
     example = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert example is not None
     exec(example[1], {"__name__": "example"})

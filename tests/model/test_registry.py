@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.model.published import write_folder
-from vreason_agent.model import family, load_model, loaded_models, register_family, registry, unload
+from vreason_agent.model import families, load_model, loaded_models, register_family, registry, unload
 from vreason_agent.model.families import BUILTIN_FAMILIES
 from vreason_agent.model.source import MODEL_VARIABLE, bundled_folder
 
@@ -78,7 +78,7 @@ def test_the_current_card_is_the_same_device_by_its_number(folder: Path, monkeyp
 
 
 def test_a_family_registered_anew_is_what_its_model_gets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(family, "_families", {known.name: known for known in BUILTIN_FAMILIES})
+    monkeypatch.setattr(families, "_families", {known.name: known for known in BUILTIN_FAMILIES})
     before = load_model(folder, device="cpu")
     replaced = type(before.family)()
     register_family(replaced, replace=True)

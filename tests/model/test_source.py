@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +125,16 @@ def test_a_wrong_default_model_is_told_by_the_variable_that_names_it(monkeypatch
         load_model()
     with pytest.raises(ModelLoadError, match=r"^no model folder"):
         load_model("/no/such/model")
+
+
+def test_a_folder_is_looked_at_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    code = (
+        "import sys\nfrom vreason_agent.model import check_model\ncheck_model('tiny')\ncheck_model('Org/Absent')\n"
+        f"try:\n    check_model({str(tmp_path)!r})\nexcept Exception as exc:\n    print(exc)\n"
+        "print({'torch', 'transformers', 'cv2'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    told, loaded = done.stdout.splitlines()
+    assert "is a 'llama' without a vision_config: it takes no video. Choose a video-language model" in told
+    assert loaded == "set()"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from langchain_core.language_models import ModelProfile
 
-from vreason_agent.model.reading import optional_json
+from vreason_agent.model.model_files import optional_json
 from vreason_agent.model.source import default_model, local_folder
 
 _ABILITIES = ModelProfile(

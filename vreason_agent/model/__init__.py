@@ -30,6 +30,7 @@ __all__ = [
     "VisionInput",
     "VisionSettings",
     "VisionUse",
+    "check_model",
     "describe_model",
     "family_for",
     "load_model",
@@ -44,27 +45,25 @@ __all__ = [
 ]
 
 _MODULES = {
-    "doctor": "describe_model",
+    "describe": "describe_model",
     "engine": "VideoLanguageModel",
-    "family": "ModelFamily Segment VideoLayout family_for register_family registered_families",
+    "folder": "check_model",
+    "families": "family_for register_family registered_families",
+    "families.base": "ModelFamily Segment VideoLayout",
     "parts": "Generation GenerationRequest ImagePart Part Role SamplingParams StreamEvent TextPart ToolCall Turn "
     "VideoPart VisionUse",
     "prompts": "ParsedAnswer parse_answer plain_prompt reasoning_prompt",
-    "preprocess": "PixelBudget VisionInput VisionSettings preprocess_frames",
+    "preprocess": "VisionInput preprocess_frames",
     "registry": "load_model loaded_models unload",
+    "vision_settings": "PixelBudget VisionSettings",
 }
 
 if TYPE_CHECKING:
-    from vreason_agent.model.doctor import describe_model
+    from vreason_agent.model.describe import describe_model
     from vreason_agent.model.engine import VideoLanguageModel
-    from vreason_agent.model.family import (
-        ModelFamily,
-        Segment,
-        VideoLayout,
-        family_for,
-        register_family,
-        registered_families,
-    )
+    from vreason_agent.model.families import family_for, register_family, registered_families
+    from vreason_agent.model.families.base import ModelFamily, Segment, VideoLayout
+    from vreason_agent.model.folder import check_model
     from vreason_agent.model.parts import (
         Generation,
         GenerationRequest,
@@ -79,9 +78,10 @@ if TYPE_CHECKING:
         VideoPart,
         VisionUse,
     )
-    from vreason_agent.model.preprocess import PixelBudget, VisionInput, VisionSettings, preprocess_frames
+    from vreason_agent.model.preprocess import VisionInput, preprocess_frames
     from vreason_agent.model.prompts import ParsedAnswer, parse_answer, plain_prompt, reasoning_prompt
     from vreason_agent.model.registry import load_model, loaded_models, unload
+    from vreason_agent.model.vision_settings import PixelBudget, VisionSettings
 else:
 
     def __getattr__(name: str) -> Any:

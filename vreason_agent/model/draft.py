@@ -5,13 +5,16 @@ This module does not know about chat templates, families or pixels.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import torch
 
+from vreason_agent.model.mrope import Span, mrope_positions
 from vreason_agent.model.parts import ImagePart, VideoPart, VisionUse
-from vreason_agent.model.positions import Span, mrope_positions
 
 __all__ = ["EncodedPrompt", "PromptDraft"]
 
@@ -50,9 +53,15 @@ class EncodedPrompt:
 
 @dataclass
 class PromptDraft:
-    """A prompt in the making: text is gathered and tokenized in one go up to the next picture."""
+    """A prompt in the making: text is gathered and tokenized in one go up to the next picture.
+
+    Attributes:
+        tokenizer: the transformers tokenizer.
+        special: names of the tokens that no given text may become.
+    """
 
     tokenizer: Any
+    special: Collection[str]
     ids: list[int] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     videos: list[VideoPart] = field(default_factory=list)
@@ -61,15 +70,11 @@ class PromptDraft:
     image_grids: list[tuple[int, int, int]] = field(default_factory=list)
     uses: list[VisionUse] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _text: str = ""
+    _texts: list[tuple[str, bool]] = field(default_factory=list)
 
-    def add_text(self, text: str, *, is_plain: bool = False) -> None:
-        """Add text; plain text is tokenized by itself, names of special tokens in it staying text."""
-        if not is_plain:
-            self._text += text
-            return
-        self._flush()
-        self._extend(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+    def add_text(self, text: str, *, is_given: bool = False) -> None:
+        """Add text; names of special tokens in a given one, as against a template's, stay text."""
+        self._texts.append((text, is_given))
 
     def add_vision(self, token_id: int, span: Span) -> None:
         """Add the tokens of one vision segment."""
@@ -83,7 +88,7 @@ class PromptDraft:
         input_ids = torch.tensor(self.ids, dtype=torch.long)
         return EncodedPrompt(
             input_ids=input_ids,
-            position_ids=mrope_positions(self.spans),
+            position_ids=torch.from_numpy(mrope_positions(self.spans)),
             video_mask=input_ids == video_id,
             videos=tuple(self.videos),
             video_grids=tuple(self.video_grids),
@@ -94,10 +99,18 @@ class PromptDraft:
         )
 
     def _flush(self) -> None:
-        if self._text:
-            self._extend(self.tokenizer(self._text, add_special_tokens=False)["input_ids"])
-            self._text = ""
+        """Tokenize what was gathered, text by text where given ones would spell a special token."""
+        text = "".join(text for text, _ in self._texts)
+        ours = [text for text, is_given in self._texts if not is_given]
+        if all(text.count(token) == sum(one.count(token) for one in ours) for token in self.special):
+            self._extend(text, is_given=False)
+        else:
+            for is_given, run in groupby(self._texts, key=itemgetter(1)):
+                self._extend("".join(text for text, _ in run), is_given=is_given)
+        self._texts.clear()
 
-    def _extend(self, ids: list[int]) -> None:
-        self.ids.extend(ids)
-        self.spans.append(Span(len(ids)))
+    def _extend(self, text: str, *, is_given: bool) -> None:
+        if text:
+            ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=is_given)["input_ids"]
+            self.ids.extend(ids)
+            self.spans.append(Span(len(ids)))

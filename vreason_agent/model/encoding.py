@@ -1,8 +1,9 @@
 """Turns to token ids: the chat template, the video and image tokens in their places, and the positions of all of them.
 
-Text of a turn can never become a special token. The template is rendered with markers in place of texts, so that the
-vision placeholders found afterwards are the template's own; a text that spells `<|im_end|>` or `<|video_pad|>` is
-tokenized letter by letter.
+Nothing that a user, a tool or a model filled in can become a special token: texts, names, arguments and definitions of
+tools alike. The template is rendered with marks in place of them, so that the vision placeholders found afterwards are
+the template's own; what spells `<|im_end|>` or `<|video_pad|>`, alone or together with its neighbors, is tokenized
+letter by letter.
 
 This module does not know about pixels, weights or decoding.
 """
@@ -20,15 +21,17 @@ from jinja2 import TemplateError
 
 from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError, quote
 from vreason_agent.model.draft import EncodedPrompt, PromptDraft
-from vreason_agent.model.family import ModelFamily, PairTimes, Segment
+from vreason_agent.model.families.base import ModelFamily, PairTimes, Segment
+from vreason_agent.model.folder import DEFAULT_TEMPLATE, TOOL_TEMPLATE
+from vreason_agent.model.mrope import Span
 from vreason_agent.model.parts import ImagePart, Part, TextPart, Turn, VideoPart, VisionUse
-from vreason_agent.model.positions import Span
-from vreason_agent.model.preprocess import FrameFit, PixelBudget, VisionSettings, fit_frames
 from vreason_agent.model.tool_prompt import needs_tools, write_out_tools
+from vreason_agent.model.vision_settings import FrameFit, PixelBudget, VisionSettings, fit_frames
 
 __all__ = ["PromptEncoder", "VisionSpec"]
 
 _PROBE = "probe_whether_tools_are_rendered"
+_VIDEO_MESSAGE = {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "?"}]}
 _MARK = "\ue000{}\ue001"
 _MARKED = re.compile("\ue000(\\d+)\ue001")
 
@@ -47,7 +50,7 @@ class PromptEncoder:
     def __init__(
         self,
         tokenizer: Any,
-        chat_template: str,
+        chat_templates: Mapping[str, str],
         family: ModelFamily,
         config: Any,
         *,
@@ -62,17 +65,17 @@ class PromptEncoder:
             ModelLoadError: the config or the chat template has no place for a video, or the template is damaged.
         """
         self.video, self.image = video, image
-        self._tokenizer, self._template, self._family, self._config = tokenizer, chat_template, family, config
+        self._tokenizer, self._templates, self._family, self._config = tokenizer, chat_templates, family, config
         self._special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
         names = ("video_token_id", "image_token_id", "vision_start_token_id", "vision_end_token_id")
         ids = [getattr(config, name, None) for name in names]
         known = range(len(tokenizer))
         tokens = [tokenizer.convert_ids_to_tokens(i) if type(i) is int and i in known else None for i in ids]
-        if not all(tokens) or tokens[0] not in self._special:
+        if not self._special.issuperset(tokens):
             raise ModelLoadError(
                 f"model {quote(source)} has no special token for video: config.json must name {', '.join(names)} "
-                "and the "
-                "tokenizer must have them. Choose a video-language model, for example Qwen/Qwen2.5-VL-3B-Instruct"
+                "and the tokenizer must have them. Choose a video-language model, for example "
+                "Qwen/Qwen2.5-VL-3B-Instruct"
             )
         self._video_token, self._image_token, self._start, self._end = (str(token) for token in tokens)
         self._video_id, self._image_id = (int(config.video_token_id), int(config.image_token_id))
@@ -113,27 +116,29 @@ class PromptEncoder:
         return self._encode(turns, tools).num_tokens if turns else 0
 
     def _encode(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> EncodedPrompt:
-        draft = PromptDraft(self._tokenizer)
-        if needs_tools(turns, tools) and not self.knows_tools:
-            turns, tools = write_out_tools(turns, tools), ()
-        for piece in self._pieces(turns, tools):
+        draft = PromptDraft(self._tokenizer, self._special)
+        with_tools = needs_tools(turns, tools)
+        if with_tools and not self.knows_tools:
+            turns, tools, with_tools = write_out_tools(turns, tools), (), False
+        for piece in self._pieces(turns, tools, TOOL_TEMPLATE if with_tools else DEFAULT_TEMPLATE):
             if isinstance(piece, VideoPart):
                 self._add_video(draft, piece)
             elif isinstance(piece, ImagePart):
                 self._add_image(draft, piece)
             elif isinstance(piece, TextPart):
-                draft.add_text(piece.text, is_plain=any(token in piece.text for token in self._special))
+                draft.add_text(piece.text, is_given=True)
             else:
                 draft.add_text(piece)
         return draft.finish(self._video_id)
 
     @cached_property
     def knows_tools(self) -> bool:
-        """Whether the model's chat template lays out tools."""
+        """Whether the model's chat template lays out tools, and videos beside them."""
         probe = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {}}}
-        return _PROBE in self._render([{"role": "user", "content": "?"}], [probe])
+        rendered = self._render([_VIDEO_MESSAGE], [probe], TOOL_TEMPLATE)
+        return _PROBE in rendered and self._video_token in rendered
 
-    def _pieces(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> Iterator[str | Part]:
+    def _pieces(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]], template: str) -> Iterator[str | Part]:
         """Render the template and put the parts back where their places are."""
         texts: list[TextPart] = []
         definitions = [self._guarded(tool, texts) for tool in tools]
@@ -143,7 +148,7 @@ class PromptEncoder:
             for kind in (VideoPart, ImagePart)
         }
         num_places = 0
-        for piece in self._placeholder.split(self._render(messages, definitions)):
+        for piece in self._placeholder.split(self._render(messages, definitions, template)):
             if mark := _MARKED.fullmatch(piece):
                 yield texts[int(mark[1])]
             elif self._placeholder.fullmatch(piece):
@@ -172,28 +177,30 @@ class PromptEncoder:
     def _message(self, turn: Turn, texts: list[TextPart]) -> dict[str, Any]:
         message: dict[str, Any] = {"role": turn.role, "content": _content(turn, texts)}
         if turn.calls:
-            calls = [{"name": call.name, "arguments": self._guarded(call.arguments, texts)} for call in turn.calls]
-            message["tool_calls"] = [{"type": "function", "function": call} for call in calls]
+            calls = [{"name": call.name, "arguments": call.arguments} for call in turn.calls]
+            message["tool_calls"] = [{"type": "function", "function": self._guarded(call, texts)} for call in calls]
         return message
 
     def _guarded(self, value: Any, texts: list[TextPart]) -> Any:
-        """Return JSON data with marks in place of strings that spell a special token."""
+        """Return JSON data with marks in place of strings that spell a special token or a mark."""
         if isinstance(value, Mapping):
             return {self._guarded(key, texts): self._guarded(item, texts) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._guarded(item, texts) for item in value]
-        if isinstance(value, str) and any(token in value for token in self._special):
+        if isinstance(value, str) and any(token in value for token in (*self._special, _MARK[0])):
             texts.append(TextPart(json.dumps(value, ensure_ascii=False)[1:-1]))
             return _MARK.format(len(texts) - 1)
         return value
 
-    def _render(self, messages: list[dict[str, Any]], tools: list[Any] | None = None) -> str:
+    def _render(
+        self, messages: list[dict[str, Any]], tools: list[Any] | None = None, template: str = DEFAULT_TEMPLATE
+    ) -> str:
         try:
             return str(
                 self._tokenizer.apply_chat_template(
                     messages,
                     tools=tools or None,
-                    chat_template=self._template,
+                    chat_template=self._templates.get(template, self._templates[DEFAULT_TEMPLATE]),
                     tokenize=False,
                     add_generation_prompt=messages[-1]["role"] != "assistant",
                 )
@@ -207,7 +214,7 @@ class PromptEncoder:
 
     def _check_template(self, source: str, file: str) -> None:
         try:
-            rendered = self._render([{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "?"}]}])
+            rendered = self._render([_VIDEO_MESSAGE])
         except (
             GenerationError,
             ArithmeticError,
@@ -219,15 +226,13 @@ class PromptEncoder:
         ) as exc:
             cause = exc.__cause__ or exc
             raise ModelLoadError(
-                f"the chat template of model {quote(source)} in {file} cannot be used ({cause}). Download the "
-                "file again: "
-                "hf download REPO --local-dir FOLDER"
+                f"the chat template of model {quote(source)} in {file} cannot be used ({cause}). Download the file "
+                "again: hf download REPO --local-dir FOLDER"
             ) from exc
         if self._video_token not in rendered:
             raise ModelLoadError(
-                f"the chat template of model {quote(source)} has no place for a video ({self._video_token}). Use "
-                "a model "
-                "whose chat_template accepts video, for example Qwen/Qwen2.5-VL-3B-Instruct"
+                f"the chat template of model {quote(source)} has no place for a video ({self._video_token}). Use a "
+                "model whose chat_template accepts video, for example Qwen/Qwen2.5-VL-3B-Instruct"
             )
 
     def _add_video(self, draft: PromptDraft, part: VideoPart) -> None:

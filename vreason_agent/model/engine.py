@@ -27,15 +27,14 @@ from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.errors import GenerationError
 from vreason_agent.model.draft import EncodedPrompt
 from vreason_agent.model.encoding import PromptEncoder
-from vreason_agent.model.family import ModelFamily
+from vreason_agent.model.families.base import ModelFamily
 from vreason_agent.model.grammar import GrammarWords
 from vreason_agent.model.memory import out_of_memory_as
 from vreason_agent.model.parts import Generation, GenerationRequest, SamplingParams, StreamEvent, TextPart, Turn
 from vreason_agent.model.placement import memory_remedy
-from vreason_agent.model.positions import pad_left
 from vreason_agent.model.preprocess import FrameResize, frame_resize
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, reasoning_prompt
-from vreason_agent.model.stream import TextStream
+from vreason_agent.model.text_stream import TextStream
 from vreason_agent.model.vision import preprocess_prompt, vision_inputs
 
 __all__ = ["OnToken", "VideoLanguageModel", "VideoTimeWarning"]
@@ -279,6 +278,12 @@ class _Batch:
             f"The prompt of {prompt.num_tokens} tokens leaves {room} of the context of {self._model.context_length} "
             f"for the answer, fewer than the {sampling.max_new_tokens} allowed.",
         )
+
+
+def pad_left(rows: Sequence[torch.Tensor], value: int) -> torch.Tensor:
+    """Stack tensors `(..., length_i)` to `(batch, ..., max length)`, filled up with `value` on the left."""
+    longest = max(row.shape[-1] for row in rows)
+    return torch.stack([torch.nn.functional.pad(row, (longest - row.shape[-1], 0), value=value) for row in rows])
 
 
 def generation_config(sampling: SamplingParams, stop_token_ids: Sequence[int], pad_token_id: int) -> GenerationConfig:

@@ -1,43 +1,38 @@
 """A model folder in the published Hugging Face layout: which files it has and what they say, without loading weights.
 
-Old and new names are read: the chat template from `chat_template.jinja`, `chat_template.json`, `processor_config.json`
-or the tokenizer; image and video preprocessing from `preprocessor_config.json`, `video_preprocessor_config.json` or
-their sections in `processor_config.json`; weights as one `model.safetensors` or as shards with an index. Pickled
-weights (`.bin`, `.pt`) are never read.
+Old and new names are read: chat templates from `chat_template.jinja` and `additional_chat_templates/`,
+`chat_template.json`, `processor_config.json` or `tokenizer_config.json`; image and video preprocessing from
+`preprocessor_config.json`, `video_preprocessor_config.json` or their sections in `processor_config.json`; weights as
+one `model.safetensors` or as shards with an index. Pickled weights (`.bin`, `.pt`) are never read. A folder means the
+same model whatever else is installed: one with an adapter is refused, because only `peft` would apply it.
 
-This module does not know about hubs, devices, families or transformers.
+This module imports no torch, so that a wrong folder is found before the heavy libraries are loaded.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vreason_agent.errors import ModelLoadError, quote
-from vreason_agent.model.reading import AGAIN, optional_json, read_json, read_text
+from safetensors import SafetensorError, safe_open
 
-__all__ = ["ModelFolder", "TensorSizes", "open_folder"]
+from vreason_agent.errors import ModelLoadError, quote
+from vreason_agent.model.families import family_for
+from vreason_agent.model.families.base import ModelFamily
+from vreason_agent.model.model_files import AGAIN, optional_json, read_json, read_text
+from vreason_agent.model.source import is_hub_id, locate_model
+
+__all__ = ["DEFAULT_TEMPLATE", "TOOL_TEMPLATE", "ModelFolder", "check_model", "open_folder"]
+
+DEFAULT_TEMPLATE, TOOL_TEMPLATE = "default", "tool_use"
+"""Names of the chat templates of a folder that has several."""
 
 _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
-_BOTH = "processor_config.json"
-_MAX_HEADER_BYTES = 100_000_000
-
-
-@dataclass(frozen=True)
-class TensorSizes:
-    """What the headers of the weight files say.
-
-    Attributes:
-        num_parameters: numbers in all tensors.
-        num_bytes: bytes they take as stored.
-    """
-
-    num_parameters: int
-    num_bytes: int
+_BOTH, _TOKENIZER = "processor_config.json", "tokenizer_config.json"
+_ADAPTER = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -47,28 +42,47 @@ class ModelFolder:
     Attributes:
         path: the folder.
         config: `config.json`.
-        image_processor: settings of still images, `{}` where no file has them.
+        family: the model family that `config.json` names.
+        image_processor: settings of still images.
         video_processor: settings of videos; those of images where no file has their own.
         image_file: the file that the settings of still images stand in.
         video_file: the file that the settings of videos stand in.
         generation: `generation_config.json`, `{}` where there is none.
-        chat_template: Jinja text, `None` where only the tokenizer may have one.
-        template_file: the file that the chat template stands in.
+        chat_templates: Jinja texts by name, among them `default`; `tool_use`, where there is one, is for conversations
+            with tools.
+        template_file: the file that the default chat template stands in.
         weight_files: the safetensors files to load.
-        sizes: parameters and bytes of the weights.
+        num_parameters: numbers in all tensors of the weights.
     """
 
     path: Path
     config: Mapping[str, Any]
+    family: ModelFamily
     image_processor: Mapping[str, Any]
     video_processor: Mapping[str, Any]
     image_file: str
     video_file: str
     generation: Mapping[str, Any]
-    chat_template: str | None
+    chat_templates: Mapping[str, str]
     template_file: str
     weight_files: tuple[Path, ...]
-    sizes: TensorSizes
+    num_parameters: int
+
+
+def check_model(model: str | None = None, *, revision: str | None = None) -> None:
+    """Look at a model's folder as far as that goes without torch: a wrong `--model` is found in a moment.
+
+    Args:
+        model: as `load_model` takes it; what a hub id stands for is looked at when it is loaded.
+        revision: as `load_model` takes it.
+
+    Raises:
+        ModelLoadError: there is no such folder, or it holds no model that can be loaded.
+        ConfigError: a revision of what is no hub repository.
+    """
+    if not is_hub_id(model):
+        folder = locate_model(model, revision=revision)
+        open_folder(folder, source=str(folder) if model is None else model)
 
 
 def open_folder(path: Path, *, source: str) -> ModelFolder:
@@ -79,9 +93,10 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
         source: the name the user gave, for messages.
 
     Raises:
-        ModelLoadError: `config.json`, the preprocessor file or weights are missing, a file is damaged (named), or the
-            weights are quantized.
+        ModelLoadError: the folder holds an adapter, quantized weights or an architecture without a family; a file is
+            missing or damaged (named).
     """
+    _refuse_adapter(path, source)
     if not (path / "config.json").is_file():
         found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
         raise ModelLoadError(
@@ -90,18 +105,35 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
         )
     config = read_json(path / "config.json")
     _refuse_quantized(config, source)
-    processors = _processors(path, source)
-    template, template_file = _chat_template(path)
+    family = family_for(config, source=source)
+    templates, template_file = _chat_templates(path, source)
     weights = _weight_files(path, source)
     return ModelFolder(
         path,
         config,
+        family,
         generation=optional_json(path / "generation_config.json"),
-        chat_template=template,
+        chat_templates=templates,
         template_file=template_file,
         weight_files=weights,
-        sizes=_sizes(weights),
-        **processors,
+        num_parameters=_count_parameters(weights, source),
+        **_processors(path, source),
+    )
+
+
+def _refuse_adapter(path: Path, source: str) -> None:
+    """Reject the folder of a LoRA training, also where weights lie beside the adapter."""
+    found = sorted(entry.name for entry in path.iterdir() if entry.name == _ADAPTER or entry.stem == "adapter_model")
+    if not found:
+        return
+    base = optional_json(path / _ADAPTER).get("base_model_name_or_path")
+    has_weights = (path / _SINGLE).is_file() or (path / _INDEX).is_file()
+    beside = ", or, to use the weights beside it without the adapter, move its files away" if has_weights else ""
+    raise ModelLoadError(
+        f"model folder {quote(source)} holds an adapter ({', '.join(found)}"
+        f"{f' for the model {quote(base)}' if base else ''}), and adapters are not applied here. Merge it into its "
+        "model and pass the merged folder, with peft: PeftModel.from_pretrained(BASE_MODEL, FOLDER).merge_and_unload()"
+        f".save_pretrained(MERGED_FOLDER){beside}"
     )
 
 
@@ -112,8 +144,7 @@ def _refuse_quantized(config: Mapping[str, Any], source: str) -> None:
             method = found.get("quant_method", "unnamed") if isinstance(found, Mapping) else found
             raise ModelLoadError(
                 f"the weights of {quote(source)} are quantized ({method}): steering has not been shown correct on "
-                "them. "
-                "Take the same model unquantized, or a smaller one"
+                "them. Take the same model unquantized, or a smaller one"
             )
 
 
@@ -124,9 +155,7 @@ def _processor(path: Path, kind: str) -> tuple[dict[str, Any], str]:
         return settings, own
     settings = optional_json(path / _BOTH).get(f"{kind}_processor") or {}
     if not isinstance(settings, dict):
-        raise ModelLoadError(
-            f"{kind}_processor in {quote(str(path / _BOTH))} is {quote(settings)}, not an object. {AGAIN}"
-        )
+        raise ModelLoadError(f"{kind}_processor in {str(path / _BOTH)!r} is {quote(settings)}, not an object. {AGAIN}")
     return settings, _BOTH
 
 
@@ -135,8 +164,9 @@ def _processors(path: Path, source: str) -> dict[str, Any]:
     if not image and not video:
         raise ModelLoadError(
             f"model folder {quote(source)} has no preprocessor_config.json, video_preprocessor_config.json or "
-            "processor_config.json, which say how frames are normalized. Download the folder again with all its .json "
-            "files: hf download REPO --local-dir FOLDER"
+            "processor_config.json, which say how frames are normalized; save_pretrained of a model alone does not "
+            "write them. Copy those of the model it was made from: hf download REPO preprocessor_config.json "
+            "--local-dir FOLDER"
         )
     return {
         "image_processor": image or video,
@@ -146,16 +176,36 @@ def _processors(path: Path, source: str) -> dict[str, Any]:
     }
 
 
-def _chat_template(path: Path) -> tuple[str | None, str]:
-    """The template, and the file it stands in."""
-    jinja = path / "chat_template.jinja"
-    if jinja.is_file():
-        return read_text(jinja), jinja.name
-    for name in ("chat_template.json", _BOTH):
-        template = optional_json(path / name).get("chat_template")
-        if isinstance(template, str):
-            return template, name
-    return None, "tokenizer_config.json"
+def _chat_templates(path: Path, source: str) -> tuple[dict[str, str], str]:
+    """The chat templates by name, and the file that the default one stands in."""
+    more = {file.stem: read_text(file) for file in sorted((path / "additional_chat_templates").glob("*.jinja"))}
+    if (path / "chat_template.jinja").is_file():
+        return {**more, DEFAULT_TEMPLATE: read_text(path / "chat_template.jinja")}, "chat_template.jinja"
+    for name in ("chat_template.json", _BOTH, _TOKENIZER):
+        found = optional_json(path / name).get("chat_template")
+        if found:
+            named = {**more, **_named_templates(found, path / name)}
+            if DEFAULT_TEMPLATE in named:
+                return named, name
+            raise ModelLoadError(
+                f"the chat templates of model {quote(source)} in {name} are named {', '.join(sorted(named))}, and none "
+                f"is {DEFAULT_TEMPLATE!r}. Save the one for conversations as chat_template.jinja in the folder"
+            )
+    raise ModelLoadError(
+        f"model {quote(source)} has no chat template (looked for chat_template.jinja, chat_template.json, {_BOTH} and "
+        f"{_TOKENIZER}). Base models are not trained for conversations: choose an -Instruct model; save_pretrained of "
+        "a model alone does not write it: copy that of the model it was made from"
+    )
+
+
+def _named_templates(found: object, file: Path) -> dict[str, str]:
+    """One template is the default; several are an object, or a list of objects with `name` and `template`."""
+    if isinstance(found, list) and all(isinstance(entry, Mapping) for entry in found):
+        found = {entry.get("name"): entry.get("template") for entry in found}
+    named = found if isinstance(found, Mapping) else {DEFAULT_TEMPLATE: found}
+    if not all(isinstance(text, str) for pair in named.items() for text in pair):
+        raise ModelLoadError(f"chat_template in {str(file)!r} is neither a text nor a list of named texts. {AGAIN}")
+    return dict(named)
 
 
 def _weight_files(path: Path, source: str) -> tuple[Path, ...]:
@@ -168,7 +218,7 @@ def _weight_files(path: Path, source: str) -> tuple[Path, ...]:
     if missing:
         raise ModelLoadError(
             f"model folder {quote(source)} lacks {len(missing)} of {len(names)} weight files, the first being "
-            f"{quote(missing[0])}. Complete the download: hf download REPO --local-dir FOLDER"
+            f"{missing[0]!r}. Complete the download: hf download REPO --local-dir FOLDER"
         )
     pickled = sorted(entry.name for entry in path.iterdir() if entry.suffix in {".bin", ".pt", ".pth"})
     hint = f" (it has {quote(pickled[0])}, and pickled weights are never loaded)" if pickled else ""
@@ -192,44 +242,22 @@ def _is_file_name(value: object) -> bool:
     return isinstance(value, str) and Path(value).name == value
 
 
-def _sizes(files: tuple[Path, ...]) -> TensorSizes:
-    parameters = stored = 0
+def _count_parameters(files: tuple[Path, ...], source: str) -> int:
+    """Read the headers of the weight files, which also shows whether the files are complete."""
+    num_parameters = 0
     for file in files:
-        for name, tensor in _header(file).items():
-            if name != "__metadata__":
-                parameters += math.prod(tensor["shape"])
-                begin, end = tensor["data_offsets"]
-                stored += end - begin
-    return TensorSizes(parameters, stored)
-
-
-def _header(file: Path) -> dict[str, Any]:
-    """Read the JSON header of a safetensors file: 8 bytes of length, then the header, then the data."""
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length)) if 0 < length <= _MAX_HEADER_BYTES else None
-        if not isinstance(header, dict):
-            raise ValueError("no header")
-        tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
-        if not all(_is_sized(tensor) for tensor in tensors):
-            raise ValueError("its header holds a tensor without whole numbers as shape and offsets")
-        end = max((tensor["data_offsets"][1] for tensor in tensors), default=0)
-        if file.stat().st_size < 8 + length + end:
-            raise ValueError(f"{8 + length + end - file.stat().st_size} bytes are missing at the end")
-    except (ValueError, RecursionError, OSError) as exc:
-        raise ModelLoadError(
-            f"weight file {quote(str(file))} is no complete safetensors file ({exc}). Download it again: "
-            "hf download REPO --local-dir FOLDER"
-        ) from exc
-    return header
-
-
-def _is_sized(tensor: object) -> bool:
-    """Tell whether an entry of a header has a shape and two offsets, all whole numbers."""
-    if not isinstance(tensor, Mapping):
-        return False
-    shape, offsets = tensor.get("shape"), tensor.get("data_offsets")
-    if not isinstance(shape, list) or not isinstance(offsets, list) or len(offsets) != 2:
-        return False
-    return all(isinstance(number, int) and number >= 0 for number in (*shape, *offsets))
+        try:
+            with safe_open(file, framework="numpy") as tensors:
+                names = list(tensors.keys())
+                num_parameters += sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
+        except (SafetensorError, OSError) as exc:
+            raise ModelLoadError(
+                f"weight file {str(file)!r} is no complete safetensors file ({exc}). Download it again: "
+                "hf download REPO --local-dir FOLDER"
+            ) from exc
+        if lora := next((name for name in names if ".lora_" in name), None):
+            raise ModelLoadError(
+                f"weight file {str(file)!r} of model {quote(source)} holds an adapter that is not merged ({lora}), and "
+                "adapters are not applied here. Save the model merged: model.merge_and_unload().save_pretrained(FOLDER)"
+            )
+    return num_parameters

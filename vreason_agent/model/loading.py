@@ -8,6 +8,7 @@ This module does not know where folders come from or which models are loaded alr
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -22,13 +23,14 @@ from vreason_agent.answers import parse_answer
 from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError, quote
 from vreason_agent.model.encoding import PromptEncoder, VisionSpec
 from vreason_agent.model.engine import VideoLanguageModel
-from vreason_agent.model.family import ModelFamily, family_for
-from vreason_agent.model.folder import ModelFolder, open_folder
+from vreason_agent.model.families import BUILTIN_FAMILIES
+from vreason_agent.model.families.base import ModelFamily
+from vreason_agent.model.folder import DEFAULT_TEMPLATE, ModelFolder, open_folder
 from vreason_agent.model.memory import out_of_memory_as
+from vreason_agent.model.model_files import AGAIN, check_readable, values_of
 from vreason_agent.model.placement import check_memory, choose_device, choose_dtype, memory_remedy
-from vreason_agent.model.preprocess import PixelBudget
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, plain_prompt, reasoning_prompt
-from vreason_agent.model.reading import AGAIN, check_readable, values_of
+from vreason_agent.model.vision_settings import PixelBudget
 
 __all__ = ["ATTENTION_IMPLEMENTATIONS", "build_model"]
 
@@ -77,11 +79,11 @@ def build_model(
         )
     chosen = choose_device(device)
     folder = open_folder(path, source=name)
-    family = family_for(folder.config, source=name)
-    precision = choose_dtype(dtype, chosen, folder.sizes)
-    check_memory(folder.sizes, chosen, precision, source=name)
+    family = folder.family
+    precision = choose_dtype(dtype, chosen, folder.num_parameters)
+    check_memory(folder.num_parameters, chosen, precision, source=name)
     # Everything small is read and checked before the weights are.
-    model_class = _model_class(family, name)
+    model_class = _model_class(folder, family, name)
     config = _load_config(folder, model_class, name)
     tokenizer = _load_tokenizer(folder, name)
     stop, pad = _end_tokens(folder, config, tokenizer, name)
@@ -105,24 +107,51 @@ def build_model(
     )
 
 
-def _model_class(family: ModelFamily, name: str) -> Any:
+def _model_class(folder: ModelFolder, family: ModelFamily, name: str) -> Any:
     model_class = getattr(transformers, family.architecture, None)
     if model_class is None:
         raise DependencyError(
-            f"transformers {transformers.__version__} has no {family.architecture}, which model {quote(name)} "
-            "needs. Run: "
-            "pip install -U transformers"
+            f"transformers {transformers.__version__} has no {family.architecture}, which model {quote(name)} needs. "
+            "Run: pip install -U transformers"
+        )
+    wanted, found = model_class.config_class.model_type, folder.config.get("model_type")
+    if found != wanted:
+        raise ModelLoadError(
+            f"config.json of model {quote(name)} says model_type {quote(found)}, and the family {family.name!r} loads "
+            f"{family.architecture}, which is a {wanted!r}. Give the family the architecture that config.json was "
+            "written for, or take vreason_family out of config.json"
         )
     return model_class
 
 
 def _load_config(folder: ModelFolder, model_class: Any, name: str) -> Any:
     try:
-        return model_class.config_class.from_pretrained(str(folder.path), local_files_only=True)
+        config = model_class.config_class.from_pretrained(str(folder.path), local_files_only=True)
     except _DAMAGE as exc:
         raise ModelLoadError(
             f"config.json of model {quote(name)} holds values that cannot be used ({_in_short(exc)}). {AGAIN}"
         ) from exc
+    _refuse_sliding_windows(config, name)
+    return config
+
+
+def _refuse_sliding_windows(config: Any, name: str) -> None:
+    """Reject layers that do not see the whole context: steering and the cache are made for full attention."""
+    text = config.get_text_config()
+    kinds = sorted(set(getattr(text, "layer_types", None) or ()) - {"full_attention"})
+    if not kinds:
+        return
+    window = getattr(text, "sliding_window", None)
+    raise ModelLoadError(
+        f"model {quote(name)} has layers with {', '.join(kinds)} (config.json: use_sliding_window or layer_types), "
+        "and only full attention is supported. Choose a model without sliding windows"
+        + (
+            f"; if no conversation will be longer than its window of {window} tokens, setting use_sliding_window to "
+            "false and leaving layer_types out gives the same answers"
+            if window
+            else ""
+        )
+    )
 
 
 def _load_tokenizer(folder: ModelFolder, name: str) -> Any:
@@ -178,13 +207,20 @@ def _load_weights(
             "weights belong together, or download the folder again: hf download REPO --local-dir FOLDER"
         ) from exc
     _check_complete(report, name)
+    if unused := sorted(report.get("unexpected_keys") or ()):
+        warnings.warn(
+            f"the weights of model {quote(name)} hold {len(unused)} tensors that {type(hf_model).__name__} does not "
+            f"use, the first being {unused[0]}; they are left out. Check that config.json and the weights belong "
+            "together",
+            stacklevel=2,
+        )
     return hf_model.requires_grad_(False).eval()
 
 
 def _memory_told(
     folder: ModelFolder, device: torch.device, dtype: torch.dtype, name: str
 ) -> AbstractContextManager[None]:
-    num_bytes = folder.sizes.num_parameters * dtype.itemsize
+    num_bytes = folder.num_parameters * dtype.itemsize
     what = f"model {quote(name)}, {num_bytes / 1e9:.3g} GB of weights as {str(dtype).removeprefix('torch.')}"
     return out_of_memory_as(ModelLoadError, what, device, remedy=memory_remedy(device, dtype))
 
@@ -195,9 +231,8 @@ def _check_complete(report: dict[str, Any], name: str) -> None:
     other = [f"{key}, {tuple(found)} in place of {tuple(asked)}" for key, found, asked in _mismatched(report)]
     if wrong := missing + other:
         raise ModelLoadError(
-            f"the weights of model {quote(name)} lack {len(wrong)} tensors that its config.json asks for, the "
-            "first being "
-            f"{wrong[0]}. Check that config.json and the weights belong together, or download the folder again: "
+            f"the weights of model {quote(name)} lack {len(wrong)} tensors that its config.json asks for, the first "
+            f"being {wrong[0]}. Check that config.json and the weights belong together, or download the folder again: "
             "hf download REPO --local-dir FOLDER"
         )
 
@@ -241,23 +276,30 @@ def _context_length(config: Any, name: str) -> int:
 def _encoder(
     folder: ModelFolder, family: ModelFamily, config: Any, tokenizer: Any, budget: PixelBudget | None, name: str
 ) -> PromptEncoder:
-    template = folder.chat_template or getattr(tokenizer, "chat_template", None)
-    if not isinstance(template, str):
-        raise ModelLoadError(
-            f"model {quote(name)} has no chat template (looked for chat_template.jinja, chat_template.json and the "
-            "tokenizer's). Base models are not trained for conversations: choose an -Instruct model"
+    tokenizer.chat_template = folder.chat_templates[DEFAULT_TEMPLATE]
+    remedy = AGAIN
+    if family not in BUILTIN_FAMILIES:
+        remedy = (
+            f"They are read by the registered family {type(family).__name__}: write its vision_settings, video_budget, "
+            "image_budget and lay_out_video for this architecture"
         )
-    tokenizer.chat_template = template
-    with values_of(f"{folder.video_file} (or vision_config in config.json)", name):
+    with values_of(f"{folder.video_file} (or vision_config in config.json)", name, remedy=remedy):
         settings = family.vision_settings(config, folder.video_processor)
         video = VisionSpec(settings, budget or family.video_budget(settings, folder.video_processor))
-    with values_of(f"{folder.image_file} (or vision_config in config.json)", name):
+    with values_of(f"{folder.image_file} (or vision_config in config.json)", name, remedy=remedy):
         settings = family.vision_settings(config, folder.image_processor)
         image = VisionSpec(settings, family.image_budget(settings, folder.image_processor))
-    with values_of("config.json", name):
+    with values_of("config.json", name, remedy=remedy):
         family.lay_out_video([(0.0, 0.5), (1.0, 1.5)], config)
     return PromptEncoder(
-        tokenizer, template, family, config, video=video, image=image, source=name, template_file=folder.template_file
+        tokenizer,
+        folder.chat_templates,
+        family,
+        config,
+        video=video,
+        image=image,
+        source=name,
+        template_file=folder.template_file,
     )
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from vreason_agent.errors import ConfigError, ModelLoadError, quote
-from vreason_agent.model.folder import TensorSizes
 
 __all__ = ["available_bytes", "check_memory", "choose_device", "choose_dtype", "memory_remedy", "named_dtype"]
 
@@ -43,7 +42,7 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     return chosen
 
 
-def choose_dtype(dtype: str | torch.dtype | None, device: torch.device, sizes: TensorSizes) -> torch.dtype:
+def choose_dtype(dtype: str | torch.dtype | None, device: torch.device, num_parameters: int) -> torch.dtype:
     """Return the asked precision, or a sensible one.
 
     CUDA: bfloat16 (float16 on cards without it). CPU and MPS: float32 up to a billion parameters, else bfloat16.
@@ -54,7 +53,7 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device, sizes: T
     if dtype is None or dtype == "auto":
         if device.type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return torch.float32 if sizes.num_parameters <= SMALL_MODEL_PARAMETERS else torch.bfloat16
+        return torch.float32 if num_parameters <= SMALL_MODEL_PARAMETERS else torch.bfloat16
     return named_dtype(dtype)
 
 
@@ -70,19 +69,18 @@ def named_dtype(dtype: str | torch.dtype) -> torch.dtype:
     return chosen
 
 
-def check_memory(sizes: TensorSizes, device: torch.device, dtype: torch.dtype, *, source: str) -> None:
+def check_memory(num_parameters: int, device: torch.device, dtype: torch.dtype, *, source: str) -> None:
     """Raise before loading what cannot fit.
 
     Raises:
         ModelLoadError: the weights need more memory than the device has free.
     """
-    needed = int(sizes.num_parameters * dtype.itemsize * LOADING_OVERHEAD)
+    needed = int(num_parameters * dtype.itemsize * LOADING_OVERHEAD)
     free = available_bytes(device)
     if free is None or needed <= free:
         return
     raise ModelLoadError(
-        f"model {quote(source)} has {sizes.num_parameters / 1e9:.2f} billion parameters and needs about "
-        f"{needed / 1e9:.1f} "
+        f"model {source!r} has {num_parameters / 1e9:.2f} billion parameters and needs about {needed / 1e9:.1f} "
         f"GB as {str(dtype).removeprefix('torch.')} on {device}, which has {free / 1e9:.1f} GB free. "
         f"{memory_remedy(device, dtype)}"
     )

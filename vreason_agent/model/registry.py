@@ -12,22 +12,22 @@ from typing import Any
 
 import torch
 
-from vreason_agent.errors import ConfigError, ModelLoadError, quote
+from vreason_agent.errors import ConfigError, quote
 from vreason_agent.model.engine import VideoLanguageModel
-from vreason_agent.model.family import registered_families
-from vreason_agent.model.folder import TensorSizes, open_folder
+from vreason_agent.model.families import registered_families
+from vreason_agent.model.folder import open_folder
 from vreason_agent.model.loading import ATTENTION_IMPLEMENTATIONS, build_model
 from vreason_agent.model.placement import choose_device, choose_dtype
-from vreason_agent.model.preprocess import PixelBudget
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt
-from vreason_agent.model.source import BUNDLED_NAME, MODEL_VARIABLE, bundled_folder, default_model, locate_model
+from vreason_agent.model.source import BUNDLED_NAME, bundled_folder, default_model, locate_model
+from vreason_agent.model.vision_settings import PixelBudget
 
 __all__ = ["add_model", "load_model", "loaded_models", "unload"]
 
 _models: dict[tuple[Any, ...], VideoLanguageModel] = {}
 _added: dict[str, VideoLanguageModel] = {}
-_sizes: dict[Path, TensorSizes] = {}
-"""Read once per folder, so that a model asked for again is found without reading its files."""
+_sizes: dict[Path, int] = {}
+"""Numbers of parameters, read once per folder, so that a model asked for again is found without reading its files."""
 _lock = threading.Lock()
 
 
@@ -74,11 +74,11 @@ def load_model(
         if name in _added:
             return _added[name]
     place = choose_device(device)
-    folder = _locate(name, revision=revision, is_default=model is None)
+    folder = locate_model(None if model is None else name, revision=revision)
     real = folder.resolve()
     settings: dict[str, Any] = {
         "revision": revision,
-        "dtype": choose_dtype(dtype, place, _sizes_of(real, name)),
+        "dtype": choose_dtype(dtype, place, _num_parameters(real, name)),
         "attn_implementation": attn_implementation or ATTENTION_IMPLEMENTATIONS[0],
         "pixel_budget": pixel_budget,
         "question_prompt": question_prompt,
@@ -124,18 +124,9 @@ def unload(model: VideoLanguageModel | None = None) -> int:
     return num_gone
 
 
-def _locate(name: str, *, revision: str | None, is_default: bool) -> Path:
-    try:
-        return locate_model(name, revision=revision)
-    except ModelLoadError as exc:
-        if not is_default or name == BUNDLED_NAME:
-            raise
-        raise ModelLoadError(f"${MODEL_VARIABLE}: {exc}. Or take the default back: unset {MODEL_VARIABLE}") from exc
-
-
-def _sizes_of(folder: Path, name: str) -> TensorSizes:
+def _num_parameters(folder: Path, name: str) -> int:
     if folder not in _sizes:
-        _sizes[folder] = open_folder(folder, source=name).sizes
+        _sizes[folder] = open_folder(folder, source=name).num_parameters
     return _sizes[folder]
 
 

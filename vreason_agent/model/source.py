@@ -11,7 +11,15 @@ from pathlib import Path
 
 from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError, quote
 
-__all__ = ["BUNDLED_NAME", "MODEL_VARIABLE", "bundled_folder", "default_model", "local_folder", "locate_model"]
+__all__ = [
+    "BUNDLED_NAME",
+    "MODEL_VARIABLE",
+    "bundled_folder",
+    "default_model",
+    "is_hub_id",
+    "local_folder",
+    "locate_model",
+]
 
 BUNDLED_NAME = "tiny"
 """Name of the model that comes with the package."""
@@ -38,7 +46,7 @@ def local_folder(model: str, *, revision: str | None = None) -> Path | None:
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
-    if _looks_like_path(model):
+    if not is_hub_id(model):
         return None
     from huggingface_hub import try_to_load_from_cache
 
@@ -46,12 +54,21 @@ def local_folder(model: str, *, revision: str | None = None) -> Path | None:
     return Path(cached).parent if isinstance(cached, str) else None
 
 
-def locate_model(model: str, *, revision: str | None = None) -> Path:
+def is_hub_id(model: str | None) -> bool:
+    """Tell whether a name (`None` is the default model's) is a hub id rather than a folder or the bundled model."""
+    model = default_model() if model is None else model
+    if model == BUNDLED_NAME or Path(model).expanduser().is_dir():
+        return False
+    parts = model.replace(os.sep, "/").split("/")
+    return len(parts) == 2 and parts[0] not in {"", ".", "..", "~"} and parts[1] != ""
+
+
+def locate_model(model: str | None = None, *, revision: str | None = None) -> Path:
     """Return the folder with a model's files, downloading a hub repository into the local cache where needed.
 
     Args:
-        model: `tiny`, a folder, or a hub id such as `Qwen/Qwen2.5-VL-3B-Instruct`. `tiny` is always the bundled model;
-            an existing folder comes before a hub id.
+        model: `tiny`, a folder, or a hub id such as `Qwen/Qwen2.5-VL-3B-Instruct`; `None` is the default model. `tiny`
+            is always the bundled model; an existing folder comes before a hub id.
         revision: branch, tag or commit of a hub repository.
 
     Raises:
@@ -59,6 +76,15 @@ def locate_model(model: str, *, revision: str | None = None) -> Path:
         ModelLoadError: there is no such folder or repository, it needs a login, or no network reaches it.
         DependencyError: huggingface_hub is broken.
     """
+    if model is not None or default_model() == BUNDLED_NAME:
+        return _locate(model or BUNDLED_NAME, revision)
+    try:
+        return _locate(default_model(), revision)
+    except ModelLoadError as exc:
+        raise ModelLoadError(f"${MODEL_VARIABLE}: {exc}. Or take the default back: unset {MODEL_VARIABLE}") from exc
+
+
+def _locate(model: str, revision: str | None) -> Path:
     folder = Path(model).expanduser()
     if revision is not None and (model == BUNDLED_NAME or folder.is_dir()):
         what = "the bundled model" if model == BUNDLED_NAME else "a folder"
@@ -70,11 +96,10 @@ def locate_model(model: str, *, revision: str | None = None) -> Path:
         return _existing(bundled_folder(), "the bundled model", "Reinstall the package: pip install vreason-agent")
     if folder.is_dir():
         return folder
-    if _looks_like_path(model):
+    if not is_hub_id(model):
         raise ModelLoadError(
-            f"no model folder {quote(model)} (looked in {quote(str(folder.absolute()))}). Pass an existing "
-            "folder, a hub id such "
-            f"as --model Qwen/Qwen2.5-VL-3B-Instruct, or --model {BUNDLED_NAME} for the bundled one"
+            f"no model folder {quote(model)} (looked in {quote(str(folder.absolute()))}). Pass an existing folder, "
+            f"a hub id such as --model Qwen/Qwen2.5-VL-3B-Instruct, or --model {BUNDLED_NAME} for the bundled one"
         )
     return _download(model, revision)
 
@@ -83,11 +108,6 @@ def _existing(folder: Path, what: str, remedy: str) -> Path:
     if not folder.is_dir():
         raise ModelLoadError(f"{what} is not at {quote(str(folder))}. {remedy}")
     return folder
-
-
-def _looks_like_path(model: str) -> bool:
-    parts = model.replace(os.sep, "/").split("/")
-    return len(parts) > 2 or parts[0] in {"", ".", "..", "~"} or "" in parts or len(parts) == 1
 
 
 def _download(model: str, revision: str | None) -> Path:

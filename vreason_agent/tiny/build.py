@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from vreason_agent.model.preprocess import VisionSettings
+from vreason_agent.model.vision_settings import VisionSettings
 from vreason_agent.tiny.tokenizer import save_tokenizer
 
 WEIGHTS = Path(__file__).parent / "weights"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from vreason_agent.model.families.base import PairTimes, Segment, VideoLayout
 from vreason_agent.model.families.qwen_vl import QwenVLFamily
-from vreason_agent.model.family import PairTimes, Segment, VideoLayout
 
 __all__ = ["Qwen2VL"]
 

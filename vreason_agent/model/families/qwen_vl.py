@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from vreason_agent.errors import quote
-from vreason_agent.model.family import PairTimes, Segment, VideoLayout
-from vreason_agent.model.preprocess import PixelBudget, VisionSettings
+from vreason_agent.model.families.base import PairTimes, Segment, VideoLayout
+from vreason_agent.model.vision_settings import PixelBudget, VisionSettings
 
 __all__ = ["QwenVLFamily", "pixel_limits"]
 

@@ -16,7 +16,8 @@ from tests.model.reference_frames import make_frames
 from vreason_agent.model import ImagePart, PixelBudget, TextPart, Turn, VideoLanguageModel, VideoPart
 from vreason_agent.model.draft import EncodedPrompt
 from vreason_agent.model.encoding import PromptEncoder, VisionSpec
-from vreason_agent.model.positions import Span, mrope_positions, pad_left, temporal_steps
+from vreason_agent.model.engine import pad_left
+from vreason_agent.model.mrope import Span, mrope_positions, temporal_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore::vreason_agent.model.engine.VideoTimeWarning")
 RECORD = json.loads((Path(__file__).parent / "data" / "reference.json").read_text())
@@ -93,7 +94,7 @@ def encoder_at(model: VideoLanguageModel, budget: PixelBudget) -> PromptEncoder:
     """The model's encoder with the pixel limits of the record."""
     return PromptEncoder(
         model.tokenizer,
-        CHAT_TEMPLATE,
+        {"default": CHAT_TEMPLATE},
         model.family,
         model.hf_model.config,
         video=VisionSpec(model.encoder.video.settings, budget),

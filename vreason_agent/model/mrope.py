@@ -1,7 +1,7 @@
 """Explicit M-RoPE positions: three rows (time, height, width) for every token of a prompt.
 
 Positions are computed here and passed with every call. The library can compute them too, but keeps `rope_deltas` on the
-model between calls, which is silently wrong once another video was asked in between; `tests/model/test_positions.py`
+model between calls, which is silently wrong once another video was asked in between; `tests/model/test_mrope.py`
 checks that these positions equal the library's `get_rope_index`.
 
 As in the library (transformers 5.23), text after a vision segment goes on at the segment's start plus its larger side
@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
-__all__ = ["Span", "mrope_positions", "pad_left", "temporal_steps"]
+__all__ = ["Span", "mrope_positions", "temporal_steps"]
 
 
 @dataclass(frozen=True)
@@ -36,32 +36,22 @@ class Span:
     positions_per_pair: float = 1.0
 
 
-def temporal_steps(num_pairs: int, positions_per_pair: float) -> torch.Tensor:
+def temporal_steps(num_pairs: int, positions_per_pair: float) -> np.ndarray:
     """Temporal offset of each pair, int64 `(num_pairs,)`: whole positions, truncated as the library does in float32."""
-    return (torch.arange(num_pairs) * positions_per_pair).long()
+    return (np.arange(num_pairs, dtype=np.float32) * np.float32(positions_per_pair)).astype(np.int64)
 
 
-def mrope_positions(spans: Sequence[Span]) -> torch.Tensor:
+def mrope_positions(spans: Sequence[Span]) -> np.ndarray:
     """Positions of a prompt, int64 `(3, num_tokens)`: rows are time, height, width; text counts up on all three."""
-    pieces: list[torch.Tensor] = []
+    pieces = [np.zeros((3, 0), dtype=np.int64)]
     start = 0
     for span in spans:
         if span.grid is None:
-            pieces.append((torch.arange(span.num_tokens) + start).expand(3, -1))
+            pieces.append(np.broadcast_to(np.arange(span.num_tokens) + start, (3, span.num_tokens)))
             start += span.num_tokens
         else:
-            pieces.append(_segment_positions(span.grid, span.positions_per_pair) + start)
-            start += max(span.grid[1:])
-    return torch.cat(pieces, dim=1) if pieces else torch.zeros((3, 0), dtype=torch.long)
-
-
-def pad_left(rows: Sequence[torch.Tensor], value: int) -> torch.Tensor:
-    """Stack tensors `(..., length_i)` to `(batch, ..., max length)`, filled up with `value` on the left."""
-    longest = max(row.shape[-1] for row in rows)
-    return torch.stack([torch.nn.functional.pad(row, (longest - row.shape[-1], 0), value=value) for row in rows])
-
-
-def _segment_positions(grid: tuple[int, int, int], positions_per_pair: float) -> torch.Tensor:
-    pairs, rows, columns = grid
-    axes = (temporal_steps(pairs, positions_per_pair), torch.arange(rows), torch.arange(columns))
-    return torch.stack(torch.meshgrid(*axes, indexing="ij")).reshape(3, -1)
+            pairs, rows, columns = span.grid
+            axes = (temporal_steps(pairs, span.positions_per_pair), np.arange(rows), np.arange(columns))
+            pieces.append(np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1) + start)
+            start += max(rows, columns)
+    return np.concatenate(pieces, axis=1)

@@ -65,12 +65,12 @@ def check_readable(folder: Path, names: Iterable[str]) -> None:
 
 
 @contextmanager
-def values_of(files: str, source: str) -> Iterator[None]:
+def values_of(files: str, source: str, *, remedy: str = AGAIN) -> Iterator[None]:
     """Raise what values of a wrong kind or size lead to as a `ModelLoadError` that names the files they come from."""
     try:
         yield
     except (ConfigError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
         found = " ".join(str(exc).split())[:300] or type(exc).__name__
         raise ModelLoadError(
-            f"{files} of model {quote(source)} holds values that cannot be used ({found}). {AGAIN}"
+            f"{files} of model {quote(source)} holds values that cannot be used ({found}). {remedy}"
         ) from exc

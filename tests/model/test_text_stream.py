@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from tests.model.published import IDS, make_tokenizer
-from vreason_agent.model.stream import TextStream
+from vreason_agent.model.text_stream import TextStream
 
 TOKENIZER: Any = PreTrainedTokenizerFast(tokenizer_object=make_tokenizer(), eos_token="<|im_end|>")
 
