@@ -15,8 +15,8 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from vreason_agent.chat.output_format import OutputFormat
-from vreason_agent.chat.reply import Reply
-from vreason_agent.chat.splitting import split_output
+from vreason_agent.chat.response import Response
+from vreason_agent.chat.splitter import split_output
 from vreason_agent.decoding import Phase, VReasonConfig
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.evaluation import Answer, AnswerBatch, Question, hash_tokens
@@ -140,7 +140,7 @@ class Engine:
     ) -> Answer:
         output, free = split_output(generation.text), OutputFormat()
         looks, options = conversation.looks, conversation.options
-        reply = Reply(self.model, generation, output, looks, options, setting.vreason, free, has_logprobs=False)
+        reply = Response(self.model, generation, output, looks, options, setting.vreason, free, has_logprobs=False)
         confidence, trace, span = reply.confidence(), generation.trace, reply.answer_span
         return Answer(
             text=generation.text,

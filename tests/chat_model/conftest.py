@@ -19,7 +19,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
         fake.loads.append((args, kwargs))
         return fake
 
-    monkeypatch.setattr("vreason_agent.chat_model.load_model", load_model)
+    monkeypatch.setattr("vreason_agent.chat.model.load_model", load_model)
     return fake
 
 

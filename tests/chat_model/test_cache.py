@@ -108,7 +108,7 @@ def test_messages_are_left_alone_where_nothing_is_cached(
     message = asked(standard(video))
     ChatVReason().invoke(message)
     assert "fingerprint" not in message[0].content[0]["extras"], "the caller's message"
-    monkeypatch.setattr("vreason_agent.chat_model.with_fingerprints", None)
+    monkeypatch.setattr("vreason_agent.chat.model.with_fingerprints", None)
     ChatVReason(cache=False).invoke(message)
     set_llm_cache(None)
     ChatVReason().invoke(message)

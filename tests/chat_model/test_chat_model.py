@@ -485,7 +485,7 @@ def test_reading_frames_does_not_block_the_event_loop(engine: FakeEngine, clip: 
         time.sleep(0.1)
         return read_frames(*args, **kwargs)
 
-    monkeypatch.setattr("vreason_agent.chat.looking.read_frames", slow)
+    monkeypatch.setattr("vreason_agent.chat.frame_loader.read_frames", slow)
 
     async def run() -> int:
         task = asyncio.create_task(ChatVReason().ainvoke([video_question(clip, "?")]))

@@ -106,7 +106,7 @@ def observed(engine: FakeEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) ->
         readings.append(Reading(*how))
         return readings[-1]
 
-    monkeypatch.setattr("vreason_agent.chat_model.Reading", noted)
+    monkeypatch.setattr("vreason_agent.chat.model.Reading", noted)
     generate, engine.grammar_words = engine.generate, PlainWords()  # type: ignore[attr-defined]
 
     def counted(requests: Any, **how: Any) -> Any:

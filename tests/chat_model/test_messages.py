@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
-from vreason_agent.chat.looking import FrameDefaults, Looker
+from vreason_agent.chat.frame_loader import FrameDefaults, FrameLoader
 from vreason_agent.errors import ConfigError, VideoError
 from vreason_agent.messages import Conversation, read_messages, video_question
 from vreason_agent.model import ImagePart, TextPart, VideoPart
@@ -19,7 +19,7 @@ from vreason_agent.video import OpenVideo, Reading, Roots
 
 
 def read(*messages: BaseMessage, roots: Roots | None = None, **defaults: Any) -> Conversation:
-    return read_messages(messages, wording=question_text, looker=Looker(FrameDefaults(**defaults), Reading(roots)))
+    return read_messages(messages, wording=question_text, loader=FrameLoader(FrameDefaults(**defaults), Reading(roots)))
 
 
 def video_of(conversation: Conversation) -> VideoPart:
@@ -66,7 +66,7 @@ def test_a_videos_frames_are_the_ones_at_the_times_asked_for(clip: Path) -> None
     assert part.timestamps_seconds == (1.0, 2.5)
     assert part.images.shape == (2, 32, 32, 3)
     assert [int(image.mean()) for image in part.images] == pytest.approx([24, 60], abs=3)
-    assert conversation.looks[0].to_dict() == {
+    assert conversation.evidence[0].to_dict() == {
         "source": str(clip),
         "kind": "video",
         "num_frames": 2,
@@ -149,7 +149,7 @@ def test_inline_video_is_read_like_its_file(clip: Path) -> None:
     block: Any = {"type": "video", "base64": data, "mime_type": "video/x-msvideo", "extras": {"timestamps": [1.0]}}
     conversation = read(HumanMessage([block]))
     assert int(video_of(conversation).images.mean()) == pytest.approx(24, abs=3)
-    assert conversation.looks[0].source == "inline video"
+    assert conversation.evidence[0].source == "inline video"
 
 
 def test_without_room_for_an_inline_video_the_folder_and_the_remedy_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,8 +202,8 @@ def test_a_file_outside_the_allowed_folders_is_refused_however_it_is_named(
     }[spelling]
     with pytest.raises(VideoError, match=r"outside the allowed folders .* allow its folder"):
         read(HumanMessage([block]), roots=[inside])
-    assert read(HumanMessage([block]), roots=[tmp_path, clip.parent]).looks
-    assert read(HumanMessage([block])).looks
+    assert read(HumanMessage([block]), roots=[tmp_path, clip.parent]).evidence
+    assert read(HumanMessage([block])).evidence
 
 
 @pytest.mark.parametrize("kind", ["image", "video"])
@@ -211,7 +211,7 @@ def test_inline_data_needs_no_allowed_folder(picture: Path, clip: Path, kind: st
     file, mime_type = (picture, "image/png") if kind == "image" else (clip, "video/x-msvideo")
     data = base64.b64encode(file.read_bytes()).decode()
     block: Any = {"type": kind, "base64": data, "mime_type": mime_type}
-    assert read(HumanMessage([block]), roots=[]).looks[0].kind == kind
+    assert read(HumanMessage([block]), roots=[]).evidence[0].kind == kind
 
 
 def test_the_question_is_worded_for_the_model_and_its_options_remembered(clip: Path) -> None:
@@ -370,7 +370,7 @@ def test_frames_may_be_image_blocks_and_images_come_in_the_spellings_of_response
         {"type": "input_image", "image_url": data},
         {"type": "image", "image": data},
     ]
-    assert [look.kind for look in read(HumanMessage(blocks)).looks] == ["frames", "image", "image"]
+    assert [look.kind for look in read(HumanMessage(blocks)).evidence] == ["frames", "image", "image"]
     with pytest.raises(ConfigError, match="holds something that is no image; give paths"):
         read(HumanMessage([{"type": "video", "video": [{"type": "text", "text": "?"}]}]))
     with pytest.raises(ConfigError, match=r"an array is no source of a video: .* give paths or data: URLs"):

@@ -29,7 +29,7 @@ def profile(model: str | None = None) -> ModelProfile:
 
 
 def test_the_profile_of_the_bundled_model_says_what_it_takes_and_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vreason_agent.chat_model.load_model", None)
+    monkeypatch.setattr("vreason_agent.chat.model.load_model", None)
     found = profile()
     assert found["name"] == "tiny"
     assert found["max_input_tokens"] == 4096

@@ -380,7 +380,7 @@ class TestStructure:
     ) -> None:
         """LangChain's parsers complete the JSON: half of a text once was an answer, and half of a call none."""
         answer = '{"color": "dark red, nearly brown, with a tinge of blue", "number": 2}'
-        scripted.says = called("Seen", answer) if method == "function_calling" else answer
+        scripted.says = tool_calls_of("Seen", answer) if method == "function_calling" else answer
         if method == "function_calling" and "max_tokens" in limit:
             limit = {"max_tokens": 45}
         asked = chat_model.with_structured_output(schema, method=method, **limit)
@@ -401,7 +401,7 @@ class TestStructure:
         self, scripted: Scripted, chat_model: ChatVReason, method: Any
     ) -> None:
         answer = '{"color": "red", "number": 2}'
-        scripted.says = called("Seen", answer) if method == "function_calling" else answer
+        scripted.says = tool_calls_of("Seen", answer) if method == "function_calling" else answer
         num_tokens = len(scripted.engine.tokenizer.encode(scripted.says))
         asked = chat_model.with_structured_output(Seen, method=method, include_raw=True, max_tokens=num_tokens)
         found = asked.invoke("?")
@@ -422,7 +422,7 @@ class TestStructure:
         self, scripted: Scripted, length: int
     ) -> None:
         """The first of the lengths ends within the mark before the call."""
-        scripted.says = called("Seen", '{"color": "dark red, nearly brown, with a tinge of blue", "number": 2}')
+        scripted.says = tool_calls_of("Seen", '{"color": "dark red, nearly brown, with a tinge of blue", "number": 2}')
         chat_model: Any = ChatVReason(model="scripted", output_version="v1", max_tokens=length)
         asked = chat_model.with_structured_output(Seen, method="function_calling")
         with pytest.raises(OutputParserException, match="raise max_tokens"):
@@ -436,7 +436,7 @@ class TestStructure:
         self, scripted: Scripted, method: Any, schema: Any
     ) -> None:
         answer = '{"color": "red", "number": 2}'
-        scripted.says = called("Seen", answer) if method == "function_calling" else answer
+        scripted.says = tool_calls_of("Seen", answer) if method == "function_calling" else answer
         expected: Any = Seen(color="red", number=2) if schema is Seen else json.loads(answer)
         for options in ({}, {"streaming": False}, {"output_version": "v1"}):
             chat_model: Any = ChatVReason(model="scripted", max_tokens=120, **options)
@@ -452,7 +452,7 @@ class TestStructure:
         scripted.says = '<think>x</think>{"c": "green"}'
         schema = {"type": "object", "title": "a", "properties": {"c": {"enum": ["red", "green"]}}, "required": ["c"]}
         (generation,) = scripted.engine.generate(
-            [chat_model.for_call(None, {"response_format": json_schema(schema)})._job([HumanMessage("?")]).request]
+            [chat_model.for_call(None, {"response_format": json_schema(schema)})._prepare([HumanMessage("?")]).request]
         )
         trace = generation.trace
         assert 0 < sum(trace.forced) < len(trace.forced)
@@ -498,7 +498,7 @@ def json_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
-def called(name: str, arguments: str) -> str:
+def tool_calls_of(name: str, arguments: str) -> str:
     return f'<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>'
 
 
@@ -558,14 +558,16 @@ def test_the_bundled_model_is_said_not_to_know_tools_and_schemas() -> None:
 
 def test_a_schema_needs_no_title(scripted: Scripted, chat_model: ChatVReason) -> None:
     schema = {"type": "object", "properties": {"color": {"type": "string"}}, "required": ["color"]}
-    for method, says in (
+    ways: list[tuple[Any, str]] = [
         ("json_schema", '{"color": "red"}'),
         ("json_mode", '{"color": "red"}'),
         ("function_calling", '<tool_call>\n{"name": "answer", "arguments": {"color": "red"}}\n</tool_call>'),
-    ):
+    ]
+    for method, says in ways:
         scripted.says = says
         assert chat_model.with_structured_output(schema, method=method).invoke("?") == {"color": "red"}
-    for wrong in (int, "x", list[str]):
+    wrongs: list[Any] = [int, "x", list[str]]
+    for wrong in wrongs:
         with pytest.raises(ConfigError, match="a BaseTool or a JSON schema with a title"):
             chat_model.with_structured_output(wrong)
     with pytest.raises(ConfigError, match="a BaseTool or a JSON schema with a title"):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from vreason_agent.chat.looking import FrameDefaults, plan_times
+from vreason_agent.chat.frame_loader import FrameDefaults, plan_times
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError
 from vreason_agent.video import VideoInfo, resolve_span
 

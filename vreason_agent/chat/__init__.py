@@ -1,4 +1,24 @@
-"""What `ChatVReason` is made of: reading message blocks, running one call, splitting and wording its output.
+"""`ChatVReason` and what it is made of: LangChain messages in, LangChain messages out.
 
-Nothing here is public; the public names are in `vreason_agent.chat_model` and `vreason_agent.messages`.
+`model` has the class, `fields` its arguments; `conversation`, `media` and `frame_loader` read messages;
+`output_format`, `splitter` and `tool_calls` shape what is written; `response` makes messages of it. This package knows
+no graph and no tool.
 """
+
+from __future__ import annotations
+
+from vreason_agent.chat.conversation import Conversation, read_messages
+from vreason_agent.chat.langchain_errors import GenerationTimeoutError, PromptTooLongError
+from vreason_agent.chat.model import ChatVReason, SchemaWarning, UntrainedFormatWarning
+from vreason_agent.chat.streaming import interrupted_by
+
+__all__ = [
+    "ChatVReason",
+    "Conversation",
+    "GenerationTimeoutError",
+    "PromptTooLongError",
+    "SchemaWarning",
+    "UntrainedFormatWarning",
+    "interrupted_by",
+    "read_messages",
+]

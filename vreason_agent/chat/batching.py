@@ -25,19 +25,19 @@ from vreason_agent.chat.streaming import OnToken
 from vreason_agent.errors import VReasonError
 from vreason_agent.model import Generation, GenerationRequest, StreamEvent, VideoLanguageModel
 
-_GATHERING: ContextVar[Gathering | None] = ContextVar("GATHERING", default=None)
+_COLLECTOR: ContextVar[BatchCollector | None] = ContextVar("GATHERING", default=None)
 
 
 def generate(engine: VideoLanguageModel, request: GenerationRequest, on_token: OnToken) -> Generation:
     """Generate, together with the calls of the same batch if this one belongs to any."""
-    gathering = _GATHERING.get()
-    if gathering is None:
+    collector = _COLLECTOR.get()
+    if collector is None:
         return engine.generate([request], on_token=on_token)[0]
-    return gathering.generate(Seat(engine, request, on_token))
+    return collector.generate(PendingCall(engine, request, on_token))
 
 
 @dataclass(eq=False)
-class Seat:
+class PendingCall:
     """One call that waits for its generation."""
 
     engine: VideoLanguageModel
@@ -52,20 +52,20 @@ class Seat:
         return bool(self.on_token(event))
 
 
-class Gathering:
+class BatchCollector:
     """Where the calls of one batch meet: a round begins once all that may still come are there, or it is full."""
 
     def __init__(self, num_calls: int, max_rows: int) -> None:
         self._num_left, self._num_running, self._max_rows = num_calls, 0, max_rows
-        self._waiting: list[Seat] = []
+        self._waiting: list[PendingCall] = []
         self._lock = threading.Lock()
 
-    def generate(self, seat: Seat) -> Generation:
-        """Wait for the round that the seat is in; raises what its generation raises."""
+    def generate(self, call: PendingCall) -> Generation:
+        """Wait for the round that the call is in; raises what its generation raises."""
         with self._lock:
-            self._waiting.append(seat)
+            self._waiting.append(call)
             self._begin_if_full()
-        return seat.outcome.result()
+        return call.outcome.result()
 
     def leave(self) -> None:
         """Tell that one call has ended, whether or not it generated anything."""
@@ -76,35 +76,35 @@ class Gathering:
     def _begin_if_full(self) -> None:
         if not self._waiting or len(self._waiting) < min(self._max_rows, self._num_left - self._num_running):
             return
-        seats, self._waiting = self._waiting, []
-        self._num_running += len(seats)
-        threading.Thread(target=self._run, args=(seats,), name="vreason-batch", daemon=True).start()
+        calls, self._waiting = self._waiting, []
+        self._num_running += len(calls)
+        threading.Thread(target=self._run, args=(calls,), name="vreason-batch", daemon=True).start()
 
-    def _run(self, seats: list[Seat]) -> None:
+    def _run(self, calls: list[PendingCall]) -> None:
         outcomes: list[Generation | BaseException] = []
-        for _, same in groupby(seats, key=lambda seat: id(seat.engine)):
+        for _, same in groupby(calls, key=lambda call: id(call.engine)):
             outcomes += _outcomes(list(same))
         with self._lock:
-            self._num_running -= len(seats)
-        for seat, outcome in zip(seats, outcomes, strict=True):
+            self._num_running -= len(calls)
+        for call, outcome in zip(calls, outcomes, strict=True):
             if isinstance(outcome, BaseException):
-                seat.outcome.set_exception(outcome)
+                call.outcome.set_exception(outcome)
             else:
-                seat.outcome.set_result(outcome)
+                call.outcome.set_result(outcome)
 
 
-def _outcomes(seats: Sequence[Seat]) -> Sequence[Generation | BaseException]:
+def _outcomes(calls: Sequence[PendingCall]) -> Sequence[Generation | BaseException]:
     """What each generation leads to; where one is refused before the first token, each is tried alone."""
 
     def on_token(event: StreamEvent) -> bool:
-        return seats[event.row].take(event)
+        return calls[event.row].take(event)
 
     try:
-        return seats[0].engine.generate([seat.request for seat in seats], on_token=on_token)
+        return calls[0].engine.generate([call.request for call in calls], on_token=on_token)
     except BaseException as exc:  # handed to the callers, who raise it
-        if len(seats) == 1 or not isinstance(exc, VReasonError) or any(seat.has_begun for seat in seats):
-            return [exc] * len(seats)
-    return [outcome for seat in seats for outcome in _outcomes([seat])]
+        if len(calls) == 1 or not isinstance(exc, VReasonError) or any(call.has_begun for call in calls):
+            return [exc] * len(calls)
+    return [outcome for call in calls for outcome in _outcomes([call])]
 
 
 class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
@@ -118,7 +118,7 @@ class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
         try:
             return self._chat_model.invoke(input, config, **kwargs)
         finally:
-            _left()
+            _leave_batch()
 
     async def ainvoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
@@ -127,7 +127,7 @@ class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
         try:
             return await self._chat_model.ainvoke(input, config, **kwargs)
         finally:
-            _left()
+            _leave_batch()
 
     def batch(
         self,
@@ -138,7 +138,7 @@ class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
         """Call the chat model with each input, as many at a time as may be rows of one forward pass."""
         if not inputs:
             return []
-        with self._meeting(config, len(inputs)) as configs:
+        with self._collecting(config, len(inputs)) as configs:
             return super().batch(list(inputs), configs, **kwargs)
 
     async def abatch(
@@ -150,11 +150,11 @@ class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
         """Do the same for an event loop."""
         if not inputs:
             return []
-        with self._meeting(config, len(inputs)) as configs:
+        with self._collecting(config, len(inputs)) as configs:
             return await super().abatch(list(inputs), configs, **kwargs)
 
     @contextmanager
-    def _meeting(
+    def _collecting(
         self, config: RunnableConfig | list[RunnableConfig] | None, num_calls: int
     ) -> Iterator[list[RunnableConfig]]:
         configs = get_config_list(config, num_calls)
@@ -162,13 +162,13 @@ class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
         for each in configs:
             if each.get("max_concurrency") is None:
                 each["max_concurrency"] = max_rows  # LangChain's own default is fewer threads than rows
-        token = _GATHERING.set(Gathering(num_calls, max_rows))
+        token = _COLLECTOR.set(BatchCollector(num_calls, max_rows))
         try:
             yield configs
         finally:
-            _GATHERING.reset(token)
+            _COLLECTOR.reset(token)
 
 
-def _left() -> None:
-    if gathering := _GATHERING.get():
-        gathering.leave()
+def _leave_batch() -> None:
+    if collector := _COLLECTOR.get():
+        collector.leave()

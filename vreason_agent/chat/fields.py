@@ -9,19 +9,57 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, ModelProfile
 from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, SkipValidation, ValidationError, model_validator
 
 from vreason_agent import __version__
 from vreason_agent.chat.langchain_errors import as_langchain_errors
 from vreason_agent.chat.output_format import OutputFormat, response_schema
-from vreason_agent.chat.tools import read_tools, tool_use
+from vreason_agent.chat.tool_calls import read_tools, tool_use
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError, quote
 from vreason_agent.model import SamplingParams
+from vreason_agent.model.model_files import optional_json
 from vreason_agent.model.placement import named_dtype
-from vreason_agent.model.source import default_model
+from vreason_agent.model.source import default_model, local_folder
 from vreason_agent.video import DEFAULT_LIMITS, Backend, Isolation, Limits
+
+_ABILITIES = ModelProfile(
+    open_weights=True,
+    text_inputs=True,
+    image_inputs=True,
+    image_url_inputs=False,  # no address is ever fetched
+    pdf_inputs=False,
+    audio_inputs=False,
+    video_inputs=True,
+    image_tool_message=True,
+    pdf_tool_message=False,
+    reasoning_output=True,
+    text_outputs=True,
+    image_outputs=False,
+    audio_outputs=False,
+    video_outputs=False,
+    tool_calling=True,
+    tool_choice=True,
+    tool_call_streaming=True,
+    structured_output=True,
+    attachment=True,
+    temperature=True,
+)
+
+
+def model_profile(model: str | None, revision: str | None) -> ModelProfile:
+    """Return the profile of a model; its context is left out where its files are not on this machine yet."""
+    name = model or default_model()
+    profile = ModelProfile(name=name, **_ABILITIES)
+    folder = local_folder(name, revision=revision)
+    config = {} if folder is None else optional_json(folder / "config.json")
+    text = config.get("text_config") or config
+    if isinstance(context := text.get("max_position_embeddings"), int):
+        profile["max_input_tokens"] = context
+        profile["max_output_tokens"] = context
+    return profile
+
 
 # What LangChain adds to a call for itself, and what says nothing about the output.
 _FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}

@@ -20,7 +20,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, R
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from vreason_agent.chat.tools import read_tools
+from vreason_agent.chat.tool_calls import read_tools
 from vreason_agent.errors import ConfigError, quote
 
 Method = Literal["json_schema", "function_calling", "json_mode"]

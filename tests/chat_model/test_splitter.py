@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vreason_agent.chat.output_format import OutputFormat
-from vreason_agent.chat.splitting import Output, OutputSplitter, split_output
-from vreason_agent.chat.tools import tool_use
+from vreason_agent.chat.splitter import Output, OutputSplitter, split_output
+from vreason_agent.chat.tool_calls import tool_use
 
 WITH_CALLS = OutputFormat(tool_use([{"type": "function", "function": {"name": "zoom"}}]))
 

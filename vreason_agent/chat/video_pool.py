@@ -1,6 +1,6 @@
-"""Videos that stay open from one question to the next, so that the rungs of a ladder share one capture.
+"""Videos that stay open from one question to the next, so that the attempts of a ladder share one open file.
 
-A video is taken off the shelf while it is read, and put back; the least recently used is closed. Knows no model.
+A video leaves the pool while it is read; the least recently used one is closed. This module knows no model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_KEPT_BYTES = 2**26
 Key = tuple[str, tuple[int, ...] | None, str]
 
 
-class VideoShelf:
+class VideoPool:
     """Open videos by real path, state of the file, and how it is read."""
 
     def __init__(self, max_videos: int = 2) -> None:
@@ -67,6 +67,6 @@ class VideoShelf:
             other.close()
 
 
-SHELF = VideoShelf()
+VIDEO_POOL = VideoPool()
 if hasattr(os, "register_at_fork"):  # two processes would move one position in the file
-    os.register_at_fork(after_in_child=SHELF.leave_to_parent)
+    os.register_at_fork(after_in_child=VIDEO_POOL.leave_to_parent)

@@ -18,8 +18,8 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from tests.chat_model.fakes import FakeEngine
-from vreason_agent.chat import shelf
-from vreason_agent.chat.shelf import VideoShelf
+from vreason_agent.chat import video_pool
+from vreason_agent.chat.video_pool import VideoPool
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.errors import ConfigError, VideoError
 from vreason_agent.graphs import AcceptPolicy, Ladder, build_video_qa_graph
@@ -31,10 +31,10 @@ from vreason_agent.video.opened import OpenVideo
 
 
 @pytest.fixture(autouse=True)
-def own_shelf() -> Iterator[VideoShelf]:
-    shelf.SHELF.clear()
-    yield shelf.SHELF
-    shelf.SHELF.clear()
+def own_pool() -> Iterator[VideoPool]:
+    video_pool.VIDEO_POOL.clear()
+    yield video_pool.VIDEO_POOL
+    video_pool.VIDEO_POOL.clear()
 
 
 @pytest.fixture
@@ -132,30 +132,30 @@ def test_an_overwritten_file_is_opened_anew(clip: Path, tmp_path: Path, engine: 
 
 
 def test_the_oldest_is_closed_and_one_that_failed_is_not_kept(clip: Path, tmp_path: Path) -> None:
-    shelf, kept = VideoShelf(max_videos=1), []
+    pool, kept = VideoPool(max_videos=1), []
     for name in ("a.avi", "b.avi"):
         shutil.copy(clip, tmp_path / name)
-        with shelf.opened(str(tmp_path / name), Reading()) as video:
+        with pool.opened(str(tmp_path / name), Reading()) as video:
             kept.append(video)
     assert [is_closed(video) for video in kept] == [True, False]
-    with pytest.raises(ConfigError), shelf.opened(str(tmp_path / "b.avi"), Reading()) as video:
+    with pytest.raises(ConfigError), pool.opened(str(tmp_path / "b.avi"), Reading()) as video:
         video.read([-1.0])
     assert is_closed(kept[1])
 
 
 def test_two_readers_at_once_have_a_video_each_and_one_is_kept(clip: Path) -> None:
-    shelf = VideoShelf()
-    with shelf.opened(str(clip), Reading()) as one, shelf.opened(str(clip), Reading()) as other:
+    pool = VideoPool()
+    with pool.opened(str(clip), Reading()) as one, pool.opened(str(clip), Reading()) as other:
         assert one is not other
-    with shelf.opened(str(clip), Reading()) as kept:
+    with pool.opened(str(clip), Reading()) as kept:
         assert kept is one
     assert is_closed(other)
-    shelf.clear()
+    pool.clear()
     assert is_closed(one)
 
 
 def test_a_video_that_is_open_is_no_way_around_the_allowed_folders(clip: Path, tmp_path: Path) -> None:
-    with shelf.SHELF.opened(str(clip), Reading()):
+    with video_pool.VIDEO_POOL.opened(str(clip), Reading()):
         pass
     question = HumanMessage([{"type": "video", "url": str(clip)}])
     with pytest.raises(VideoError, match=r"outside the allowed folders"):
@@ -163,14 +163,14 @@ def test_a_video_that_is_open_is_no_way_around_the_allowed_folders(clip: Path, t
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_process_starts_with_an_empty_shelf(clip: Path) -> None:
-    with shelf.SHELF.opened(str(clip), Reading()) as parents:
+def test_a_forked_process_starts_with_an_empty_pool(clip: Path) -> None:
+    with video_pool.VIDEO_POOL.opened(str(clip), Reading()) as parents:
         pass
     pid = os.fork()
     if pid == 0:  # decode nothing here: native thread pools do not survive a fork
-        os._exit(len(shelf.SHELF._videos) + is_closed(parents))
+        os._exit(len(video_pool.VIDEO_POOL._videos) + is_closed(parents))
     assert os.waitpid(pid, 0)[1] == 0
-    with shelf.SHELF.opened(str(clip), Reading()) as still:
+    with video_pool.VIDEO_POOL.opened(str(clip), Reading()) as still:
         assert still is parents
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from vreason_agent.chat.langchain_errors import PromptTooLongError
 from vreason_agent.chat.media import Media
-from vreason_agent.chat.room import Room
-from vreason_agent.chat.shelf import SHELF
+from vreason_agent.chat.video_pool import VIDEO_POOL
 from vreason_agent.errors import ConfigError, VideoError, VideoTooLargeError, quote
-from vreason_agent.model import ImagePart, VideoPart
+from vreason_agent.model import ImagePart, Turn, VideoPart
 from vreason_agent.video import (
     FramePlan,
     IsolatedVideo,
@@ -37,6 +37,52 @@ from vreason_agent.video import (
     uniform_plan,
 )
 from vreason_agent.video.image_size import Size
+
+
+@dataclass
+class ContextBudget:
+    """The context of one prompt.
+
+    Attributes:
+        context_length: Most tokens, prompt and answer together.
+        count_tokens: Counts those of turns; of a picture it sees the size alone.
+    """
+
+    context_length: int
+    count_tokens: Callable[[Sequence[Turn]], int]
+    _parts: list[ImagePart | VideoPart] = field(default_factory=list, init=False)
+
+    def add_video(self, timestamps_seconds: Sequence[float], height_px: int, width_px: int) -> None:
+        """Take the room that one more video needs, with frames of this size at these times.
+
+        Raises:
+            PromptTooLongError: If the pictures so far need more than there is.
+        """
+        images = np.broadcast_to(np.uint8(0), (len(timestamps_seconds), height_px, width_px, 3))  # one byte of memory
+        self._take(VideoPart(images, tuple(timestamps_seconds)))
+
+    def add_image(self, height_px: int, width_px: int) -> None:
+        """Take the room that one more image of this size needs; raises as `add_video` does."""
+        self._take(ImagePart(np.broadcast_to(np.uint8(0), (height_px, width_px, 3))))
+
+    def _take(self, part: ImagePart | VideoPart) -> None:
+        self._parts.append(part)
+        num_tokens = self.count_tokens([Turn("user", tuple(self._parts))])
+        if num_tokens >= self.context_length:
+            words = self._words()
+            msg = (
+                f"{words} make a prompt of {num_tokens} tokens, and the model's context holds {self.context_length}, "
+                f"answer included; use fewer {words.split()[-1]}, or smaller ones "
+                "(load_model(..., pixel_budget=PixelBudget(...)))"
+            )
+            raise PromptTooLongError(msg)
+
+    def _words(self) -> str:
+        num_frames = sum(len(part.images) for part in self._parts if isinstance(part, VideoPart))
+        num_images = sum(isinstance(part, ImagePart) for part in self._parts)
+        counts = {"images": num_images, "frames": num_frames}
+        return " and ".join(f"{count} {name}" for name, count in counts.items() if count)
+
 
 ResizeRule = Callable[[int, int, int], Resize | None]
 """Number of frames, height and width in px to the resize of each."""
@@ -73,7 +119,7 @@ class FrameDefaults:
 
 
 @dataclass(frozen=True)
-class Look:
+class FrameEvidence:
     """What was looked at: the source as named, and the true times of its frames (none for an image)."""
 
     source: str
@@ -87,7 +133,7 @@ class Look:
         return {"source": self.source, "kind": self.kind, "num_frames": self.num_frames, "timestamps_seconds": times}
 
 
-def evidence_of(looks: Sequence[Look]) -> dict[str, Any]:
+def evidence_of(looks: Sequence[FrameEvidence]) -> dict[str, Any]:
     """Return `num_frames` and `timestamps_seconds` of what was seen: a frame that several times led to counts once."""
     seen = [tuple(dict.fromkeys(look.timestamps_seconds)) for look in looks]
     num_frames = sum(len(times) if times else look.num_frames for look, times in zip(looks, seen, strict=True))
@@ -95,22 +141,22 @@ def evidence_of(looks: Sequence[Look]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Looker:
+class FrameLoader:
     """Reads the frames that blocks mean.
 
     Attributes:
         defaults: Frames to look at where a block does not say.
         reading: How files are read.
         resize_rule: The resize that frames may get while they are read; `None` keeps their size.
-        room: What the prompt may still hold, asked before a frame or an image is decoded; `None` does not ask.
+        budget: What the prompt may still hold, asked before a frame or an image is decoded; `None` does not ask.
     """
 
     defaults: FrameDefaults = field(default_factory=FrameDefaults)
     reading: Reading = field(default_factory=Reading)
     resize_rule: ResizeRule | None = None
-    room: Room | None = None
+    budget: ContextBudget | None = None
 
-    def look_at(self, media: Media) -> tuple[ImagePart | VideoPart, Look]:
+    def load(self, media: Media) -> tuple[ImagePart | VideoPart, FrameEvidence]:
         """Read what one block means.
 
         Raises:
@@ -119,22 +165,22 @@ class Looker:
             VideoError: If the file is missing, lies outside the roots, or cannot be decoded.
         """
         if media.frames:
-            return self._look_at_list(media)
+            return self._load_list(media)
         if media.data is not None and media.kind == "image":
-            self._take_image(self.reading.image_sizes([media.data])[0])
-            return ImagePart(self.reading.images([media.data])[0]), Look("inline image", "image", 1, ())
+            self._add_image(self.reading.image_sizes([media.data])[0])
+            return ImagePart(self.reading.images([media.data])[0]), FrameEvidence("inline image", "image", 1, ())
         with self._opened(media) as video:
             info = video.info
             name = media.path or f"inline {media.kind}"
             if info.kind == "image":
-                return ImagePart(read_frames(video, [0.0]).images[0]), Look(name, "image", 1, ())
+                return ImagePart(read_frames(video, [0.0]).images[0]), FrameEvidence(name, "image", 1, ())
             planned = plan_times(info, media.hints, self.defaults)
-            if self.room is not None:
-                self.room.take_video(planned, info.height_px, info.width_px)
+            if self.budget is not None:
+                self.budget.add_video(planned, info.height_px, info.width_px)
             resize, expected = self._resize(info, len(planned)), self._expected(media.hints)
             frames = read_frames(video, planned, resize=resize, expected=expected)
         times = tuple(float(second) for second in frames.timestamps_seconds)
-        return VideoPart(frames.images, times), Look(name, info.kind, len(times), times)
+        return VideoPart(frames.images, times), FrameEvidence(name, info.kind, len(times), times)
 
     def _expected(self, hints: Mapping[str, Any]) -> Sequence[float]:
         """Return the times that later messages will ask for, as far as they may."""
@@ -148,35 +194,35 @@ class Looker:
     def _opened(self, media: Media) -> Iterator[OpenVideo | IsolatedVideo]:
         """Open a block's file; inline bytes go through a file of ours, which lies in nobody's roots."""
         if media.path is not None:
-            self._take_image(self.reading.still_size(media.path))
-            with SHELF.opened(media.path, self.reading) as video:
+            self._add_image(self.reading.still_size(media.path))
+            with VIDEO_POOL.opened(media.path, self.reading) as video:
                 yield video
             return
         with _as_file(media) as path:
             reading = replace(self.reading, roots=None)
-            self._take_image(reading.still_size(path))
+            self._add_image(reading.still_size(path))
             with reading.open(path, max_kept_bytes=0) as video:
                 yield video
 
-    def _take_image(self, size: Size | None) -> None:
+    def _add_image(self, size: Size | None) -> None:
         """Take the room that a picture needs, if it is one."""
-        if self.room is not None and size is not None:
-            self.room.take_image(size.height, size.width)
+        if self.budget is not None and size is not None:
+            self.budget.add_image(size.height, size.width)
 
-    def _look_at_list(self, media: Media) -> tuple[VideoPart, Look]:
+    def _load_list(self, media: Media) -> tuple[VideoPart, FrameEvidence]:
         self.defaults.check("the list of frames", len(media.frames))
         times = _list_times(media.hints, len(media.frames), self.reading.limits)
         sources = [frame.path or frame.data or b"" for frame in media.frames]
         sizes = self.reading.image_sizes(sources)
-        if self.room is not None:
+        if self.budget is not None:
             largest = max(sizes, key=lambda size: size.width * size.height)
-            self.room.take_video(times, largest.height, largest.width)
+            self.budget.add_video(times, largest.height, largest.width)
         images = self.reading.images(sources)
         if len({image.shape for image in images}) > 1:
             shapes = sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images})
             msg = f"the frames of one video have different sizes ({', '.join(shapes)} px); resize them to one size"
             raise ConfigError(msg)
-        return VideoPart(np.stack(images), times), Look("list of frames", "frames", len(images), times)
+        return VideoPart(np.stack(images), times), FrameEvidence("list of frames", "frames", len(images), times)
 
 
 @contextmanager

@@ -13,8 +13,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from vreason_agent.chat.hints import FINGERPRINT
-from vreason_agent.chat.media import Media, read_block
+from vreason_agent.chat.media import FINGERPRINT, Media, read_block
 from vreason_agent.errors import ConfigError, VideoError
 
 

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 
 from tests.chat_model.test_chat_model import added_up
-from vreason_agent.chat.calls import CallReader, read_call
+from vreason_agent.chat.tool_calls import CallReader, read_call
 
 ARGUMENTS = [
     {"path": "/data/tmp/*.log"},
