@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import exp, log
 from typing import Any
@@ -154,7 +155,8 @@ def _generations(asked: ChatVReason, messages: Sequence[BaseMessage], labels: Se
     requests = [replace(job.request, grammar=grammar) for grammar in grammars]
     size = asked.batch_size
     parts = [requests[start : start + size] for start in range(0, len(requests), size)]
-    return [generation for part in parts for generation in job.engine.generate(part)]
+    with ThreadPoolExecutor(1) as worker:  # as `ChatVReason` does, see `chat.streaming.run`
+        return [generation for part in parts for generation in worker.submit(job.engine.generate, part).result()]
 
 
 def _probabilities(generations: Sequence[Generation], labels: Sequence[str]) -> dict[str, float]:

@@ -169,7 +169,7 @@ class TestCalls:
         asked: Any = ChatVReason(model="scripted", output_version=version).bind_tools([note])
         scripted.says = '<tool_call>\n{"name": "note", "arguments": {"text": "/data/tmp/*.log"}}\n</tool_call>'
         encode = scripted.engine.tokenizer.encode
-        lengths = [len(encode(scripted.says[:cut])) for cut in (12, 15, 30, 43, 51, 63, 66)]
+        lengths = [len(encode(scripted.says[:cut])) for cut in (12, 30, 51, 66)]
         for max_tokens in lengths:
             whole: Any = asked.invoke("?", max_tokens=max_tokens)
             ways = [
@@ -188,7 +188,7 @@ class TestCalls:
         scripted.says = f"Look. {CALL}"
         encode = scripted.engine.tokenizer.encode
         num_cut_calls = set()
-        for max_tokens in range(len(encode("Look.")), len(encode(f"Look. {CALL}"[:20])) + 1):
+        for max_tokens in range(len(encode("Look.")), len(encode(f"Look. {CALL}"[:20])) + 1, 2):
             whole: Any = asked.invoke("?", max_tokens=max_tokens)
             streamed = added_up(asked.stream("?", max_tokens=max_tokens))
             for message in (whole, streamed):
