@@ -160,6 +160,17 @@ def test_a_long_reply_is_an_open_answer_of_other_models_and_an_option_however_lo
     assert parse_answer(f"<think>hm</think>{long}", (long, "x")).choice == "A"
 
 
+@pytest.mark.timeout(20)
+def test_a_long_reply_costs_no_more_than_its_beginning() -> None:
+    """Reading every sentence of such a reply against every option took minutes."""
+    for sentence in (
+        "The car, the dog and a man (who runs) go on. ",
+        "车往左边开，然后停下来。",
+        "The answer is unclear. ",
+    ):
+        assert parse_answer(f"<answer>{sentence * 3000}</answer>", OPTIONS).choice is None
+
+
 def test_labels_go_on_after_z_and_are_read() -> None:
     options = [f"item {number}" for number in range(60)]
     labels = [option_label(index) for index in range(800)]

@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from string import ascii_uppercase
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ __all__ = [
     "same_answer",
 ]
 
+MAX_WORDING_CHARS = 200
 MAX_BARE_ANSWER_CHARS = 80
 """Without options, an answer that nothing announces must be one line of at most this length."""
 
@@ -74,7 +76,7 @@ def parse_answer(text: str, options: Sequence[str] = ()) -> ParsedAnswer:
         options: the texts to choose from; empty for an open question.
     """
     found = _find(text, options)
-    reasoning = _reasoning(text, found)
+    reasoning = _read_reasoning(text, found)
     if found is None:
         return ParsedAnswer(reasoning, None, None, None)
     answer = text[found.start : found.stop]
@@ -90,7 +92,7 @@ def find_answer(text: str) -> tuple[int, int]:
     """Return the characters `[start, stop)` of the answer in any model's reply: as `parse_answer`, of any length."""
     found, start = _find(text), _thinking_stop(text)
     is_unanswered = _TAG.search(text, start) is not None or _is_thinking(text)
-    whole = None if is_unanswered else _trimmed(text, start, start, len(text))
+    whole = None if is_unanswered else _trim_span(text, start, start, len(text))
     return (found or whole or _Found(start, start, start))[1:]
 
 
@@ -102,7 +104,7 @@ def match_option(reply: str, options: Sequence[str]) -> int | None:
         options: The texts to choose from. Where each has a mark of its own ("A. red"), text or mark suffice.
     """
     choices = _Options.of(options)
-    stated = choices.exact(reply) or choices.stated(reply) or choices.begun_with(reply)
+    stated = choices.match_exactly(reply) or choices.match_statement(reply) or choices.match_beginning(reply)
     return next(iter(stated)) if len(stated) == 1 else None
 
 
@@ -167,8 +169,8 @@ _LATEX = re.compile(_WRAPPED, re.DOTALL)
 def _find(text: str, options: Sequence[str] = ()) -> _Found | None:
     start = _thinking_stop(text)
     if (tags := [*_TAG.finditer(text, start)]) or _is_thinking(text):
-        return _trimmed(text, tags[-1].start(), *tags[-1].span(1)) if tags else None
-    return _boxed(text, start) or _announced(text, start, options)
+        return _trim_span(text, tags[-1].start(), *tags[-1].span(1)) if tags else None
+    return _find_boxed(text, start) or _find_announced(text, start, options)
 
 
 def _thinking_stop(text: str) -> int:
@@ -180,7 +182,7 @@ def _is_thinking(text: str) -> bool:
     return "<think>" in text and "</think>" not in text
 
 
-def _reasoning(text: str, found: _Found | None) -> str:
+def _read_reasoning(text: str, found: _Found | None) -> str:
     if "</think>" in text:
         before = text[: text.rfind("</think>")]
         return (before.partition("<think>")[2] or before).strip()
@@ -190,22 +192,22 @@ def _reasoning(text: str, found: _Found | None) -> str:
     return before.strip() if found else ""
 
 
-def _boxed(text: str, start: int) -> _Found | None:
+def _find_boxed(text: str, start: int) -> _Found | None:
     mark = text.rfind("\\boxed{", start)
     begin = mark + len("\\boxed{")
     depth = 1
     for stop in range(begin, len(text) if mark >= 0 else begin):
         depth += {"{": 1, "}": -1}.get(text[stop], 0)
         if depth == 0:
-            return _trimmed(text, mark, begin, stop)
+            return _trim_span(text, mark, begin, stop)
     return None
 
 
-def _announced(text: str, start: int, options: Sequence[str]) -> _Found | None:
+def _find_announced(text: str, start: int, options: Sequence[str]) -> _Found | None:
     """What follows the last "the answer is", unless its clause or what comes after takes it back; else all there is."""
     marks = [*_ANNOUNCED.finditer(text, start)]
     if not marks:
-        whole = _trimmed(text, start, start, len(text))
+        whole = _trim_span(text, start, start, len(text))
         is_short = whole is not None and "\n" not in text[whole.start : whole.stop]
         return whole if options or (is_short and whole.stop - whole.start <= MAX_BARE_ANSWER_CHARS) else None  # type: ignore[union-attr]
     mark = marks[-1]
@@ -216,13 +218,14 @@ def _announced(text: str, start: int, options: Sequence[str]) -> _Found | None:
         return None
     if options:
         choices = _Options.of(options)
-        found = next((end for end in reversed(ends) if choices.exact(text[mark.end() : end])), ends[0])
+        near = [end for end in ends if end <= mark.end() + choices.max_statement_chars]
+        found = next((end for end in reversed(near) if choices.match_exactly(text[mark.end() : end])), ends[0])
     else:
         found = ends[0]
-    return None if _RETRACTION.search(_lower(text[found:])) else _trimmed(text, mark.start(), mark.end(), found)
+    return None if _RETRACTION.search(_lower(text[found:])) else _trim_span(text, mark.start(), mark.end(), found)
 
 
-def _trimmed(text: str, mark: int, start: int, stop: int) -> _Found | None:
+def _trim_span(text: str, mark: int, start: int, stop: int) -> _Found | None:
     r"""Leave white space, emphasis and a `\text{}` around all of it out; `None` if nothing is left."""
     inner = text[start:stop]
     left = start + len(inner) - len(inner.lstrip(" \t\r\n*"))
@@ -230,7 +233,7 @@ def _trimmed(text: str, mark: int, start: int, stop: int) -> _Found | None:
     if left >= right:
         return None
     if wrapped := _LATEX.fullmatch(text, left, right):
-        return _trimmed(text, mark, *wrapped.span(wrapped.lastindex or 0))
+        return _trim_span(text, mark, *wrapped.span(wrapped.lastindex or 0))
     return _Found(mark, left, right)
 
 
@@ -250,7 +253,9 @@ _MARKS = ".,;:!。、…*"
 
 def _fold(text: str) -> str:
     """Unify width, digits of other scripts, signs, quotes and white space. Case, superscripts and fractions stay."""
-    folded = "".join(map(_fold_character, _INVISIBLE.sub("", unicodedata.normalize("NFC", text))))
+    folded = text
+    if not text.isascii():
+        folded = "".join(map(_fold_character, _INVISIBLE.sub("", unicodedata.normalize("NFC", text))))
     folded = re.sub(r"\\([%$#&_])", r"\1", folded.translate(_SIGNS))
     while (unwrapped := _LATEX.sub(lambda match: match[match.lastindex or 0], folded)) != folded:
         folded = unwrapped
@@ -325,28 +330,42 @@ class _Options:
         marked = zip(labels, own, strict=True)
         return cls(tuple(match[2] for match in own), tuple(names | {match[1]} for names, match in marked))
 
-    def labelled(self, name: str) -> set[int]:
+    @cached_property
+    def forms(self) -> list[list[str]]:
+        """The texts in every form that they are compared in."""
+        return [[form(text) for text in self.texts] for form in _FORMS]
+
+    @cached_property
+    def max_statement_chars(self) -> int:
+        """A statement is no longer than the longest text and some words around it."""
+        return max(map(len, self.texts), default=0) + MAX_WORDING_CHARS
+
+    def with_label(self, name: str) -> set[int]:
         return {index for index, names in enumerate(self.labels) if name.upper() in names}
 
-    def exact(self, reply: str) -> set[int]:
+    def match_exactly(self, reply: str) -> set[int]:
         """The options that a reply is the text of, the label of, or both side by side."""
         stated: set[int] = set()
-        for form in _FORMS:
+        if len(reply) > self.max_statement_chars:
+            return stated
+        for form, texts in zip(_FORMS, self.forms, strict=True):
             wanted = form(reply)
-            if wanted and (stated := {index for index, text in enumerate(self.texts) if form(text) == wanted}):
+            if wanted and (stated := {index for index, text in enumerate(texts) if text == wanted}):
                 break
         folded = _trim(_fold(reply))
         if match := _LABEL.fullmatch(folded):
-            stated |= self.labelled(match[1])
+            stated |= self.with_label(match[1])
         if not stated and (match := _LABEL_AND_TEXT.fullmatch(folded)):
-            stated = {index for index in self.labelled(match[1]) if _plain(self.texts[index]) == _plain(match[2])}
+            stated = {index for index in self.with_label(match[1]) if self.forms[2][index] == _plain(match[2])}
         return stated
 
-    def stated(self, reply: str) -> set[int]:
+    def match_statement(self, reply: str) -> set[int]:
         """The options of which a reply says nothing but that they are the answer."""
+        if len(reply) > self.max_statement_chars:
+            return set()
         folded = re.sub(r"""(?<!\w)(["'`])([^"'`]+)\1(?!\w)""", r"\2", _fold(reply))
-        texts, labels = [*self.mentioned(_lower(folded))], [*self.labels_mentioned(folded)]
-        named = [*texts, *labels, *_side_by_side(folded, texts, labels)]
+        texts, labels = [*self.find_texts(_lower(folded))], [*self.find_labels(folded)]
+        named = [*texts, *labels, *_join_labels_and_texts(folded, texts, labels)]
         outer = [one for one in named if not any(_is_inside(one, other) for other in named)]
         if len(spans := {(start, stop) for start, stop, _ in outer}) != 1:
             return set()
@@ -354,14 +373,15 @@ class _Options:
         around = f"{_lower(folded[:start])}{_MARK}{_lower(folded[stop:])}"
         if not _is_neutral(around, named=folded[start:stop]):
             return set()
-        return {index for *_, index in outer} | self.labelled(folded[start:stop])
+        return {index for *_, index in outer} | self.with_label(folded[start:stop])
 
-    def begun_with(self, reply: str) -> set[int]:
+    def match_beginning(self, reply: str) -> set[int]:
         """The option that the beginning of a reply states, where all that follows explains it."""
         folded = "\n".join(_fold(line) for line in reply.strip().split("\n"))
-        for match in reversed([*_BREAK.finditer(folded)]):
+        breaks = [match for match in _BREAK.finditer(folded) if match.start() <= self.max_statement_chars]
+        for match in reversed(breaks):
             head, rest = folded[: match.start()], folded[match.end() :]
-            stated = self.exact(head) or self.stated(head)
+            stated = self.match_exactly(head) or self.match_statement(head)
             if len(stated) == 1:
                 is_whole = self._ends_a_statement(head, match, rest)
                 return stated if is_whole and self._is_explained(next(iter(stated)), head, rest) else set()
@@ -378,29 +398,29 @@ class _Options:
 
     def _is_explained(self, index: int, head: str, rest: str) -> bool:
         """Whether what follows names no other option and takes nothing back."""
-        own, lowered = _plain(self.texts[index]), _lower(rest)
-        others = {other for *_, other in self.mentioned(lowered) if _plain(self.texts[other]) not in own}
-        others |= {other for *_, other in self.labels_mentioned(rest)}
+        own, lowered = self.forms[2][index], _lower(rest)
+        others = {other for *_, other in self.find_texts(lowered) if self.forms[2][other] not in own}
+        others |= {other for *_, other in self.find_labels(rest)}
         left = lowered.replace(own, "")
         is_denied = _DENIAL.search(left) and _lower(head) not in _POLAR
         return not (others - {index} or is_denied or _RETRACTION.search(left))
 
-    def mentioned(self, lowered: str) -> Iterator[_Mention]:
+    def find_texts(self, lowered: str) -> Iterator[_Mention]:
         """Where the texts stand as whole words."""
-        for index, text in enumerate(self.texts):
-            if wanted := _plain(text):
+        for index, wanted in enumerate(self.forms[2]):
+            if wanted:
                 before = r"(?<![.,])" if wanted[0].isdigit() else ""
                 word = rf"(?<![^\W{_UNSPACED}]){before}{re.escape(wanted)}(?![^\W{_UNSPACED}])"
                 yield from (_Mention(*match.span(), index) for match in re.finditer(word, lowered))
 
-    def labels_mentioned(self, folded: str) -> Iterator[_Mention]:
+    def find_labels(self, folded: str) -> Iterator[_Mention]:
         """Where labels stand: marked letters ("b)"), and capitals that are no words before a word ("A red one")."""
         for match in re.finditer(rf"(?<![^\W{_UNSPACED}'])([A-Za-z]{{1,2}})(?![^\W{_UNSPACED}']|['+#])", folded):
             name, after = match[0], folded[match.end() :]
             is_marked = re.match(r"[)\].:](?!\w)", after) is not None
             is_word = name.casefold() in _NEUTRAL_WORDS and re.match(r"\s+(?!is\b)\w", after)
             if is_marked or (name.isupper() and not is_word):
-                yield from (_Mention(*match.span(), index) for index in self.labelled(name))
+                yield from (_Mention(*match.span(), index) for index in self.with_label(name))
 
 
 class _Mention(NamedTuple):
@@ -411,7 +431,7 @@ class _Mention(NamedTuple):
     option: int
 
 
-def _side_by_side(folded: str, texts: Sequence[_Mention], labels: Sequence[_Mention]) -> Iterator[_Mention]:
+def _join_labels_and_texts(folded: str, texts: Sequence[_Mention], labels: Sequence[_Mention]) -> Iterator[_Mention]:
     """An option's label and its text with nothing but marks between, as one mention: "A: red", "red (A)"."""
     for text in texts:
         for label in labels:
@@ -427,11 +447,11 @@ def _is_inside(one: _Mention, other: _Mention) -> bool:
 # Words that add nothing, and words that take back.
 
 
-def _words(text: str) -> frozenset[str]:
+def _split_words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_NEUTRAL_WORDS = _words(
+_NEUTRAL_WORDS = _split_words(
     """
     a an the this that these those it it's its he he's she she's they they're we i i'd i'm my is was are were be been
     so thus therefore hence final correct best answer answers option choice color colour shape object number count
@@ -444,7 +464,7 @@ _NEUTRAL_WORDS = _words(
     απάντηση είναι η الصحيح پاسخ جواب است התשובה היא הנכונה উত্তর
     """
 )
-_LEAD_WORDS = _words("but now overall finally then conclude")
+_LEAD_WORDS = _split_words("but now overall finally then conclude")
 _NEUTRAL_PHRASES = (
     rf"to be|go with|most likely|right (?=answer|option|choice|one)|(?<=is )right"
     rf"|(?<={_MARK} )(?:ones?|things?|objects?|shapes?|colou?r)"
@@ -466,7 +486,7 @@ _RETRACTION = re.compile(
     r"|但|或|可能|しかし|かも|하지만|또는|แต่|หรือ"
 )
 _REASON = re.compile(r"(?:because|since|as)\b|因为|因為")
-_POLAR = _words("yes no true false 是 否 はい いいえ 네 아니요 ใช่ ja nein oui non sí да нет")
+_POLAR = _split_words("yes no true false 是 否 はい いいえ 네 아니요 ใช่ ja nein oui non sí да нет")
 _BREAK = re.compile(
     rf"(?P<end>[.!。]+)(?:\s+|(?=[{_UNSPACED}]))|(?P<soft>[:;,)\]、]+)(?:\s+|(?=[{_UNSPACED}]))"
     r"|(?P<dash>\s+[-—]\s+|\n)|\s+(?=(?:because|since|as)\b)"

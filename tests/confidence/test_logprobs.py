@@ -15,7 +15,7 @@ from vreason_agent.confidence.logprobs import (
     MIN_FINAL_STEPS,
     WARMUP_STEPS,
     LogprobTrace,
-    logprob_signals,
+    read_logprob_signals,
     truncated_entropy,
 )
 
@@ -83,7 +83,7 @@ def test_signals_are_those_of_a_decoding_trace_with_the_same_entropies(count: in
 )
 def test_the_answers_probability_is_that_of_its_own_tokens(texts: list[str]) -> None:
     tokens = [token(text, 0.25 if text == "red" else 0.9) for text in texts]
-    assert logprob_signals(tokens)["answer_probability"] == pytest.approx(0.25)
+    assert read_logprob_signals(tokens)["answer_probability"] == pytest.approx(0.25)
 
 
 def test_a_servers_message_has_signals_their_units_and_no_probability() -> None:

@@ -103,7 +103,7 @@ def truncated_entropy(token: Mapping[str, Any]) -> float:
     return -sum(chance * log(chance) for chance in chances if chance > 0)
 
 
-def listed_tokens(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def read_tokens(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the tokens of a message's `response_metadata` in the standard shape; none where any cannot be read.
 
     The standard shape of a token is `{"token", "logprob", "bytes", "top_logprobs": [{"token", "logprob"}]}`. Read are:
@@ -176,7 +176,7 @@ def _is_scored(item: Mapping[str, Any]) -> bool:
     return isinstance(item.get("token"), str) and is_number
 
 
-def logprob_signals(tokens: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+def read_logprob_signals(tokens: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """Return the signals of a generation whose tokens a server listed.
 
     The answer stands where `find_answer` says.
@@ -184,11 +184,11 @@ def logprob_signals(tokens: Sequence[Mapping[str, Any]]) -> dict[str, float | No
     Args:
         tokens: In the standard shape, at least one.
     """
-    texts = listed_texts(tokens)
+    texts = texts_of(tokens)
     return read_signals(LogprobTrace(tokens), token_span(texts, find_answer("".join(texts))))
 
 
-def listed_texts(tokens: Sequence[Mapping[str, Any]]) -> list[str]:
+def texts_of(tokens: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what each token adds to the text: by its `bytes` where all have them, as a token can be half a character.
 
     Args:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from vreason_agent.answers import find_answer
-from vreason_agent.confidence.logprobs import has_logprobs, listed_texts, listed_tokens, logprob_signals, units_of
+from vreason_agent.confidence.logprobs import has_logprobs, read_logprob_signals, read_tokens, texts_of, units_of
 from vreason_agent.errors import ConfigError, quote
 
 SCHEMA = "vreason.confidence/1"
@@ -93,7 +93,7 @@ def confidence_of(message: Any) -> Confidence:
 
     Args:
         message: An `AIMessage`. Without a record, the log-probabilities in its `response_metadata` are read, in any of
-            the forms that LangChain's chat models leave (see `listed_tokens`).
+            the forms that LangChain's chat models leave (see `read_tokens`).
 
     Returns:
         The record; without one the signals of the log-probabilities, whose entropies are lower bounds (`units` says
@@ -111,9 +111,9 @@ def confidence_of(message: Any) -> Confidence:
     record = metadata.get("confidence")
     if isinstance(record, Mapping):
         return Confidence.from_dict(record)
-    if tokens := listed_tokens(metadata):
-        text = "".join(listed_texts(tokens))
-        answer, signals, units = _open_answer(text), logprob_signals(tokens), units_of(tokens)
+    if tokens := read_tokens(metadata):
+        text = "".join(texts_of(tokens))
+        answer, signals, units = _open_answer(text), read_logprob_signals(tokens), units_of(tokens)
         return Confidence(answer=answer, signals=signals, units=units, warnings=("from_logprobs",))
     warning = "unread_logprobs" if has_logprobs(metadata) else "no_confidence"
     return Confidence(answer=_open_answer(getattr(message, "text", "")), units={}, warnings=(warning,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from vreason_agent.answers import normalize_answer
-from vreason_agent.errors import EvaluationError
+from vreason_agent.errors import EvaluationError, quote
 from vreason_agent.evaluation.metrics import Estimate, accuracy, auroc, mcnemar_p_value, mean, paired_difference
 from vreason_agent.evaluation.runner import Result
 
@@ -57,8 +57,8 @@ def signal_auroc(
     values = [row.answer.signals.get(name) if row.score.is_parsed else None for row in results]
     rows = [(row, value) for row, value in zip(results, values, strict=True) if missing_ranks_last or value is not None]
     scores = [None if value is None else sign * value for _, value in rows]
-    kept = [row for row, _ in rows]
-    return auroc(scores, [row.score.is_correct for row in kept], clusters=_clusters(kept))
+    ranked = [row for row, _ in rows]
+    return auroc(scores, [row.score.is_correct for row in ranked], clusters=_clusters(ranked))
 
 
 def card_table(model: Mapping[int, Results], oracle: Mapping[int, Results], blind: Results) -> str:
@@ -91,7 +91,7 @@ def comparison_table(runs: Mapping[str, Results], *, baseline: str, signals: Seq
         EvaluationError: `baseline` is none of the runs, or two runs answer different questions.
     """
     if baseline not in runs:
-        msg = f"no run named {baseline!r} to compare with, found {', '.join(runs)}; run it first or name another"
+        msg = f"no run named {quote(baseline)} to compare with, found {', '.join(runs)}; run it first or name another"
         raise EvaluationError(msg)
     base = runs[baseline]
     headers = ["run", "n", "accuracy", f"minus {baseline}", "p", "tokens", *signals, "answers changed", "texts changed"]

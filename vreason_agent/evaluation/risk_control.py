@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 from vreason_agent.evaluation.metrics import require_equal_length
 
 STARTS = (0.2, 0.4, 0.6, 0.8)
@@ -69,7 +69,7 @@ def certify_threshold(
     """
     for name, value in (("max_risk", max_risk), ("confidence", confidence)):
         if not 0 < value < 1:
-            raise ConfigError(f"{name}={value!r} must lie between 0 and 1, such as max_risk=0.1, confidence=0.9")
+            raise ConfigError(f"{name}={quote(value)} must lie between 0 and 1, such as max_risk=0.1, confidence=0.9")
     require_equal_length(scores, correct)
     values, wrong = np.asarray(scores, dtype=float), ~np.asarray(correct, dtype=bool)
     error = (1 - confidence) / len(STARTS)
