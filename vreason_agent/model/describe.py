@@ -31,7 +31,7 @@ def describe_model(model: VideoLanguageModel) -> dict[str, Any]:
         "family": model.family.name,
         "architecture": model.family.architecture,
         "time_route": model.family.time_route,
-        "num_parameters": sum(parameter.numel() for parameter in model.hf_model.parameters()),
+        "num_parameters": model.num_parameters,
         "num_layers": int(text.num_hidden_layers),
         "device": str(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),

@@ -35,6 +35,7 @@ from vreason_agent.model.placement import memory_remedy
 from vreason_agent.model.preprocess import FrameResize, frame_resize
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, reasoning_prompt
 from vreason_agent.model.text_stream import TextStream
+from vreason_agent.model.threads import chosen_threads
 from vreason_agent.model.vision import preprocess_prompt, vision_inputs
 
 __all__ = ["OnToken", "VideoLanguageModel", "VideoTimeWarning"]
@@ -94,7 +95,8 @@ class VideoLanguageModel:
             One generation per request, in the same order.
 
         Raises:
-            GenerationError: a prompt leaves no room in the context, memory ran out, or decoding failed.
+            GenerationError: a prompt leaves no room in the context, memory ran out, decoding failed, or this process
+                was forked after the model was loaded onto a graphics card.
             ConfigError: a request is malformed.
 
         Warns:
@@ -109,7 +111,7 @@ class VideoLanguageModel:
             shared = replace(request.sampling, seed=None, stop=(), max_new_tokens=limits[row])
             groups.setdefault((shared, request.vreason), []).append(row)
         answers: dict[int, Generation] = {}
-        with self.lock:
+        with self.lock, chosen_threads(self.num_parameters, self.device):
             for (shared, vreason), rows in groups.items():
                 batch = _Batch(self, [(row, requests[row], prompts[row]) for row in rows], on_token)
                 with self._memory_told([prompts[row] for row in rows]):
@@ -123,6 +125,11 @@ class VideoLanguageModel:
     def count_tokens(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()) -> int:
         """Number of tokens of a conversation, those of pictures included; no pixel is touched, no turn counts 0."""
         return self.encoder.count_tokens(turns, tools)
+
+    @cached_property
+    def num_parameters(self) -> int:
+        """Numbers in all weights."""
+        return sum(weight.numel() for weight in self.hf_model.parameters())
 
     @cached_property
     def num_bytes(self) -> int:

@@ -20,6 +20,7 @@ from vreason_agent.model.loading import ATTENTION_IMPLEMENTATIONS, build_model
 from vreason_agent.model.placement import choose_device, choose_dtype
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt
 from vreason_agent.model.source import BUNDLED_NAME, bundled_folder, default_model, locate_model
+from vreason_agent.model.threads import call_after_fork
 from vreason_agent.model.vision_settings import PixelBudget
 
 __all__ = ["add_model", "load_model", "loaded_models", "unload"]
@@ -89,6 +90,7 @@ def load_model(
         if key not in _models or not _is_registered(_models[key]):
             name = BUNDLED_NAME if real == bundled_folder().resolve() else name
             _models[key] = build_model(folder, name=name, device=place, **settings)
+            call_after_fork(_renew_locks)
         return _models[key]
 
 
@@ -96,6 +98,7 @@ def add_model(model: VideoLanguageModel) -> None:
     """Make `load_model` return this model for its name, whatever else is asked for; `unload` forgets it."""
     with _lock:
         _added[model.name] = model
+        call_after_fork(_renew_locks)
 
 
 def loaded_models() -> tuple[VideoLanguageModel, ...]:
@@ -122,6 +125,14 @@ def unload(model: VideoLanguageModel | None = None) -> int:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return num_gone
+
+
+def _renew_locks() -> None:
+    """Free what another thread of the parent process held at the moment of a fork: here nobody would."""
+    global _lock
+    _lock = threading.Lock()
+    for model in (*_models.values(), *_added.values()):
+        model.lock = threading.Lock()
 
 
 def _num_parameters(folder: Path, name: str) -> int:

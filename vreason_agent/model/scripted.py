@@ -1,7 +1,8 @@
 """A model that writes what a script says, for tests of applications.
 
 The bundled model runs as it is: template, tokenizer, frames, decode loop, steering, grammar and streaming are real.
-Only the logit of the token that continues the script's text is raised, so what a grammar forbids is not written.
+Only the logit of the token that continues the script's text is raised above all others, so what a grammar forbids is
+not written.
 
 This module does not know about tools, messages or how a script decides.
 """
@@ -31,10 +32,13 @@ def load_scripted(script: Script, *, name: str = "scripted", strength: float = 3
     Args:
         script: called once per answer.
         name: what it is found by; a model of that name before is replaced.
-        strength: how much the logit of the next token of the script is raised, nats. Larger leaves less entropy.
+        strength: how far the logit of the script's next token is above the model's own best one, nats. Larger leaves
+            less entropy.
     """
     engine = build_model(bundled_folder(), name=name, device="cpu")
-    engine.hf_model.register_forward_hook(_Hook(engine, script, strength), with_kwargs=True)
+    follower = _Follower(engine, script, strength)
+    engine.hf_model.register_forward_pre_hook(follower.read_inputs, with_kwargs=True)
+    engine.hf_model.lm_head.register_forward_hook(follower.raise_logits)
     add_model(engine)
     return engine
 
@@ -47,15 +51,16 @@ class _Row:
     written: list[int] = field(default_factory=list)
 
 
-class _Hook:
-    """Raises logits after every pass of the model; the model's lock keeps generations apart."""
+class _Follower:
+    """Raises logits wherever the model's head makes them; the model's lock keeps generations apart."""
 
     def __init__(self, engine: VideoLanguageModel, script: Script, strength: float) -> None:
         self._engine, self._script, self._strength = engine, script, strength
         self._rows: list[_Row] = []
 
-    def __call__(self, _model: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> Any:
-        input_ids, logits = kwargs["input_ids"], output.logits
+    def read_inputs(self, _model: Any, _args: Any, kwargs: dict[str, Any]) -> None:
+        """Before a pass of the model: start with a prompt, or note the token that was written last."""
+        input_ids = kwargs["input_ids"]
         if input_ids.shape[1] > 1:
             mask = kwargs.get("attention_mask")
             is_real = torch.ones_like(input_ids) if mask is None else mask
@@ -63,11 +68,14 @@ class _Hook:
         else:
             for row, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
                 row.written.append(token)
+
+    def raise_logits(self, _head: Any, _args: Any, logits: torch.Tensor) -> torch.Tensor:
+        """After the head, in a pass as in its replay for steering: put the script's token above all others."""
         bonus = torch.zeros_like(logits)
         for index, row in enumerate(self._rows):
-            bonus[index, -1, self._next(row)] = self._strength
-        output.logits = logits + bonus
-        return output
+            last, token = logits[index, -1].detach(), self._next(row)
+            bonus[index, -1, token] = last.max() - last[token] + self._strength
+        return logits + bonus
 
     def _wanted(self, ids: torch.Tensor) -> bytes:
         prompt = self._engine.tokenizer.decode(ids, skip_special_tokens=False)
