@@ -181,8 +181,8 @@ class ChatFields(BaseChatModel):
     def output_format(self) -> OutputFormat:
         """What the answer must look like."""
         use = tool_use(self.tools, self.tool_choice, is_parallel=self.parallel_tool_calls)
-        is_told = (self.response_format or {}).get("type") == "json_schema"
-        return OutputFormat(use, response_schema(self.response_format), is_told)
+        is_in_prompt = (self.response_format or {}).get("type") == "json_schema"
+        return OutputFormat(use, response_schema(self.response_format), is_in_prompt)
 
     @property
     def stop_texts(self) -> tuple[str, ...]:

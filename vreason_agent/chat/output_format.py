@@ -165,12 +165,12 @@ class OutputFormat:
     Attributes:
         use: The tools that may or must be called.
         schema: JSON schema of the answer; `None` for text.
-        is_told: Whether the schema is to be put into the prompt.
+        is_in_prompt: Whether the schema is to be put into the prompt.
     """
 
     use: ToolUse = field(default_factory=ToolUse)
     schema: Mapping[str, Any] | None = None
-    is_told: bool = False
+    is_in_prompt: bool = False
 
     @property
     def has_calls(self) -> bool:
@@ -192,7 +192,7 @@ class OutputFormat:
     @property
     def instructions(self) -> str | None:
         """What the prompt says about the form beyond the tools; `None` for nothing."""
-        if self.schema is None or not self.is_told or self.use.mode == "required":
+        if self.schema is None or not self.is_in_prompt or self.use.mode == "required":
             return None
         return _INSTRUCTIONS.format(schema=json.dumps(closed(self.schema), ensure_ascii=False))
 
