@@ -139,22 +139,22 @@ class Engine:
         self, conversation: Conversation, generation: Generation, setting: Setting, seconds: float
     ) -> Answer:
         output, free = split_output(generation.text), OutputFormat()
-        looks, options = conversation.looks, conversation.options
-        reply = Response(self.model, generation, output, looks, options, setting.vreason, free, has_logprobs=False)
+        evidence, options = conversation.evidence, conversation.options
+        reply = Response(self.model, generation, output, evidence, options, setting.vreason, free, has_logprobs=False)
         confidence, trace, span = reply.confidence(), generation.trace, reply.answer_span
         return Answer(
             text=generation.text,
             answer=confidence.answer["text"],
             choice=confidence.answer["choice"],
             signals=confidence.signals,
-            num_frames=sum(look.num_frames for look in conversation.looks),
+            num_frames=sum(one.num_frames for one in evidence),
             num_tokens=len(generation.token_ids),
             seconds=seconds,
             token_hash=hash_tokens(generation.token_ids),
             details={
                 "finish_reason": generation.finish_reason,
                 "prompt_tokens": generation.prompt_tokens,
-                "timestamps_seconds": [second for look in conversation.looks for second in look.timestamps_seconds],
+                "timestamps_seconds": [second for one in evidence for second in one.timestamps_seconds],
                 "entropy": [round(float(value), 5) for value in trace.entropy],
                 "answer_stop": span[1] if span else None,
                 "num_updates": trace.num_updates,
