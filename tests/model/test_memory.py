@@ -16,8 +16,7 @@ from tests.model.conftest import ask
 from vreason_agent.errors import GenerationError, ModelLoadError
 from vreason_agent.model import VideoLanguageModel
 from vreason_agent.model.loading import build_model
-from vreason_agent.model.memory import is_out_of_memory, out_of_memory_as
-from vreason_agent.model.placement import memory_remedy
+from vreason_agent.model.placement import is_out_of_memory, memory_remedy, out_of_memory_as
 
 pytestmark = pytest.mark.filterwarnings("ignore::vreason_agent.model.engine.VideoTimeWarning")
 TOO_MANY = 1 << 60
@@ -109,7 +108,7 @@ def test_a_graphics_card_that_is_too_small_is_told_the_cpu_and_free_memory_may_b
 ) -> None:
     assert "pass --device cpu, or choose" in memory_remedy(torch.device("cuda"), torch.bfloat16)
     assert "--device" not in memory_remedy(torch.device("cpu"), torch.bfloat16)
-    monkeypatch.setattr("vreason_agent.model.memory.available_bytes", lambda device: None)
+    monkeypatch.setattr("vreason_agent.model.placement.available_bytes", lambda device: None)
     with (
         pytest.raises(GenerationError, match=r"^w: out of memory on cuda \(MemoryError\)\. r$"),
         out_of_memory_as(GenerationError, "w", torch.device("cuda"), remedy="r"),

@@ -33,8 +33,8 @@ from vreason_agent.chat.streaming import Stopper, aiterate, arun, interrupted_by
 from vreason_agent.chat.structured import Method, structured_output
 from vreason_agent.chat.tool_calls import read_tools, tool_use
 from vreason_agent.model import GenerationRequest, Turn, VideoLanguageModel, load_model
+from vreason_agent.model.prompts import with_instructions
 from vreason_agent.model.source import BUNDLED_NAME, default_model
-from vreason_agent.model.tool_prompt import with_instructions
 from vreason_agent.video import Reading
 
 __all__ = ["ChatVReason", "SchemaWarning", "UntrainedFormatWarning", "interrupted_by"]

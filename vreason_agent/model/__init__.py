@@ -45,8 +45,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "describe": "describe_model",
-    "engine": "VideoLanguageModel",
+    "engine": "VideoLanguageModel describe_model",
     "folder": "check_model",
     "families": "family_for register_family registered_families",
     "families.base": "ModelFamily Segment VideoLayout",
@@ -59,8 +58,7 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:
-    from vreason_agent.model.describe import describe_model
-    from vreason_agent.model.engine import VideoLanguageModel
+    from vreason_agent.model.engine import VideoLanguageModel, describe_model
     from vreason_agent.model.families import family_for, register_family, registered_families
     from vreason_agent.model.families.base import ModelFamily, Segment, VideoLayout
     from vreason_agent.model.folder import check_model

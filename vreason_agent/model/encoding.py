@@ -20,12 +20,11 @@ from typing import Any, Literal
 from jinja2 import TemplateError
 
 from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError, quote
-from vreason_agent.model.draft import EncodedPrompt, PromptDraft
+from vreason_agent.model.draft import EncodedPrompt, PromptDraft, Span
 from vreason_agent.model.families.base import ModelFamily, PairTimes, Segment
 from vreason_agent.model.folder import DEFAULT_TEMPLATE, TOOL_TEMPLATE
-from vreason_agent.model.mrope import Span
 from vreason_agent.model.parts import ImagePart, Part, TextPart, Turn, VideoPart, VisionUse
-from vreason_agent.model.tool_prompt import needs_tools, write_out_tools
+from vreason_agent.model.prompts import needs_tools, write_out_tools
 from vreason_agent.model.vision_settings import FrameFit, PixelBudget, VisionSettings, fit_frames
 
 __all__ = ["PromptEncoder", "VisionSpec"]
@@ -90,7 +89,7 @@ class PromptEncoder:
         Args:
             turns: the conversation, user or tool having the last word.
             tools: definitions of tools in OpenAI's form. A template that knows tools lays them out, with calls and
-                results; for others they are written out as text (`tool_prompt`).
+                results; for others they are written out as text (`prompts`).
 
         Raises:
             ConfigError: no turn, or the last one is the assistant's.

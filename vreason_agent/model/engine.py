@@ -1,4 +1,4 @@
-"""`VideoLanguageModel`: requests in, generations out.
+"""`VideoLanguageModel`: requests in, generations out, and what it is as plain data.
 
 One generation runs at a time per model (a lock), positions are explicit and features are computed per prompt, so what a
 request gets does not depend on what was asked before, beside it, or from another thread. Every sampled request draws
@@ -26,19 +26,19 @@ from vreason_agent.decoding import DecodeResult, TokenEvent, VReasonConfig, deco
 from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.errors import GenerationError
 from vreason_agent.model.draft import EncodedPrompt
-from vreason_agent.model.encoding import PromptEncoder
+from vreason_agent.model.encoding import PromptEncoder, VisionSpec
 from vreason_agent.model.families.base import ModelFamily
 from vreason_agent.model.grammar import GrammarWords
-from vreason_agent.model.memory import out_of_memory_as
 from vreason_agent.model.parts import Generation, GenerationRequest, SamplingParams, StreamEvent, TextPart, Turn
-from vreason_agent.model.placement import memory_remedy
+from vreason_agent.model.placement import memory_remedy, out_of_memory_as
 from vreason_agent.model.preprocess import FrameResize, frame_resize
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, reasoning_prompt
+from vreason_agent.model.source import BUNDLED_NAME
 from vreason_agent.model.text_stream import TextStream
 from vreason_agent.model.threads import chosen_threads
 from vreason_agent.model.vision import preprocess_prompt, vision_inputs
 
-__all__ = ["OnToken", "VideoLanguageModel", "VideoTimeWarning"]
+__all__ = ["OnToken", "VideoLanguageModel", "VideoTimeWarning", "describe_model"]
 
 OnToken: TypeAlias = Callable[[StreamEvent], bool | None]
 """Called with every event of a stream; returning True ends that row."""
@@ -176,6 +176,41 @@ class VideoLanguageModel:
             f"{self.context_length}, answer included. Use fewer frames (--max-frames), smaller ones "
             "(load_model(..., pixel_budget=PixelBudget(...))) or a shorter conversation"
         )
+
+
+def describe_model(model: VideoLanguageModel) -> dict[str, Any]:
+    """Return a model's family, size, placement, limits and route for time; JSON-plain.
+
+    Returns:
+        `name`, `bundled` (whether it is the toy model), `revision`, `family`, `architecture`, `time_route`,
+        `num_parameters`, `num_layers`, `device`, `dtype`, `attention`, `context_tokens`, and under `video` and `image`
+        what a frame may cost: `min_px` and `max_px` of one frame after the resize, `max_total_px` of all temporal pairs
+        together (`None` for no limit), and the same in tokens of a temporal pair or an image.
+    """
+    text = model.hf_model.config.get_text_config()
+    return {
+        "name": model.name,
+        "bundled": model.name == BUNDLED_NAME,
+        "revision": model.revision,
+        "family": model.family.name,
+        "architecture": model.family.architecture,
+        "time_route": model.family.time_route,
+        "num_parameters": model.num_parameters,
+        "num_layers": int(text.num_hidden_layers),
+        "device": str(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attention": str(text._attn_implementation),
+        "context_tokens": model.context_length,
+        "video": _limits(model.encoder.video),
+        "image": _limits(model.encoder.image),
+    }
+
+
+def _limits(spec: VisionSpec) -> dict[str, int | None]:
+    budget, token_px = spec.budget, spec.settings.factor**2
+    limits = {"min": budget.min_pixels, "max": budget.max_pixels, "max_total": budget.max_total_pixels}
+    pixels = {f"{name}_px": value for name, value in limits.items()}
+    return pixels | {f"{name}_tokens": None if px is None else px // token_px for name, px in limits.items()}
 
 
 def _without_pictures(turn: Turn) -> Turn:

@@ -26,9 +26,8 @@ from vreason_agent.model.engine import VideoLanguageModel
 from vreason_agent.model.families import BUILTIN_FAMILIES
 from vreason_agent.model.families.base import ModelFamily
 from vreason_agent.model.folder import DEFAULT_TEMPLATE, ModelFolder, open_folder
-from vreason_agent.model.memory import out_of_memory_as
 from vreason_agent.model.model_files import AGAIN, check_readable, values_of
-from vreason_agent.model.placement import check_memory, choose_device, choose_dtype, memory_remedy
+from vreason_agent.model.placement import check_memory, choose_device, choose_dtype, memory_remedy, out_of_memory_as
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, plain_prompt, reasoning_prompt
 from vreason_agent.model.vision_settings import PixelBudget
 

@@ -1,24 +1,40 @@
-"""Where a model runs and in which precision, and whether it fits there.
+"""Where a model runs and in which precision, whether it fits there, and what is told where memory runs out.
 
 This module does not know about families, files or loading.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from vreason_agent.errors import ConfigError, ModelLoadError, quote
+from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError, quote
 
-__all__ = ["available_bytes", "check_memory", "choose_device", "choose_dtype", "memory_remedy", "named_dtype"]
+__all__ = [
+    "available_bytes",
+    "check_memory",
+    "choose_device",
+    "choose_dtype",
+    "is_out_of_memory",
+    "memory_remedy",
+    "named_dtype",
+    "out_of_memory_as",
+]
 
 SMALL_MODEL_PARAMETERS = 1_000_000_000
 """On CPU and MPS, models up to this size run in float32; larger ones in bfloat16, which halves their memory."""
 LOADING_OVERHEAD = 1.15
 """Memory for buffers and activations while loading, as a factor on the weights."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+_SIGNS = ("not enough memory", "DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "Cannot allocate memory")
+"""What torch's allocators, cuBLAS and the operating system say where no class of its own tells it."""
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -108,6 +124,38 @@ def available_bytes(device: torch.device) -> int | None:
     if "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+@contextmanager
+def out_of_memory_as(
+    error: type[ModelLoadError] | type[GenerationError], what: str, device: torch.device, *, remedy: str
+) -> Iterator[None]:
+    """Raise running out of memory as `error`; everything else passes.
+
+    Args:
+        error: the class to raise.
+        what: what was being done and how large it is, with its numbers.
+        device: whose free memory is told.
+        remedy: what to do, the end of the message.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as exc:
+        if not is_out_of_memory(exc):
+            raise
+        free = available_bytes(device)
+        left = "" if free is None else f", which has {free / 1e9:.1f} GB free now"
+        first_line = str(exc).strip().split("\n", 1)[0][:160] or type(exc).__name__
+        raise error(f"{what}: out of memory on {device}{left} ({first_line}). {remedy}") from exc
+
+
+def is_out_of_memory(exc: BaseException) -> bool:
+    """Tell whether an error means that memory ran out."""
+    if isinstance(exc, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(exc, OSError):
+        return exc.errno == errno.ENOMEM
+    return isinstance(exc, RuntimeError) and any(sign in str(exc) for sign in _SIGNS)
 
 
 def _has(kind: str) -> bool:

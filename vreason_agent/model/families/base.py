@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+
 from vreason_agent.model.vision_settings import PixelBudget, VisionSettings
 
-__all__ = ["ModelFamily", "PairTimes", "Segment", "VideoLayout"]
+__all__ = ["ModelFamily", "PairTimes", "Segment", "VideoLayout", "temporal_steps"]
 
 PairTimes: TypeAlias = tuple[float, float]
 """Presentation times of a temporal pair's first and last frame, s."""
@@ -27,7 +29,7 @@ class Segment:
 
     Attributes:
         num_pairs: temporal pairs in the block, at least 1.
-        positions_per_pair: temporal positions from one pair to the next (see `mrope.temporal_steps`).
+        positions_per_pair: temporal positions from one pair to the next (see `temporal_steps`).
     """
 
     num_pairs: int
@@ -45,6 +47,11 @@ class VideoLayout:
 
     pieces: tuple[str | Segment, ...]
     notes: tuple[str, ...] = ()
+
+
+def temporal_steps(num_pairs: int, positions_per_pair: float) -> np.ndarray:
+    """Temporal offset of each pair, int64 `(num_pairs,)`: whole positions, truncated as the library does in float32."""
+    return (np.arange(num_pairs, dtype=np.float32) * np.float32(positions_per_pair)).astype(np.int64)
 
 
 @runtime_checkable

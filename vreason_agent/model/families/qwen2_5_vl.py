@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vreason_agent.model.families.base import PairTimes, Segment, VideoLayout
+from vreason_agent.model.families.base import PairTimes, Segment, VideoLayout, temporal_steps
 from vreason_agent.model.families.qwen_vl import QwenVLFamily
-from vreason_agent.model.mrope import temporal_steps
 from vreason_agent.video.plan import even_runs
 
 

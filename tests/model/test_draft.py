@@ -14,10 +14,10 @@ from tests.model.published import CHAT_TEMPLATE
 from tests.model.reference_conversations import CONVERSATIONS, FRAME_PIXELS
 from tests.model.reference_frames import make_frames
 from vreason_agent.model import ImagePart, PixelBudget, TextPart, Turn, VideoLanguageModel, VideoPart
-from vreason_agent.model.draft import EncodedPrompt
+from vreason_agent.model.draft import EncodedPrompt, Span, mrope_positions
 from vreason_agent.model.encoding import PromptEncoder, VisionSpec
 from vreason_agent.model.engine import pad_left
-from vreason_agent.model.mrope import Span, mrope_positions, temporal_steps
+from vreason_agent.model.families.base import temporal_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore::vreason_agent.model.engine.VideoTimeWarning")
 RECORD = json.loads((Path(__file__).parent / "data" / "reference.json").read_text())
