@@ -225,7 +225,7 @@ def _as_utf8(text: str) -> str:
 def _text_part(text: str) -> TextPart:
     if not is_utf8(text):
         clean = "text.encode('utf-8', 'replace').decode()"
-        msg = f"a text holds what cannot be written as UTF-8: {text[:40]!r}; clean it, such as with {clean}"
+        msg = f"a text holds what cannot be written as UTF-8: {quote(text[:40])}; clean it, such as with {clean}"
         raise ConfigError(msg)
     return TextPart(text)
 
@@ -234,7 +234,7 @@ def _role(message: BaseMessage) -> Role:
     for kind, role in _ROLES:
         if isinstance(message, kind):
             return role
-    msg = f"a message of type {message.type!r} cannot be read; use system, human, ai and tool messages"
+    msg = f"a message of type {quote(message.type)} cannot be read; use system, human, ai and tool messages"
     raise ConfigError(msg)
 
 

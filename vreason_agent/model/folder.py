@@ -155,7 +155,9 @@ def _processor(path: Path, kind: str) -> tuple[dict[str, Any], str]:
         return settings, own
     settings = optional_json(path / _BOTH).get(f"{kind}_processor") or {}
     if not isinstance(settings, dict):
-        raise ModelLoadError(f"{kind}_processor in {str(path / _BOTH)!r} is {quote(settings)}, not an object. {AGAIN}")
+        raise ModelLoadError(
+            f"{kind}_processor in {quote(str(path / _BOTH))} is {quote(settings)}, not an object. {AGAIN}"
+        )
     return settings, _BOTH
 
 
@@ -189,7 +191,7 @@ def _chat_templates(path: Path, source: str) -> tuple[dict[str, str], str]:
                 return named, name
             raise ModelLoadError(
                 f"the chat templates of model {quote(source)} in {name} are named {', '.join(sorted(named))}, and none "
-                f"is {DEFAULT_TEMPLATE!r}. Save the one for conversations as chat_template.jinja in the folder"
+                f"is {quote(DEFAULT_TEMPLATE)}. Save the one for conversations as chat_template.jinja in the folder"
             )
     raise ModelLoadError(
         f"model {quote(source)} has no chat template (looked for chat_template.jinja, chat_template.json, {_BOTH} and "
@@ -204,7 +206,9 @@ def _named_templates(found: object, file: Path) -> dict[str, str]:
         found = {entry.get("name"): entry.get("template") for entry in found}
     named = found if isinstance(found, Mapping) else {DEFAULT_TEMPLATE: found}
     if not all(isinstance(text, str) for pair in named.items() for text in pair):
-        raise ModelLoadError(f"chat_template in {str(file)!r} is neither a text nor a list of named texts. {AGAIN}")
+        raise ModelLoadError(
+            f"chat_template in {quote(str(file))} is neither a text nor a list of named texts. {AGAIN}"
+        )
     return dict(named)
 
 
@@ -218,7 +222,7 @@ def _weight_files(path: Path, source: str) -> tuple[Path, ...]:
     if missing:
         raise ModelLoadError(
             f"model folder {quote(source)} lacks {len(missing)} of {len(names)} weight files, the first being "
-            f"{missing[0]!r}. Complete the download: hf download REPO --local-dir FOLDER"
+            f"{quote(missing[0])}. Complete the download: hf download REPO --local-dir FOLDER"
         )
     pickled = sorted(entry.name for entry in path.iterdir() if entry.suffix in {".bin", ".pt", ".pth"})
     hint = f" (it has {quote(pickled[0])}, and pickled weights are never loaded)" if pickled else ""
@@ -252,12 +256,13 @@ def _count_parameters(files: tuple[Path, ...], source: str) -> int:
                 num_parameters += sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
         except (SafetensorError, OSError) as exc:
             raise ModelLoadError(
-                f"weight file {str(file)!r} is no complete safetensors file ({exc}). Download it again: "
+                f"weight file {quote(str(file))} is no complete safetensors file ({exc}). Download it again: "
                 "hf download REPO --local-dir FOLDER"
             ) from exc
         if lora := next((name for name in names if ".lora_" in name), None):
             raise ModelLoadError(
-                f"weight file {str(file)!r} of model {quote(source)} holds an adapter that is not merged ({lora}), and "
+                f"weight file {quote(str(file))} of model {quote(source)} holds an adapter that is not merged "
+                f"({lora}), and "
                 "adapters are not applied here. Save the model merged: model.merge_and_unload().save_pretrained(FOLDER)"
             )
     return num_parameters

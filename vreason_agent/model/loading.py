@@ -116,8 +116,9 @@ def _model_class(folder: ModelFolder, family: ModelFamily, name: str) -> Any:
     wanted, found = model_class.config_class.model_type, folder.config.get("model_type")
     if found != wanted:
         raise ModelLoadError(
-            f"config.json of model {quote(name)} says model_type {quote(found)}, and the family {family.name!r} loads "
-            f"{family.architecture}, which is a {wanted!r}. Give the family the architecture that config.json was "
+            f"config.json of model {quote(name)} says model_type {quote(found)}, and the family "
+            f"{quote(family.name)} loads "
+            f"{family.architecture}, which is a {quote(wanted)}. Give the family the architecture that config.json was "
             "written for, or take vreason_family out of config.json"
         )
     return model_class

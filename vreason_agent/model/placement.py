@@ -96,7 +96,7 @@ def check_memory(num_parameters: int, device: torch.device, dtype: torch.dtype, 
     if free is None or needed <= free:
         return
     raise ModelLoadError(
-        f"model {source!r} has {num_parameters / 1e9:.2f} billion parameters and needs about {needed / 1e9:.1f} "
+        f"model {quote(source)} has {num_parameters / 1e9:.2f} billion parameters and needs about {needed / 1e9:.1f} "
         f"GB as {str(dtype).removeprefix('torch.')} on {device}, which has {free / 1e9:.1f} GB free. "
         f"{memory_remedy(device, dtype)}"
     )

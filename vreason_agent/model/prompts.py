@@ -67,7 +67,8 @@ def plain_prompt(question: str, options: Sequence[str] = ()) -> str:
     for option in options:
         if _SEPARATOR in f" {option} " or len(option.splitlines()) > 1:
             raise ConfigError(
-                f"option {quote(option)} holds {_SEPARATOR!r} or a line break, which is what this model's prompt puts "
+                f"option {quote(option)} holds {quote(_SEPARATOR)} or a line break, which is what this model's "
+                "prompt puts "
                 "between options. Write it without, for example 'a/b' for 'a / b', or pass "
                 "load_model(..., question_prompt=reasoning_prompt), which writes options under letters"
             )

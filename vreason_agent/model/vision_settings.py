@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from vreason_agent.errors import ConfigError
+from vreason_agent.errors import ConfigError, quote
 
 __all__ = ["MAX_ASPECT_RATIO", "FrameFit", "PixelBudget", "VisionSettings", "fit_frames", "smart_resize"]
 
@@ -84,13 +84,14 @@ class PixelBudget:
     def __post_init__(self) -> None:
         if not 1 <= self.min_pixels <= self.max_pixels:
             raise ConfigError(
-                f"pixel budget min_pixels={self.min_pixels!r}, max_pixels={self.max_pixels!r}: "
+                f"pixel budget min_pixels={quote(self.min_pixels)}, max_pixels={quote(self.max_pixels)}: "
                 "both must be at least 1 and min_pixels at most max_pixels; pass PixelBudget(min_pixels=3136, "
                 "max_pixels=602112) or similar"
             )
         if self.max_total_pixels is not None and self.max_total_pixels < 1:
             raise ConfigError(
-                f"pixel budget max_total_pixels={self.max_total_pixels!r}: must be at least 1; pass None for no limit"
+                f"pixel budget max_total_pixels={quote(self.max_total_pixels)}: must be at least 1; pass None for "
+                "no limit"
             )
 
     def frame_max_pixels(self, num_frames: int, *, frames_per_pair: int = 2) -> int:
