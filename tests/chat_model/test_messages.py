@@ -100,22 +100,19 @@ def test_a_blocks_hints_win_over_the_defaults(clip: Path) -> None:
     assert video_of(read(message, num_frames=8, max_frames=32)).timestamps_seconds == (4.0, 6.0)
 
 
-@pytest.mark.parametrize(
-    ("hints", "match"),
-    [
+def test_a_block_cannot_ask_for_more_frames_than_the_application_allows(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OpenVideo, "read", lambda *args, **how: pytest.fail("decoded"))
+    asked: list[tuple[dict[str, Any], str]] = [
         ({"num_frames": 64}, r"num_frames=64 of a video block asks for 64 frames, .* max_frames=32 of the chat model"),
         ({"max_frames": 64}, r"max_frames=64 of a video block"),
         ({"timestamps_seconds": [number / 8 for number in range(33)]}, r"timestamps of a video block asks for 33"),
         ({"plan": {"name": "uniform", "num_frames": 33}}, r"plan of a video block asks for 33 frames"),
-    ],
-    ids=str,
-)
-def test_a_block_cannot_ask_for_more_frames_than_the_application_allows(
-    clip: Path, hints: dict[str, Any], match: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(OpenVideo, "read", lambda *args, **how: pytest.fail("decoded"))
-    with pytest.raises(ConfigError, match=match + r".*ask for fewer, or set ChatVReason\(max_frames="):
-        read(video_question(clip, "?", **hints))
+    ]
+    for hints, match in asked:
+        with pytest.raises(ConfigError, match=match + r".*ask for fewer, or set ChatVReason\(max_frames="):
+            read(video_question(clip, "?", **hints))
 
 
 def test_what_the_application_allows_can_be_asked_for(clip: Path, picture: Path) -> None:
@@ -329,9 +326,8 @@ def test_what_a_tool_or_another_model_wrote_never_ends_a_thread(picture: Path, c
     assert "nothing is fetched" in str(read(HumanMessage("draw"), drawn).turns[1].parts)
 
 
-@pytest.mark.parametrize(
-    ("hints", "match"),
-    [
+def test_a_hint_that_cannot_be_obeyed_is_refused(clip: Path) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"num_frames": "eight"}, "num_frames='eight' of a video block: .* valid integer; give such a value"),
         ({"num_frames": 6.0}, "num_frames=6.0 of a video block: .* valid integer; give such a value"),
         ({"start_seconds": "1"}, "start_seconds='1' of a video block: .* valid number; give such a value"),
@@ -347,12 +343,10 @@ def test_what_a_tool_or_another_model_wrote_never_ends_a_thread(picture: Path, c
         ({"max_pixels": 1000}, r"'max_pixels' of a video block: .* load_model\(..., pixel_budget=PixelBudget"),
         ({"extras": "x"}, "extras='x' of a video block: give a mapping such as"),
         ({"extras": {"frames": 8}}, "extras 'frames' of a video block is not known; use one of: start_seconds"),
-    ],
-    ids=str,
-)
-def test_a_hint_that_cannot_be_obeyed_is_refused(clip: Path, hints: dict[str, Any], match: str) -> None:
-    with pytest.raises(ConfigError, match=match):
-        read(HumanMessage([{"type": "video", "url": str(clip), **hints}]))
+    ]
+    for hints, match in wrong:
+        with pytest.raises(ConfigError, match=match):
+            read(HumanMessage([{"type": "video", "url": str(clip), **hints}]))
 
 
 def test_hints_that_say_nothing_about_what_they_stand_by_are_refused(picture: Path) -> None:

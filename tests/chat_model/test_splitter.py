@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,9 +14,8 @@ PIECES = st.lists(
 )
 
 
-@pytest.mark.parametrize(
-    ("text", "reasoning", "content"),
-    [
+def test_markers_are_cut_out_and_nothing_else() -> None:
+    for text, reasoning, content in (
         ("<think>I see</think><answer>red</answer>", "I see", "red"),
         ("<think>\n I see \n</think>\n\n<answer> red </answer>\n", "I see", "red"),
         ("red", "", "red"),
@@ -26,19 +24,17 @@ PIECES = st.lists(
         ("<think>x</think>The answer is <answer>B</answer>.", "x", "The answer is B."),
         ("", "", ""),
         ("ends in <thi", "", "ends in <thi"),
-    ],
-)
-def test_markers_are_cut_out_and_nothing_else(text: str, reasoning: str, content: str) -> None:
-    assert split_output(text)[:2] == (reasoning, content)
+    ):
+        assert split_output(text)[:2] == (reasoning, content)
 
 
 def test_a_prompt_that_opens_the_thinking_is_followed() -> None:
     assert split_output("I see</think>red", starts_in_reasoning=True)[:2] == ("I see", "red")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_half_a_mark_at_the_end_of_a_cut_output_is_no_text() -> None:
+    """It once was content, in streams and in whole answers."""
+    for text, expected in (
         ("red <tool_c", Output("", "red", ("",), "<tool_c")),
         ("red <tool_call>", Output("", "red", ("",), "<tool_call>")),
         ("red <to", Output("", "red", ("",), "<to")),
@@ -47,15 +43,12 @@ def test_a_prompt_that_opens_the_thinking_is_followed() -> None:
         ("<think>red</thin", Output("red", "", (), "</thin")),
         ("red <b", Output("", "red <b")),
         ("red", Output("", "red")),
-    ],
-)
-def test_half_a_mark_at_the_end_of_a_cut_output_is_no_text(text: str, expected: Output) -> None:
-    """It once was content, in streams and in whole answers."""
-    assert split_output(text, output_format=WITH_CALLS, is_cut=True) == expected
-    splitter = OutputSplitter(output_format=WITH_CALLS)
-    pieces = [piece for character in text for piece in splitter.feed(character)] + splitter.finish(is_cut=True)
-    assert "".join(piece.text for piece in pieces if piece.channel == "content") == expected.content
-    assert len([piece for piece in pieces if piece.is_end]) == len(expected.calls)
+    ):
+        assert split_output(text, output_format=WITH_CALLS, is_cut=True) == expected
+        splitter = OutputSplitter(output_format=WITH_CALLS)
+        pieces = [piece for character in text for piece in splitter.feed(character)] + splitter.finish(is_cut=True)
+        assert "".join(piece.text for piece in pieces if piece.channel == "content") == expected.content
+        assert len([piece for piece in pieces if piece.is_end]) == len(expected.calls)
 
 
 def test_half_a_mark_that_the_writer_ended_with_is_text() -> None:
