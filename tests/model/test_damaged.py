@@ -295,7 +295,7 @@ def test_sliding_windows_are_refused_while_loading_where_a_layer_has_one(family:
     refuses(
         folder / "config.json",
         {"text_config": {**text, **window, "max_window_layers": 1}},
-        "config.json: use_sliding_window or layer_types.*window of 16 tokens, setting use_sliding_window to false",
+        r"use_sliding_window or layer_types in config\.json.*window of 16 tokens, set use_sliding_window to false",
     )
     change(folder / "config.json", text_config={**text, **window, "max_window_layers": text["num_hidden_layers"]})
     assert load(folder).context_length == 1024

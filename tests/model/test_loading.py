@@ -10,7 +10,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from tests.model.conftest import ask, make_video
-from tests.model.published import CHAT_TEMPLATE, config_of, flat_config_of, write_folder, write_json
+from tests.model.published import CHAT_TEMPLATE, config_of, flat_config_of, write_folder
 from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError
 from vreason_agent.model import load_model
 from vreason_agent.model.loading import build_model
@@ -29,8 +29,7 @@ def folder(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "model")
 
 
-@pytest.mark.parametrize("num_shards", [1, 3])
-@pytest.mark.parametrize("names", ["old", "new", "processor"])
+@pytest.mark.parametrize(("names", "num_shards"), [("old", 3), ("new", 1), ("processor", 1)])
 def test_old_and_new_file_names_and_shards_load_the_same_model(
     names: Any, num_shards: int, tmp_path: Path, folders: dict[str, Path]
 ) -> None:
@@ -44,14 +43,13 @@ LIMITS = {"min_pixels": 4 * 28**2, "max_pixels": 8 * 28**2}
 
 
 @pytest.mark.parametrize(
-    ("rope_type", "limits"),
+    ("family", "rope_type", "limits"),
     [
-        ({"type": "mrope"}, LIMITS),
-        ({"type": "default"}, {"size": LIMITS, "min_pixels": None, "max_pixels": None}),
-        ({"type": "mrope", "rope_type": "default"}, LIMITS),
+        ("qwen2_vl", {"type": "mrope"}, LIMITS),
+        ("qwen2_5_vl", {"type": "default"}, {"size": LIMITS, "min_pixels": None, "max_pixels": None}),
+        ("qwen2_5_vl", {"type": "mrope", "rope_type": "default"}, LIMITS),
     ],
 )
-@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl"])
 def test_the_flat_config_of_released_folders_loads_the_same_model_as_the_nested_one(
     family: str, rope_type: dict[str, str], limits: dict[str, Any], tmp_path: Path, folders: dict[str, Path]
 ) -> None:
@@ -131,8 +129,7 @@ def test_what_steering_was_never_run_with_is_refused(folder: Path, setting: dict
         load_model(folder, **setting)
 
 
-@pytest.mark.parametrize("part", [None, "text_config"])
-@pytest.mark.parametrize("method", ["awq", "gptq", "bitsandbytes", "fp8"])
+@pytest.mark.parametrize(("part", "method"), [(None, "awq"), ("text_config", "fp8")])
 def test_a_folder_of_quantized_weights_is_refused_before_they_are_read(
     folder: Path, part: str | None, method: str
 ) -> None:
@@ -149,15 +146,6 @@ def test_a_folder_without_config_says_what_it_has(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ModelLoadError, match=r"no config\.json \(found: notes\.txt\).*hf download REPO --local-dir"):
         load(tmp_path)
-
-
-def test_a_broken_json_file_is_named(folder: Path) -> None:
-    (folder / "config.json").write_text("{")
-    with pytest.raises(ModelLoadError, match=r"config\.json' is not valid JSON .* Download the file again"):
-        load(folder)
-    (folder / "config.json").write_text("[]")
-    with pytest.raises(ModelLoadError, match=r"holds a JSON list, not an object. Download the file again"):
-        load(folder)
 
 
 def test_a_folder_without_preprocessor_is_refused(tmp_path: Path) -> None:
@@ -203,29 +191,11 @@ def test_pickled_weights_are_never_loaded(folder: Path) -> None:
         load(folder)
 
 
-def test_a_truncated_weight_file_is_named(folder: Path) -> None:
-    file = folder / "model.safetensors"
-    file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(ModelLoadError, match=r"no complete safetensors file .* Download it again"):
-        load(folder)
-    file.write_bytes(b"nothing")
-    with pytest.raises(ModelLoadError, match=r"no complete safetensors file .* Download it again"):
-        load(folder)
-
-
 def test_missing_tensors_are_not_filled_with_random_numbers(folder: Path) -> None:
     state = load_file(folder / "model.safetensors")
     state.pop("model.layers.1.mlp.up_proj.weight")
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelLoadError, match=r"lack 1 tensors .*Check that config\.json and the weights belong"):
-        load(folder)
-
-
-def test_weights_of_another_size_are_refused(folder: Path) -> None:
-    config = config_of("qwen2_5_vl")
-    config["text_config"]["intermediate_size"] = 64
-    write_json(folder / "config.json", config)
-    with pytest.raises(ModelLoadError, match="belong together, or download the folder again"):
         load(folder)
 
 

@@ -131,26 +131,25 @@ def _load_config(folder: ModelFolder, model_class: Any, name: str) -> Any:
         raise ModelLoadError(
             f"config.json of model {quote(name)} holds values that cannot be used ({_in_short(exc)}). {AGAIN}"
         ) from exc
-    _refuse_sliding_windows(config, name)
+    _refuse_partial_attention(config, name)
     return config
 
 
-def _refuse_sliding_windows(config: Any, name: str) -> None:
+def _refuse_partial_attention(config: Any, name: str) -> None:
     """Reject layers that do not see the whole context: steering and the cache are made for full attention."""
     text = config.get_text_config()
     kinds = sorted(set(getattr(text, "layer_types", None) or ()) - {"full_attention"})
     if not kinds:
         return
-    window = getattr(text, "sliding_window", None)
-    raise ModelLoadError(
-        f"model {quote(name)} has layers with {', '.join(kinds)} (config.json: use_sliding_window or layer_types), "
-        "and only full attention is supported. Choose a model without sliding windows"
-        + (
-            f"; if no conversation will be longer than its window of {window} tokens, setting use_sliding_window to "
-            "false and leaving layer_types out gives the same answers"
-            if window
-            else ""
+    remedy = "Choose a model with full attention in every layer"
+    if kinds == ["sliding_attention"]:
+        remedy += (
+            f"; if no conversation will be longer than the window of {text.sliding_window} tokens, set "
+            "use_sliding_window to false and leave layer_types out: the answers stay the same"
         )
+    raise ModelLoadError(
+        f"model {quote(name)} has layers with {', '.join(kinds)} (use_sliding_window or layer_types in config.json), "
+        f"and only full attention is supported. {remedy}"
     )
 
 
