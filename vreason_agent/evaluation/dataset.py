@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -177,9 +178,9 @@ def load_questions(path: str | Path, *, limit: int | None = None) -> list[Questi
         msg = f"limit={limit}: give a number from 1, or None for all questions"
         raise ConfigError(msg)
     source = Path(path)
-    if source.is_dir():
+    if os.path.isdir(source):  # unlike Path.is_dir, not an error where the name is too long
         questions = _from_folder(source)
-    elif source.is_file():
+    elif os.path.isfile(source):
         questions = _from_jsonl(source)
     else:
         msg = (

@@ -44,7 +44,7 @@ def local_folder(model: str, *, revision: str | None = None) -> Path | None:
     if model == BUNDLED_NAME:
         return bundled_folder()
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
     if not is_hub_id(model):
         return None
@@ -57,7 +57,7 @@ def local_folder(model: str, *, revision: str | None = None) -> Path | None:
 def is_hub_id(model: str | None) -> bool:
     """Tell whether a name (`None` is the default model's) is a hub id rather than a folder or the bundled model."""
     model = default_model() if model is None else model
-    if model == BUNDLED_NAME or Path(model).expanduser().is_dir():
+    if model == BUNDLED_NAME or os.path.isdir(Path(model).expanduser()):
         return False
     parts = model.replace(os.sep, "/").split("/")
     return len(parts) == 2 and parts[0] not in {"", ".", "..", "~"} and parts[1] != ""
@@ -86,7 +86,7 @@ def locate_model(model: str | None = None, *, revision: str | None = None) -> Pa
 
 def _locate(model: str, revision: str | None) -> Path:
     folder = Path(model).expanduser()
-    if revision is not None and (model == BUNDLED_NAME or folder.is_dir()):
+    if revision is not None and (model == BUNDLED_NAME or os.path.isdir(folder)):
         what = "the bundled model" if model == BUNDLED_NAME else "a folder"
         raise ConfigError(
             f"revision {quote(revision)} of model {quote(model)}, which is {what}: only a hub id has revisions. "
@@ -94,7 +94,7 @@ def _locate(model: str, revision: str | None) -> Path:
         )
     if model == BUNDLED_NAME:
         return _existing(bundled_folder(), "the bundled model", "Reinstall the package: pip install vreason-agent")
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
     if not is_hub_id(model):
         raise ModelLoadError(
@@ -105,7 +105,7 @@ def _locate(model: str, revision: str | None) -> Path:
 
 
 def _existing(folder: Path, what: str, remedy: str) -> Path:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ModelLoadError(f"{what} is not at {quote(str(folder))}. {remedy}")
     return folder
 

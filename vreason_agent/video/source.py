@@ -23,6 +23,8 @@ from vreason_agent.errors import (
     VideoNotFoundError,
     VideoTooLargeError,
     is_utf8,
+    quote,
+    shorten,
 )
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
 from vreason_agent.video.regular_file import NotRegularError, Stamp, open_regular, open_where_it_is, stamp_of_status
@@ -103,7 +105,7 @@ def open_source(
         with open_where_it_is(path) as file:
             return _file_source(file, path, given, limits)
     except NotRegularError as exc:
-        msg = f"{given!r} is not a regular file; give the path of a video, an image or a folder of frames"
+        msg = f"{quote(given)} is not a regular file; give the path of a video, an image or a folder of frames"
         raise VideoError(msg) from exc
     except FileNotFoundError as exc:
         raise VideoNotFoundError(_missing(given)) from exc
@@ -122,10 +124,13 @@ def _file_source(file: BinaryIO, path: str, given: str, limits: Limits) -> Sourc
     """Check an open file, so that what is looked at is what the stamp is of."""
     status = os.fstat(file.fileno())
     if status.st_size == 0:
-        msg = f"{given!r} is empty (0 bytes); copy or download the file again"
+        msg = f"{quote(given)} is empty (0 bytes); copy or download the file again"
         raise VideoDecodeError(msg)
     if status.st_size > limits.max_bytes:
-        msg = f"{given!r} has {status.st_size:,} bytes, more than max_bytes={limits.max_bytes:,}; cut the part you need"
+        msg = (
+            f"{quote(given)} has {status.st_size:,} bytes, more than max_bytes={limits.max_bytes:,}; cut the part "
+            "you need"
+        )
         raise VideoTooLargeError(msg)
     kind = _kind(file, given)
     if kind != "image":
@@ -137,7 +142,8 @@ def _check_pattern(path: str, given: str) -> None:
     """Refuse a name that FFmpeg would take for a pattern of picture files and open others by, whatever the file is."""
     if set(path) & _PATTERN_MARKS and os.path.splitext(path)[1].lower() not in _VIDEO_SUFFIXES:
         msg = (
-            f"{given!r} has one of {' '.join(sorted(_PATTERN_MARKS))} in its path and no video's extension, so that "
+            f"{quote(given)} has one of {' '.join(sorted(_PATTERN_MARKS))} in its path and no video's extension, "
+            "so that "
             "FFmpeg would take it for a pattern of file names; rename it, such as to clip.mp4"
         )
         raise VideoError(msg)
@@ -175,7 +181,7 @@ def path_text(given: object) -> str:
         ConfigError: If it is no path.
     """
     if not isinstance(given, str | bytes | os.PathLike):
-        msg = f"{given!r} is no path; give the path of a video, an image or a folder of frames"
+        msg = f"{quote(given)} is no path; give the path of a video, an image or a folder of frames"
         raise ConfigError(msg)
     return os.fsdecode(given)
 
@@ -187,7 +193,7 @@ def check_name(path: str) -> None:
         ConfigError: If it holds bytes that Python could not decode.
     """
     if not is_utf8(path):
-        msg = f"{path!r} has a name that is not UTF-8; rename it, or where it is UTF-8 set LC_ALL=C.UTF-8"
+        msg = f"{quote(path)} has a name that is not UTF-8; rename it, or where it is UTF-8 set LC_ALL=C.UTF-8"
         raise ConfigError(msg)
 
 
@@ -200,7 +206,10 @@ def local_path(url: str) -> str:
     """
     path = _file_of(url)
     if path is None:
-        msg = f"{shown(url)!r}: nothing is fetched from a network; download the file and give its path or a file:// URL"
+        msg = (
+            f"{quote(shown(url))}: nothing is fetched from a network; download the file and give its path or a "
+            "file:// URL"
+        )
         raise ConfigError(msg)
     if "\x00" in path:
         msg = f"no such file or folder: {path!r:.200}; check the path"
@@ -221,7 +230,10 @@ def _file_of(url: str) -> str | None:
 def _existing_path(given: str) -> str:
     if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+:", given) and not os.path.exists(given):
         told = shown(given)
-        msg = f"{told!r} is not a file path; only local files are read, so download the video first and give its path"
+        msg = (
+            f"{quote(told)} is not a file path; only local files are read, so download the video first and give "
+            "its path"
+        )
         raise VideoError(msg)
     if not given or "\x00" in given or not os.path.exists(given):
         raise VideoNotFoundError(_missing(given))
@@ -251,7 +263,7 @@ def check_roots(roots: Any) -> None:
     is_list = isinstance(roots, Collection) and not isinstance(roots, str | bytes)
     if not is_list or not all(isinstance(root, str | bytes | os.PathLike) for root in roots):
         example = [os.fsdecode(roots)] if isinstance(roots, str | bytes | os.PathLike) else ["/data/videos"]
-        msg = f"allowed folders {roots!r} are no list of paths; give one, e.g. {example!r}"
+        msg = f"allowed folders {quote(roots)} are no list of paths; give one, e.g. {quote(example)}"
         raise ConfigError(msg)
 
 
@@ -261,7 +273,9 @@ def check_inside(path: str, given: str, roots: Roots) -> None:
     if any(Path(path).is_relative_to(real_path(os.fsdecode(root))) for root in roots):
         return
     folders = ", ".join(repr(os.fsdecode(root)) for root in roots) or "no folder"
-    msg = f"{given!r} is outside the allowed folders ({folders}), links resolved; move it there or allow its folder"
+    msg = (
+        f"{quote(given)} is outside the allowed folders ({folders}), links resolved; move it there or allow its folder"
+    )
     raise VideoError(msg)
 
 
@@ -285,7 +299,8 @@ def _kind(file: BinaryIO, given: str) -> Kind:
         return "video"
     looks = "text" if is_text(head) else "a script or playlist" if probed else "another format"
     msg = (
-        f"{given!r} is no video or image that can be read (its content is {looks}); give an mp4, mov, mkv, webm, avi, "
+        f"{quote(given)} is no video or image that can be read (its content is {looks}); give an mp4, mov, mkv, "
+        "webm, avi, "
         "mpg, ts, flv, ogg, wmv or gif file, an image, or a folder of frames"
     )
     raise VideoDecodeError(msg)
@@ -299,7 +314,7 @@ def _list_frames(path: str, given: str, roots: Roots | None) -> tuple[str, ...]:
         raise VideoError(_unreadable(given)) from exc
     if not names:
         kinds = ", ".join(IMAGE_SUFFIXES)
-        msg = f"the folder {given!r} holds no frames ({kinds}); give a folder of pictures or a video file"
+        msg = f"the folder {quote(given)} holds no frames ({kinds}); give a folder of pictures or a video file"
         raise VideoDecodeError(msg)
     paths = tuple(str(Path(path, name)) for name in sorted(names, key=_natural_key))
     for frame in paths if roots is not None else ():
@@ -308,11 +323,14 @@ def _list_frames(path: str, given: str, roots: Roots | None) -> tuple[str, ...]:
 
 
 def _missing(given: str) -> str:
-    return f"no such file or folder: {given!r}; check the path, e.g. with: ls {os.path.dirname(given) or '.'!s}"
+    return (
+        f"no such file or folder: {quote(given)}; check the path, e.g. with: ls "
+        f"{shorten(os.path.dirname(given) or '.')}"
+    )
 
 
 def _unreadable(given: str) -> str:
-    return f"{given!r} cannot be read; check its permissions, e.g. with: ls -ld {given}"
+    return f"{quote(given)} cannot be read; check its permissions, e.g. with: ls -ld {shorten(given)}"
 
 
 def _natural_key(name: str) -> list[tuple[int, int, str]]:
