@@ -130,8 +130,10 @@ def test_a_wrong_default_model_is_told_by_the_variable_that_names_it(monkeypatch
 def test_a_folder_is_looked_at_without_torch(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     code = (
-        "import sys\nfrom vreason_agent.model import check_model\ncheck_model('tiny')\ncheck_model('Org/Absent')\n"
-        f"try:\n    check_model({str(tmp_path)!r})\nexcept Exception as exc:\n    print(exc)\n"
+        "import sys\nfrom pathlib import Path\nfrom vreason_agent.model.folder import open_folder\n"
+        "from vreason_agent.model.source import locate_model\nopen_folder(locate_model('tiny'), source='tiny')\n"
+        f"try:\n    open_folder(locate_model({str(tmp_path)!r}), source='m')\n"
+        "except Exception as exc:\n    print(exc)\n"
         "print({'torch', 'transformers', 'cv2'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

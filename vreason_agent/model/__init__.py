@@ -30,7 +30,6 @@ __all__ = [
     "VisionInput",
     "VisionSettings",
     "VisionUse",
-    "check_model",
     "describe_model",
     "family_for",
     "load_model",
@@ -46,7 +45,6 @@ __all__ = [
 
 _MODULES = {
     "engine": "VideoLanguageModel describe_model",
-    "folder": "check_model",
     "families": "family_for register_family registered_families",
     "families.base": "ModelFamily Segment VideoLayout",
     "parts": "Generation GenerationRequest ImagePart Part Role SamplingParams StreamEvent TextPart ToolCall Turn "
@@ -61,7 +59,6 @@ if TYPE_CHECKING:
     from vreason_agent.model.engine import VideoLanguageModel, describe_model
     from vreason_agent.model.families import family_for, register_family, registered_families
     from vreason_agent.model.families.base import ModelFamily, Segment, VideoLayout
-    from vreason_agent.model.folder import check_model
     from vreason_agent.model.parts import (
         Generation,
         GenerationRequest,

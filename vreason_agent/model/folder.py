@@ -23,9 +23,8 @@ from vreason_agent.errors import ModelLoadError, quote
 from vreason_agent.model.families import family_for
 from vreason_agent.model.families.base import ModelFamily
 from vreason_agent.model.model_files import AGAIN, optional_json, read_json, read_text
-from vreason_agent.model.source import is_hub_id, locate_model
 
-__all__ = ["DEFAULT_TEMPLATE", "TOOL_TEMPLATE", "ModelFolder", "check_model", "open_folder"]
+__all__ = ["DEFAULT_TEMPLATE", "TOOL_TEMPLATE", "ModelFolder", "open_folder"]
 
 DEFAULT_TEMPLATE, TOOL_TEMPLATE = "default", "tool_use"
 """Names of the chat templates of a folder that has several."""
@@ -67,22 +66,6 @@ class ModelFolder:
     template_file: str
     weight_files: tuple[Path, ...]
     num_parameters: int
-
-
-def check_model(model: str | None = None, *, revision: str | None = None) -> None:
-    """Look at a model's folder as far as that goes without torch: a wrong `--model` is found in a moment.
-
-    Args:
-        model: as `load_model` takes it; what a hub id stands for is looked at when it is loaded.
-        revision: as `load_model` takes it.
-
-    Raises:
-        ModelLoadError: there is no such folder, or it holds no model that can be loaded.
-        ConfigError: a revision of what is no hub repository.
-    """
-    if not is_hub_id(model):
-        folder = locate_model(model, revision=revision)
-        open_folder(folder, source=str(folder) if model is None else model)
 
 
 def open_folder(path: Path, *, source: str) -> ModelFolder:

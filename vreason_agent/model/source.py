@@ -16,7 +16,6 @@ __all__ = [
     "MODEL_VARIABLE",
     "bundled_folder",
     "default_model",
-    "is_hub_id",
     "local_folder",
     "locate_model",
 ]
@@ -46,7 +45,7 @@ def local_folder(model: str, *, revision: str | None = None) -> Path | None:
     folder = Path(model).expanduser()
     if os.path.isdir(folder):
         return folder
-    if not is_hub_id(model):
+    if not _is_hub_id(model):
         return None
     from huggingface_hub import try_to_load_from_cache
 
@@ -54,11 +53,7 @@ def local_folder(model: str, *, revision: str | None = None) -> Path | None:
     return Path(cached).parent if isinstance(cached, str) else None
 
 
-def is_hub_id(model: str | None) -> bool:
-    """Tell whether a name (`None` is the default model's) is a hub id rather than a folder or the bundled model."""
-    model = default_model() if model is None else model
-    if model == BUNDLED_NAME or os.path.isdir(Path(model).expanduser()):
-        return False
+def _is_hub_id(model: str) -> bool:
     parts = model.replace(os.sep, "/").split("/")
     return len(parts) == 2 and parts[0] not in {"", ".", "..", "~"} and parts[1] != ""
 
@@ -96,7 +91,7 @@ def _locate(model: str, revision: str | None) -> Path:
         return _existing(bundled_folder(), "the bundled model", "Reinstall the package: pip install vreason-agent")
     if os.path.isdir(folder):
         return folder
-    if not is_hub_id(model):
+    if not _is_hub_id(model):
         raise ModelLoadError(
             f"no model folder {quote(model)} (looked in {quote(str(folder.absolute()))}). Pass an existing folder, "
             f"a hub id such as --model Qwen/Qwen2.5-VL-3B-Instruct, or --model {BUNDLED_NAME} for the bundled one"
