@@ -91,14 +91,16 @@ class GrammarWords:
         forbidden = "".join(f" & ~/(?s:.*)({_regex(text)})(?s:.*)/" for text in spelled)
         token = f"<[{','.join(map(str, sorted(ids)))}]>" if ids else ""
         part = f"({name.upper()})? {token}" if token else ""
+        if is_bounded:
+            until = f"{name}_bounded {self.word(mark)}\n{name}_bounded[max_tokens={max_tokens}]: /(?s:.*)/"
+        elif lost[0] is not None:
+            until = f"{name}_without {self.word(mark)}"
+        else:
+            until = f"({part})* {name}_last\n{name}_last[lazy]: /(?s:.*){_regex(mark)}/"
         lines = [
             f"{name.upper()}: /(?s:.+)/{forbidden}",
             f"{name}_without: ({part})* ({name.upper()})?" if part else f"{name}_without: ({name.upper()})?",
-            f"{name}_until: {name}_without {self.word(mark)}"
-            if lost[0] is not None and not is_bounded
-            else f"{name}_until: {name}_bounded {self.word(mark)}\n{name}_bounded[max_tokens={max_tokens}]: /(?s:.*)/"
-            if is_bounded
-            else f"{name}_until: ({part})* {name}_last\n{name}_last[lazy]: /(?s:.*){_regex(mark)}/",
+            f"{name}_until: {until}",
         ]
         return GrammarRules(f"{name}_until", f"{name}_without", "\n".join(lines))
 
