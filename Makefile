@@ -10,7 +10,10 @@ INSTALL_FROM := pyproject.toml constraints.txt .ci/environment.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 DEMO := demo.mp4
 
-.PHONY: help demo test test-slow test-processors lint docs bench build clean
+# What `test-newest` and `test-oldest` run beside the demo; CI names fewer.
+CORE := tests/decoding tests/chat_model tests/graphs tests/tools tests/cli
+
+.PHONY: help demo test test-slow test-processors test-newest test-oldest test-core lint docs bench build clean
 .NOTPARALLEL:
 
 help:
@@ -18,6 +21,8 @@ help:
 	@echo "make test       the default tests: offline, on the CPU"
 	@echo "make test-slow  the wheel in a clean environment, the examples, LangChain's suites, fuzzing"
 	@echo "make test-processors  the decoding tests as processors without AVX-512, and without AVX, compute"
+	@echo "make test-newest, make test-oldest"
+	@echo "                demo and core tests with the newest and the oldest libraries that pyproject.toml allows"
 	@echo "make lint       ruff and mypy"
 	@echo "make docs       the pages of docs/ in build/docs; a link that leads nowhere is an error"
 	@echo "make bench      time to load; time and memory of decoding, with and without V-Reason"
@@ -25,7 +30,7 @@ help:
 	@echo "make clean      remove what the other targets made"
 
 $(RUNTIME): $(INSTALL_FROM)
-	@$(MAKE_ENVIRONMENT)
+	@$(MAKE_ENVIRONMENT) $(LIBRARIES)
 	@touch $@
 
 $(DEV): $(INSTALL_FROM)
@@ -54,6 +59,14 @@ test-slow: $(DEV)
 test-processors: $(DEV)
 	ATEN_CPU_CAPABILITY=avx2 $(PYTEST) tests/decoding
 	ATEN_CPU_CAPABILITY=default $(PYTEST) tests/decoding
+
+test-newest test-oldest: test-%:
+	rm -rf .venv-$*
+	$(MAKE) VENV=.venv-$* LIBRARIES="--suite --$*" DEMO=.venv-$*/demo.mp4 demo test-core
+
+test-core: $(RUNTIME)
+	$(BIN)/python -m pip list | grep -E '^(av|langchain|langgraph|llguidance|numpy|opencv|pydantic|torch|transformers)'
+	$(PYTEST) $(CORE)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

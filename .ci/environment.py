@@ -1,5 +1,7 @@
-"""Make the virtual environment that `make` works in: the tested set of dependencies, checked.
+"""Make the virtual environment that `make` works in: one set of dependencies, checked.
 
+The set is the tested one (`constraints.txt`), or with `--newest` what pip finds within `pyproject.toml`'s ranges, or
+with `--oldest` the lower end of each range; torch is always the tested one, because machines need different builds.
 Two choices pip cannot make are made here: a machine without an NVIDIA GPU gets a CPU build of torch where one can be
 had (the default on Linux is a CUDA build of several gigabytes), and a machine without libGL gets OpenCV's headless
 wheel.
@@ -10,6 +12,7 @@ Only the standard library is used. This script knows nothing of the package but 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -97,6 +100,24 @@ def torch_options(python: str) -> list[str]:
     return []
 
 
+def lower_ends(pyproject: str) -> list[str]:
+    """Return a pin to the lower end of each dependency's range, such as `numpy==1.26.*`; torch is left out."""
+    table = re.search(r"^dependencies = \[.*?^\]", pyproject, re.MULTILINE | re.DOTALL)
+    ranges = re.findall(r'^\s*"([\w-]+)>=([\d.]+)', table[0] if table else "", re.MULTILINE)
+    return [f"{name}=={version}.*" for name, version in ranges if name != "torch"]
+
+
+def constraints_of(arguments: list[str], folder: Path) -> list[str]:
+    """Return pip's options for the set that the arguments name."""
+    if "--newest" in arguments:
+        return []
+    if "--oldest" not in arguments:
+        return CONSTRAINTS
+    oldest = folder / "oldest.txt"
+    oldest.write_text("\n".join(lower_ends(Path("pyproject.toml").read_text(encoding="utf-8"))))
+    return ["--constraint", str(oldest)]
+
+
 def fix_opencv(python: str) -> None:
     """Swap in OpenCV's headless wheel if the one with windows lacks a system library, such as libGL."""
     result = subprocess.run([python, "-c", "import cv2"], capture_output=True, text=True)
@@ -104,22 +125,30 @@ def fix_opencv(python: str) -> None:
         return
     reason = result.stderr.strip().rpartition("\n")[2]
     print(f"make: opencv-python does not load here ({reason}): using opencv-python-headless instead", flush=True)
+    shown = subprocess.run([python, "-m", "pip", "show", "opencv-python"], capture_output=True, text=True).stdout
+    version = re.search(r"^Version: (\S+)", shown, re.MULTILINE)
+    headless = f"opencv-python-headless=={version[1]}" if version else "opencv-python-headless"
     pip(python, "uninstall", "--quiet", "--yes", "opencv-python")
-    pip(python, "install", "--quiet", "--force-reinstall", "--no-deps", *CONSTRAINTS, "opencv-python-headless")
+    pip(python, "install", "--quiet", "--force-reinstall", "--no-deps", headless)
     result = subprocess.run([python, "-c", "import cv2"], capture_output=True, text=True)
     if result.returncode:
         raise complain(f"OpenCV does not load: {result.stderr.strip()}")
 
 
 def main(arguments: list[str]) -> None:
-    """Make or update the environment in the folder named first; `--dev` adds the tools for tests and lint."""
+    """Make or update the environment in the folder named first.
+
+    `--dev` adds the tools for tests and lint, `--suite` those of the default tests alone; `--newest` and `--oldest`
+    choose another set than the tested one.
+    """
     check_base_python()
-    python = make_venv(Path(arguments[0]))
+    folder = Path(arguments[0])
+    python = make_venv(folder)
     pip(python, "install", "--quiet", "pip>=25.1")  # the first that reads dependency groups
     pip(python, "install", *CONSTRAINTS, *torch_options(python), "torch")
     print("make: installing the other dependencies", flush=True)
-    groups = ["--group", "dev"] if "--dev" in arguments else []
-    pip(python, "install", "--quiet", *CONSTRAINTS, *groups, "--editable", ".")
+    groups = [part for name in ("dev", "suite") if f"--{name}" in arguments for part in ("--group", name)]
+    pip(python, "install", "--quiet", *constraints_of(arguments, folder), *groups, "--editable", ".")
     fix_opencv(python)
 
 

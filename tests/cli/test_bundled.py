@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from vreason_agent.cli import ask
-from vreason_agent.cli.loading import make_chat_model
+from vreason_agent.cli.ask_model import make_chat_model
 from vreason_agent.cli.terminal import printable
 from vreason_agent.model.source import bundled_folder
 
@@ -55,7 +55,7 @@ def test_the_bundled_model_answers_offline_with_signals_frames_and_the_note_on_i
     report = asked(command, *question)
     assert report["model"]["name"] == "tiny"
     assert report["model"]["bundled"] is True
-    assert "toy world" in command.err
+    assert "colored shapes" in command.err
     assert report["confidence"]["steering"]["schedule"] == "switching"
     assert report["confidence"]["signals"]["num_tokens"] > 0
     assert len(report["frames"]) == report["attempts"][-1]["num_frames"]
@@ -83,7 +83,7 @@ def test_a_model_folder_is_loaded_and_answers_as_the_same_weights_do(
     named = asked(command, *question, "--model", str(folder), "--device", "cpu")
     assert named["model"]["name"] == str(folder)
     assert texts(named) == texts(bundled)
-    assert "toy world" not in command.err
+    assert "colored shapes" not in command.err
     monkeypatch.setenv("VREASON_MODEL", str(folder))
     assert asked(command, *question)["model"]["name"] == str(folder)
 
@@ -109,14 +109,14 @@ def test_a_folder_without_a_model_is_one_line(command: Command, question: list[s
 
 def test_more_frames_than_the_context_holds_are_told_before_any_token(command: Command, question: list[str]) -> None:
     assert command("ask", *question[:2], "--frames", "2048", "--max-frames", "2048") == 1
-    assert "2048 frames make a prompt of" in command.err
-    assert "look 1" not in command.err
+    assert "2048 frames take" in command.err
+    assert "attempt 1" not in command.err
 
 
 INTERRUPTED = """
 import os, signal, sys, time
 from vreason_agent.cli import ask, main
-from vreason_agent.cli.loading import model_facts
+from vreason_agent.cli.ask_model import model_facts
 
 forwards = 0
 

@@ -27,12 +27,12 @@ def test_a_ladder_is_completed_by_doubling(given: tuple[int | None, int | None],
 
 
 def test_a_first_rung_above_the_last_says_what_to_change() -> None:
-    with pytest.raises(UsageError, match=r"--frames 16 is more than --max-frames 8; lower it, or use --max-frames 16"):
+    with pytest.raises(UsageError, match=r"--frames 16 is more than --max-frames 8; use --frames 8 or --max-frames 16"):
         ladder(16, 8)
 
 
 def test_a_last_rung_that_doubling_misses_names_the_nearest_that_it_reaches() -> None:
-    with pytest.raises(UsageError, match=r"30 is not reached by doubling --frames 4; use --max-frames 16 or 32"):
+    with pytest.raises(UsageError, match=r"30 is not --frames 4 times a power of two; use --max-frames 16 or 32"):
         ladder(4, 30)
 
 
@@ -43,7 +43,7 @@ def test_a_frame_count_that_is_no_even_number_from_2_on_is_refused(value: str) -
 
 
 def test_an_odd_frame_count_is_told_the_next_even_one() -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=r"'5' is not an even number.*try 6"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"'5' must be an even number.*try 6"):
         frame_count("5")
 
 
@@ -54,7 +54,7 @@ def test_a_frame_count_beyond_any_context_is_told_the_most() -> None:
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "1:30", ""])
 def test_a_time_that_is_no_number_of_seconds_is_told_how_to_write_it(value: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=r"write it like 12\.5"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"give a number of at least 0, such as 12\.5"):
         seconds(value)
 
 

@@ -29,7 +29,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"},
         set(),
     ),
-    "served": ({"chat_model", "graphs"}, {*MODELS, "cv2"}),
+    "langgraph_app": ({"chat_model", "graphs"}, {*MODELS, "cv2"}),
     **{
         part: ({"errors", "answers", "video", "decoding", "model", "confidence", *CHAT}, {"langgraph"}) for part in CHAT
     },

@@ -8,18 +8,22 @@ only.
 from __future__ import annotations
 
 import argparse
+import errno
+import json
 import os
 import sys
 from collections.abc import Sequence
 
 from vreason_agent.cli import ask, demo_video, doctor, probe
 from vreason_agent.cli.parser import Parser, UsageError
-from vreason_agent.cli.terminal import native_noise_silenced, silence_libraries
-from vreason_agent.errors import VReasonError
+from vreason_agent.cli.terminal import native_noise_silenced, replace_unencodable, silence_libraries
+from vreason_agent.errors import VReasonError, quote, shorten
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def build_parser() -> Parser:
@@ -28,7 +32,7 @@ def build_parser() -> Parser:
 
     parser = Parser(
         prog="vreason-agent",
-        description="Answer questions about videos with a local video-language model under V-Reason decoding.",
+        description="Answer questions about videos with a local video-language model and V-Reason decoding.",
         epilog="Exit codes: 0 answered, 1 failed, 2 wrong arguments, 3 abstained, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"vreason-agent {__version__}")
@@ -39,19 +43,22 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; every error becomes one line on stderr."""
+    """Run one command and return its exit code; every error becomes one line on stderr, with `--json` an object too."""
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = _parse(argv)
+        replace_unencodable()
+        arguments = _parse(words)
         silence_libraries()
         with native_noise_silenced():
             code: int = arguments.run(arguments)
         sys.stdout.flush()
+        return code
     except UsageError as error:
-        return _fail(str(error), EXIT_USAGE)
+        return _fail(error, str(error), EXIT_USAGE, words)
     except VReasonError as error:
-        return _fail(str(error), EXIT_FAILED)
-    except KeyboardInterrupt:
-        return _fail("interrupted", EXIT_INTERRUPTED)
+        return _fail(error, str(error), EXIT_FAILED, words)
+    except KeyboardInterrupt as error:
+        return _fail(error, "interrupted", EXIT_INTERRUPTED, words)
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has gone; Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,24 +66,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # --help and --version
         return stop.code if isinstance(stop.code, int) else 0
     except Exception as error:
+        if isinstance(error, OSError) and (remedy := _remedy_of(error)):
+            return _fail(error, f"{error}; {remedy}", EXIT_FAILED, words)
         if os.environ.get("VREASON_TRACEBACK") == "1":
             raise
-        fault = f"unexpected {type(error).__name__}: {error}"
-        return _fail(f"{fault}; a fault of the program: set VREASON_TRACEBACK=1 to see where", EXIT_FAILED)
-    return code
+        message = (
+            f"unexpected {type(error).__name__}: {error}. This is a bug in vreason-agent. Set VREASON_TRACEBACK=1 to "
+            "see the traceback, and please report it."
+        )
+        return _fail(error, message, EXIT_FAILED, words)
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def _parse(words: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments; those that a command does not know lead to that command's help."""
-    arguments, unknown = build_parser().parse_known_args(argv)
+    arguments, unknown = build_parser().parse_known_args(words)
     if unknown:
-        msg = f"unrecognized arguments: {' '.join(unknown)}; run: vreason-agent {arguments.command} --help"
+        msg = f"unrecognized arguments: {' '.join(map(quote, unknown))}; run: vreason-agent {arguments.command} --help"
         raise UsageError(msg)
     return arguments
 
 
-def _fail(message: str, code: int) -> int:
-    """Print the one line a failed command leaves."""
+def _remedy_of(error: OSError) -> str | None:
+    """Return what to do about a machine's failure; `None` where a bug of ours is as likely."""
+    if error.errno in NO_SPACE:
+        return "free some disk space, or choose another folder (for temporary files by TMPDIR)"
+    if "temporary directory" in str(error):
+        return "set TMPDIR to a folder that exists and can be written to"
+    return "check the permissions, or choose another file or folder" if error.errno in NOT_ALLOWED else None
+
+
+def _fail(error: BaseException, message: str, code: int, words: Sequence[str]) -> int:
+    """Tell why a command failed: one line on stderr, and with `--json` an object on stdout."""
+    for word in words:  # argparse repeats a whole argument
+        message = message.replace(repr(word), quote(word)).replace(word, shorten(word)) if len(word) > 200 else message
     line = " ".join(message.split())
     print(f"vreason-agent: error: {line}" if code != EXIT_INTERRUPTED else f"vreason-agent: {line}", file=sys.stderr)
+    if "--json" in words:
+        failure = {"name": type(error).__name__, "message": line, "exit_code": code}
+        print(json.dumps({"answer": None, "error": failure}), flush=True)
     return code

@@ -1,4 +1,4 @@
-"""`vreason-agent demo-video OUT`: write a clip of the bundled model's world and print its question.
+"""`vreason-agent demo-video OUT`: write a generated clip and print its question.
 
 This module knows nothing of models.
 """
@@ -23,17 +23,15 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command and its arguments."""
     parser = commands.add_parser(
         "demo-video",
-        help="write a clip of the bundled model's world and print its question",
-        description="Write a clip of the bundled model's world of colored shapes, and print a question about it and "
-        "the true answer. The last line printed is the command that asks the question.",
+        help="write a generated clip with a question for the bundled model",
+        description="Write a generated clip of colored shapes, and print a question about it and the true answer. The "
+        "last line printed is the command that asks the question.",
     )
     parser.add_argument(
-        "out", metavar="OUT", type=name, help="file to write, such as demo.mp4; its facts go into a .json beside it"
+        "out", metavar="OUT", type=name, help="file to write, such as demo.mp4; questions and answers go to a .json"
     )
     parser.add_argument("--seed", type=whole_number, default=DEFAULT_SEED, metavar="N", help="which clip (default: 1)")
-    parser.add_argument(
-        "--force", action="store_true", help="overwrite files that this command did not write (its own it replaces)"
-    )
+    parser.add_argument("--force", action="store_true", help="overwrite files even if demo-video did not write them")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object: path, seed, question, options, answer, kind"
     )
@@ -47,7 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
     from vreason_agent.tiny.world import make_clip
 
     clip = make_clip(arguments.seed)
-    write_clip(arguments.out, clip)
+    try:
+        write_clip(arguments.out, clip)
+    except OSError:  # a full disk, say: half a clip must not look like one
+        remove_clip(Path(arguments.out))
+        raise
     question = clip.questions[0]
     facts = {
         "path": arguments.out,
@@ -61,12 +63,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def remove_clip(out: Path) -> None:
+    """Remove a clip and its facts."""
+    for path in (out, out.with_suffix(".json")):
+        path.unlink(missing_ok=True)
+
+
 def check_place(out: Path, *, force: bool) -> None:
     """Check that a clip and its facts can be written, and what that would overwrite.
 
     Raises:
-        UsageError: if the name is none of a video file.
-        ConfigError: if there is no such folder, a file may not be written, or one is there that this command did not
+        UsageError: if the name has no ending of a video file.
+        ConfigError: if the folder does not exist, a file cannot be written, or one exists that this command did not
             write, or wrote for another clip, and `force` is not set.
     """
     if out.suffix.lower() not in ENDINGS:
@@ -75,20 +83,20 @@ def check_place(out: Path, *, force: bool) -> None:
     folder, facts = out.parent, out.with_suffix(".json")
     if not folder.is_dir():
         msg = (
-            f"cannot write {quote(str(out))}: there is no folder {quote(str(folder))}; make it: mkdir -p "
-            f"{_quoted(folder)}"
+            f"cannot write {quote(str(out))}: the folder {quote(str(folder))} does not exist; create it: "
+            f"mkdir -p {_quoted(folder)}"
         )
         raise ConfigError(msg)
     there = [path for path in (out, facts) if os.path.lexists(path)]
     if odd := [path for path in there if not path.is_file()]:
-        msg = f"cannot write {quote(str(odd[0]))}: something that is no file is there; choose another name"
+        msg = f"cannot write {quote(str(odd[0]))}: it exists and is not a file; choose another name"
         raise ConfigError(msg)
     if denied := [path for path in (folder, *there) if not os.access(path, os.W_OK)]:
-        msg = f"cannot write {quote(str(out))}: {quote(str(denied[0]))} may not be written; choose another folder"
+        msg = f"cannot write {quote(str(out))}: {quote(str(denied[0]))} is write-protected; choose another folder"
         raise ConfigError(msg)
-    if there and not force and (owner := described_by(facts)) != out.name:
-        whose = "demo-video did not write it" if owner is None else f"is of the clip {quote(owner)}"
-        msg = f"{quote(str(there[-1]))} exists and {whose}; choose another name, or overwrite it: --force"
+    if there and not force and (owner := clip_described_by(facts)) != out.name:
+        whose = "was not written by demo-video" if owner is None else f"belongs to the clip {quote(owner)}"
+        msg = f"{quote(str(there[-1]))} exists and {whose}; choose another name, or add --force to overwrite it"
         raise ConfigError(msg)
 
 
@@ -96,8 +104,8 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def described_by(facts: Path) -> str | None:
-    """Return the name of the clip that a JSON of this command's is about; `None` of any other file."""
+def clip_described_by(facts: Path) -> str | None:
+    """Return the name of the clip that a JSON file of this command describes; `None` for any other file."""
     try:
         written = json.loads(facts.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -108,7 +116,7 @@ def described_by(facts: Path) -> str | None:
 
 
 def describe(facts: dict[str, object]) -> str:
-    """Word the facts for a person; the last line is the command that asks the question."""
+    """Return the facts as text for a person; the last line is the command that asks the question."""
     path, question = str(facts["path"]), str(facts["question"])
     options = [str(option) for option in facts["options"]]  # type: ignore[attr-defined]
     typed = f"./{path}" if path.startswith("-") else path

@@ -1,6 +1,6 @@
 """`vreason-agent doctor`: check the environment and a model, one line per check.
 
-This module knows how to try things, not how they work.
+This module knows how to try things, and not how they work.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "doctor",
         help="check the environment and a model",
-        description="Check Python, libraries, video reading and a model, one line per check. Exit code 1 if one fails.",
+        description="Check Python, the libraries, video reading and a model, one line per check. Exit code 1 if a "
+        "check fails.",
     )
     add_model_options(parser)
     parser.set_defaults(run=run)
@@ -135,27 +136,28 @@ def check_model(arguments: argparse.Namespace) -> str:
     loaded = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype, revision=arguments.revision)
     load_seconds = time.perf_counter() - began
     facts = describe_model(loaded)
-    speeds = [f"{schedule} {tokens_per_second(loaded, schedule):.0f}" for schedule in ("off", "switching")]
+    speeds = [f"{schedule} {measure_speed(loaded, schedule):.0f}" for schedule in ("off", "switching")]
     return (
         f"{facts['name']}: {facts['family']}, {facts['num_parameters'] / 1e6:.1f} million parameters, {facts['dtype']} "
         f"on {facts['device']}, {facts['attention']} attention, context of {facts['context_tokens']} tokens; "
-        f"{picture_costs(facts)}; loaded in {load_seconds:.1f} s; tokens per second by schedule: {', '.join(speeds)}"
+        f"{format_picture_limits(facts)}; loaded in {load_seconds:.1f} s; "
+        f"tokens per second by schedule: {', '.join(speeds)}"
     )
 
 
-def picture_costs(facts: Mapping[str, Any]) -> str:
-    """Word what a frame and a whole video may cost."""
+def format_picture_limits(facts: Mapping[str, Any]) -> str:
+    """Return what a frame and a whole video may cost, in words."""
     limits = facts["video"]
     each = (
-        f"a video frame takes {limits['min_px']} to {limits['max_px']} px, a pair of frames {limits['min_tokens']} to "
-        f"{limits['max_tokens']} tokens"
+        f"a video frame is scaled to {limits['min_px']} to {limits['max_px']} px, a pair of frames takes "
+        f"{limits['min_tokens']} to {limits['max_tokens']} tokens"
     )
     if limits["max_total_px"] is None:
-        return f"{each}, a video what its context holds"
+        return f"{each}, a video as many as the context holds"
     return f"{each}, a video at most {limits['max_total_px']} px or {limits['max_total_tokens']} tokens"
 
 
-def tokens_per_second(model: VideoLanguageModel, schedule: Schedule) -> float:
+def measure_speed(model: VideoLanguageModel, schedule: Schedule) -> float:
     """Let a model write a few tokens about four gray frames and return its speed, prefill included."""
     import numpy as np
 

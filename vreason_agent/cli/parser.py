@@ -1,4 +1,4 @@
-"""Arguments: the parser, the types of single arguments, and the ladder of frames that two of them describe.
+"""Arguments: the parser, the types of single arguments, and the frame ladder that two of them describe.
 
 Everything here is checked without opening a file. This module knows no command.
 """
@@ -38,9 +38,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def text(value: str) -> str:
-    """Accept a text that says something, in UTF-8."""
+    """Accept a text in UTF-8 that is not empty."""
     if not is_utf8(value):
-        msg = f"{quote(value)} holds bytes that are not UTF-8; write it in UTF-8, or where it is set LC_ALL=C.UTF-8"
+        msg = f"{quote(value)} is not valid UTF-8; write it in UTF-8, or set LC_ALL=C.UTF-8 if it is"
         raise argparse.ArgumentTypeError(msg)
     return name(value)
 
@@ -54,20 +54,23 @@ def name(value: str) -> str:
 
 
 def frame_count(value: str) -> int:
-    """Accept a number of frames: even, because frames are looked at in pairs, from 2 to `LARGEST_FRAMES`."""
+    """Accept a number of frames: even, because a model reads them in pairs, from 2 to `LARGEST_FRAMES`."""
     number = whole_number(value)
     if number > LARGEST_FRAMES:
         msg = f"{quote(value)} is more frames than any model's context holds; use at most {LARGEST_FRAMES}"
         raise argparse.ArgumentTypeError(msg)
     if number < 2 or number % 2:
         nearest = max(2, number + number % 2)
-        msg = f"{quote(value)} is not an even number from 2 on (frames are looked at in pairs); try {nearest}"
+        msg = (
+            f"{quote(value)} must be an even number of at least 2, because the model reads frames in pairs; "
+            f"try {nearest}"
+        )
         raise argparse.ArgumentTypeError(msg)
     return number
 
 
 def whole_number(value: str) -> int:
-    """Accept an integer from 0 on."""
+    """Accept an integer that is not negative."""
     try:
         number = int(value)
     except ValueError:
@@ -79,13 +82,13 @@ def whole_number(value: str) -> int:
 
 
 def seconds(value: str) -> float:
-    """Accept a time in seconds from 0 on."""
+    """Accept a time in seconds that is not negative."""
     try:
         number = float(value)
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:
-        msg = f"{quote(value)} is not a time in seconds from 0 on; write it like 12.5"
+        msg = f"{quote(value)} is not a time in seconds; give a number of at least 0, such as 12.5"
         raise argparse.ArgumentTypeError(msg)
     return number
 
@@ -101,19 +104,24 @@ def device(value: str) -> str:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that choose a model and where and how it runs."""
     add = parser.add_argument
-    add("--model", type=name, metavar="M", help="folder or hub id (default: $VREASON_MODEL, else the bundled model)")
-    add("--revision", type=name, metavar="R", help="branch, tag or commit of a hub id (default: its main branch)")
-    add("--device", type=device, metavar="D", help="cpu, cuda, cuda:0 or mps (default: the best found)")
+    add(
+        "--model",
+        type=name,
+        metavar="M",
+        help="model folder or Hugging Face Hub id (default: $VREASON_MODEL, or the bundled model)",
+    )
+    add("--revision", type=name, metavar="R", help="branch, tag or commit of the Hub id (default: main)")
+    add("--device", type=device, metavar="D", help="cpu, cuda, cuda:0 or mps (default: a GPU if there is one)")
     add(
         "--dtype",
         choices=PRECISIONS,
         metavar="T",
-        help=f"precision of the weights: {', '.join(PRECISIONS)} (default: bfloat16 on a GPU or for large models)",
+        help=f"precision of the weights: {', '.join(PRECISIONS)} (default: bfloat16 on a GPU and for large models)",
     )
 
 
 def check_revision(arguments: argparse.Namespace) -> None:
-    """Refuse a revision of the bundled model, whether it was named or is the default.
+    """Refuse a revision of the bundled model, named or by default.
 
     Raises:
         UsageError: if there is one.
@@ -122,34 +130,35 @@ def check_revision(arguments: argparse.Namespace) -> None:
 
     if arguments.revision is not None and (arguments.model or default_model()) == BUNDLED_NAME:
         msg = (
-            f"--revision {quote(arguments.revision)} is one of a hub id, and the model is the bundled one; leave "
-            "--revision "
-            "out, or give a hub id, such as --model Qwen/Qwen2.5-VL-3B-Instruct"
+            f"--revision {quote(arguments.revision)} needs a Hub id, and the bundled model is used; leave --revision "
+            "out, or give a Hub id, such as --model Qwen/Qwen2.5-VL-3B-Instruct"
         )
         raise UsageError(msg)
 
 
 def ladder(num_frames: int | None, max_frames: int | None) -> tuple[int, int]:
-    """Complete and check the first and the last rung of the ladder of frames; each rung doubles the one before.
+    """Complete and check the frames of the first and the last attempt; each attempt doubles the one before.
 
     Raises:
-        UsageError: if the last rung is below the first or not reached by doubling it.
+        UsageError: if the last is below the first or not reached by doubling it.
     """
     first = num_frames if num_frames is not None else min(DEFAULT_FRAMES, max_frames or DEFAULT_FRAMES)
     last = max_frames if max_frames is not None else _last_rung(first, max(first, DEFAULT_MAX_FRAMES))
     if last < first:
-        msg = f"--frames {first} is more than --max-frames {last}; lower it, or use --max-frames {first}"
+        msg = f"--frames {first} is more than --max-frames {last}; use --frames {last} or --max-frames {first}"
         raise UsageError(msg)
     reached = _last_rung(first, last)
     if reached != last:
-        allowed = f"use --max-frames {reached} or {2 * reached}"
-        msg = f"--max-frames {last} is not reached by doubling --frames {first}; {allowed}"
+        msg = (
+            f"--max-frames {last} is not --frames {first} times a power of two; use --max-frames {reached} or "
+            f"{2 * reached}"
+        )
         raise UsageError(msg)
     return first, last
 
 
 def _last_rung(first: int, limit: int) -> int:
-    """Return the largest doubling of the first rung within the limit."""
+    """Return the largest doubling of the first within the limit."""
     while first * 2 <= limit:
         first *= 2
     return first

@@ -1,4 +1,4 @@
-"""`vreason-agent probe FILE`: what a video, image, GIF or folder of frames is, without reading its frames.
+"""`vreason-agent probe FILE`: describe a video, image, GIF or folder of frames without reading its frames.
 
 This module knows nothing of models.
 """
@@ -22,9 +22,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command and its arguments."""
     parser = commands.add_parser(
         "probe",
-        help="tell what a video file is",
-        description="Tell kind, size, length, frame rate and codec of a video, an image, a GIF or a folder of frames, "
-        "its video streams, whether frames are evenly timed and can be sought, and what looking at it would cost.",
+        help="describe a video file",
+        description="Print kind, size, length, frame rate, codec and video streams of a video, image, GIF or folder of "
+        "frames, whether its frames are evenly spaced and can be reached by seeking, and what reading them would cost.",
     )
     parser.add_argument("file", metavar="FILE", type=name, help="video, image, GIF or folder of frames")
     parser.add_argument(
@@ -32,17 +32,19 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=frame_count,
         default=DEFAULT_MAX_FRAMES,
         metavar="N",
-        help=f"frames of the plan whose cost is told, an even number (default: {DEFAULT_MAX_FRAMES})",
+        help=f"number of frames whose cost is estimated, an even number (default: {DEFAULT_MAX_FRAMES})",
     )
     parser.add_argument(
         "--backend",
         choices=BACKENDS,
         default="opencv",
         metavar="B",
-        help="what decodes it: opencv or av (default: opencv)",
+        help="video decoder: opencv or av (default: opencv)",
     )
-    parser.add_argument("--isolate", action="store_true", help="look at it in a process of its own, under limits")
-    parser.add_argument("--json", action="store_true", help="print one JSON object; what is not known is null")
+    parser.add_argument(
+        "--isolate", action="store_true", help="read it in a separate process with limits on memory and time"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object; unknown values are null")
     parser.set_defaults(run=run)
 
 
@@ -54,29 +56,27 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = info.readable_seconds or info.duration_seconds
     times = pairs_plan(0.0, seconds, num_frames=arguments.frames).timestamps_seconds if seconds else (0.0,)
     cost = {"num_times": len(times), **asdict(plan_cost(info, times))}
-    print(
-        json.dumps({**info.to_dict(), "plan": cost}) if arguments.json else "\n".join(map(one_line, lines(info, cost)))
-    )
+    facts = {**info.to_dict(), "plan": cost}
+    print(json.dumps(facts) if arguments.json else "\n".join(map(one_line, format_lines(info, cost))))
     return 0
 
 
-def lines(info: VideoInfo, cost: Mapping[str, int]) -> list[str]:
-    """Word a file's facts, its streams, and what a plan would cost; what is not there is left out."""
+def format_lines(info: VideoInfo, cost: Mapping[str, int]) -> list[str]:
+    """Return a file's facts, its streams, and what reading frames would cost, as lines."""
     streams = [
         f"{stream.width_px}x{stream.height_px} {stream.codec}{' (read)' if stream.is_read else ''}"
         for stream in info.streams
     ]
-    told = [describe(info)]
+    lines = [describe(info)]
     if streams:
-        even = "evenly timed" if info.is_constant_rate else "unevenly timed"
-        reached = "by seeks that are checked" if info.is_seekable else "by walking from the start"
-        told += [f"  video streams: {', '.join(streams)}", f"  frames: {even}, reached {reached}"]
+        even = "evenly spaced" if info.is_constant_rate else "unevenly spaced"
+        reached = "by seeking" if info.is_seekable else "by decoding from the start"
+        lines += [f"  video streams: {', '.join(streams)}", f"  frames: {even}, reached {reached}"]
     work = (
-        _counted(cost["num_frames"], "frame") + " converted",
         _counted(cost["num_seeks"], "seek"),
-        _counted(cost["num_walked_frames"], "frame") + " walked past",
+        _counted(cost["num_walked_frames"], "frame") + " decoded and skipped",
     )
-    return [*told, f"  a plan of {_counted(cost['num_times'], 'time')}: {', '.join(work)}"]
+    return [*lines, f"  reading {_counted(cost['num_frames'], 'frame')}: {', '.join(work)}"]
 
 
 def _counted(number: int, noun: str) -> str:
@@ -84,7 +84,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def describe(info: VideoInfo) -> str:
-    """Word a file's facts in one line; what is not known is left out."""
+    """Return a file's known facts in one line."""
     facts = [
         info.kind,
         f"{info.width_px}x{info.height_px} px",

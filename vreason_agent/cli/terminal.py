@@ -6,6 +6,7 @@ This module knows nothing of videos, models or graphs.
 from __future__ import annotations
 
 import faulthandler
+import io
 import os
 import signal
 import sys
@@ -31,6 +32,13 @@ def silence_libraries() -> None:
         os.environ.setdefault(name, level)
 
 
+def replace_unencodable() -> None:
+    """Let a character that stdout or stderr cannot encode become an escape, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 @lru_cache(maxsize=1)
 def _own_stderr() -> TextIO:
     """Return a second stream to where the process's stderr leads; handlers may keep it, so it is never closed."""
@@ -41,7 +49,7 @@ def _own_stderr() -> TextIO:
 def native_noise_silenced() -> Iterator[None]:
     """Keep from the terminal what codecs print past Python, such as OpenCV on WebM or libpng on a damaged picture.
 
-    No level turns those lines off. A crash is told still, by Python's fault handler.
+    No log level turns those lines off. A crash is still reported, by Python's fault handler.
     """
     if os.environ.get("VREASON_TRACEBACK") == "1" or not _is_process_stderr():
         yield

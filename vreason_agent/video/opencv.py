@@ -22,7 +22,7 @@ def load_cv2() -> ModuleType:
     try:
         import cv2
 
-        _ = cv2.VideoCapture, cv2.imdecode, cv2.utils.logging  # of an empty folder none is there
+        _ = cv2.VideoCapture, cv2.imdecode, cv2.utils  # of an empty folder none is there
     except (ImportError, OSError, AttributeError, SystemError) as exc:
         msg = (
             "OpenCV (cv2) cannot be loaded; on a machine without libGL, and where a part of it is gone, use the "
@@ -32,23 +32,31 @@ def load_cv2() -> ModuleType:
     return cv2
 
 
+_SILENT = 0
+
+
 class _Quiet:
     """How many ask for it, and the level that the first found."""
 
     def __init__(self) -> None:
         self._lock, self._num_asking, self._level = Lock(), 0, 0
 
-    def begin(self, logging: ModuleType) -> None:
+    def begin(self, cv2: ModuleType) -> None:
         with self._lock:
             if self._num_asking == 0:
-                self._level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+                self._level = _log_of(cv2).setLogLevel(_SILENT)
             self._num_asking += 1
 
-    def end(self, logging: ModuleType) -> None:
+    def end(self, cv2: ModuleType) -> None:
         with self._lock:
             self._num_asking -= 1
             if self._num_asking == 0:
-                logging.setLogLevel(self._level)
+                _log_of(cv2).setLogLevel(self._level)
+
+
+def _log_of(cv2: ModuleType) -> ModuleType:
+    """Return where `setLogLevel` is: in `cv2.utils.logging`, before OpenCV 4.13 in `cv2` itself."""
+    return getattr(cv2.utils, "logging", cv2)
 
 
 _QUIET = _Quiet()
@@ -62,8 +70,8 @@ def quiet_cv2() -> Iterator[ModuleType]:
         DependencyError: If it cannot be loaded.
     """
     cv2 = load_cv2()
-    _QUIET.begin(cv2.utils.logging)
+    _QUIET.begin(cv2)
     try:
         yield cv2
     finally:
-        _QUIET.end(cv2.utils.logging)
+        _QUIET.end(cv2)

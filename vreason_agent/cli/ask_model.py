@@ -1,4 +1,4 @@
-"""The model that `ask` uses: made from the arguments, loaded, described, and held against the frames it is to see.
+"""The model that `ask` uses: checked, made from the arguments, described, and its context compared with the frames.
 
 This module knows nothing of graphs' results and prints nothing.
 """
@@ -6,6 +6,7 @@ This module knows nothing of graphs' results and prints nothing.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
 
     from vreason_agent.model import Turn
     from vreason_agent.video import VideoInfo
+
+
+def check_model(arguments: argparse.Namespace) -> None:
+    """Find and check the model's folder before torch, which takes seconds, is imported.
+
+    Raises:
+        ModelLoadError: as `locate_model` and `open_folder` raise.
+    """
+    from vreason_agent.model.folder import open_folder
+    from vreason_agent.model.source import default_model, locate_model
+
+    if "torch" not in sys.modules:  # with torch the loader, which also knows models made in this process, is as fast
+        name = arguments.model or default_model()
+        open_folder(locate_model(name, revision=arguments.revision), source=name)
 
 
 def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
@@ -49,17 +64,17 @@ def model_facts(chat_model: Any) -> dict[str, Any]:
 
 
 def check_context(chat_model: Any, arguments: argparse.Namespace, info: VideoInfo, rungs: tuple[int, int]) -> None:
-    """Count the prompt of the last look before the first one is made.
+    """Count the prompt of the last attempt before the first one is made.
 
     Raises:
-        GenerationError: if the question alone, or a look that may be needed, is more than the model's context holds.
+        GenerationError: if the question alone, or an attempt that may be needed, exceeds the model's context.
     """
     context = chat_model.engine.context_length
     words = chat_model.engine.count_tokens([question_turn(arguments)])
     if words >= context:
         msg = (
-            f"the question with its options makes a prompt of {words} tokens before any frame, and the model's context "
-            f"holds {context}; shorten it, or use a model with a longer context"
+            f"the question with its options takes {words} tokens without any frame, and the model's context holds "
+            f"{context}; shorten it, or use a model with a longer context"
         )
         raise GenerationError(msg)
     sizes = prompt_sizes(chat_model.engine, arguments, info, rungs)
@@ -69,13 +84,14 @@ def check_context(chat_model: Any, arguments: argparse.Namespace, info: VideoInf
     fitting = [num_frames for num_frames, size in sizes.items() if size < context]
     remedy = f"use --max-frames {max(fitting)}" if fitting else _fewer(sizes, context, words)
     msg = (
-        f"{largest} frames make a prompt of {sizes[largest]} tokens, and the model's context holds {context}; {remedy}"
+        f"{largest} frames take {sizes[largest]} tokens with the question, and the model's context holds {context}; "
+        f"{remedy}"
     )
     raise GenerationError(msg)
 
 
 def _fewer(sizes: dict[int, int], context: int, words: int) -> str:
-    """Word what to do where not even the first rung fits: how many frames would, as far as they cost alike."""
+    """Return what to do if not even the first attempt fits: how many frames would, if all cost alike."""
     first = min(sizes)
     fitting = int((context - words) / ((sizes[first] - words) / first) * 0.98) // 2 * 2
     longer = "or use a model with a longer context"
@@ -83,7 +99,7 @@ def _fewer(sizes: dict[int, int], context: int, words: int) -> str:
 
 
 def prompt_sizes(engine: Any, arguments: argparse.Namespace, info: VideoInfo, rungs: tuple[int, int]) -> dict[int, int]:
-    """Return the prompt tokens of each rung by its number of frames; no frame is read for it."""
+    """Return the prompt tokens of each attempt by its number of frames; no frame is read for it."""
     import numpy as np
 
     from vreason_agent.graphs.policy import Ladder

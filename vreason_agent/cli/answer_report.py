@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 DECISIONS = {
     "accept": "accepted",
-    "more_frames": "looked at more frames",
-    "retry": "tried again",
+    "more_frames": "asked again with more frames",
+    "retry": "asked again",
     "abstain": "abstained",
 }
 UNITS = {
@@ -30,14 +30,16 @@ UNITS = {
 }
 
 
-def to_json(result: Mapping[str, Any], info: VideoInfo, model: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+def to_json(
+    result: Mapping[str, Any], info: VideoInfo, model: Mapping[str, Any], seconds_spent: Mapping[str, float]
+) -> dict[str, Any]:
     """Return the object that `ask --json` prints.
 
     Args:
         result: Output of the video question graph.
         info: What was asked about, as `probe` describes it.
         model: Name and settings of the model that answered.
-        seconds: Wall time of the whole command, loading included.
+        seconds_spent: Wall time of loading, and of the whole command with it.
 
     Returns:
         `answer` and `choice` (option letter), both null when abstained; `best_guess` then holds them instead;
@@ -48,7 +50,7 @@ def to_json(result: Mapping[str, Any], info: VideoInfo, model: Mapping[str, Any]
         answer rests on; `video` the facts of `probe`, its `note` saying what is odd about the file; `model` what
         answered, its budgets of pixels and tokens under `video` and `image`; `usage` of all attempts together,
         `vision_tokens` being those of `input_tokens` that are pictures (null where the chat model does not tell);
-        `seconds`.
+        `loading_seconds` and `seconds`; `error` null (a failed command prints `answer` and `error` alone).
     """
     decisions = {decision["attempt"]: decision for decision in result["decisions"]}
     return {
@@ -61,77 +63,79 @@ def to_json(result: Mapping[str, Any], info: VideoInfo, model: Mapping[str, Any]
         "frames": result["frames"],
         "video": info.to_dict(),
         "model": dict(model),
-        "usage": usage(result["attempts"]),
-        "seconds": round(seconds, 3),
+        "usage": sum_usage(result["attempts"]),
+        **{name: round(seconds, 3) for name, seconds in seconds_spent.items()},
+        "error": None,
     }
 
 
-def usage(attempts: Sequence[Mapping[str, Any]]) -> dict[str, int | None]:
+def sum_usage(attempts: Sequence[Mapping[str, Any]]) -> dict[str, int | None]:
     """Return what all attempts together used."""
     tokens = {f"{kind}_tokens": sum(attempt["tokens"][kind] for attempt in attempts) for kind in ("input", "output")}
     frames = sum(attempt["num_frames"] for attempt in attempts)
-    return {"attempts": len(attempts), "frames": frames, **tokens, "vision_tokens": vision_tokens(attempts)}
+    return {"attempts": len(attempts), "frames": frames, **tokens, "vision_tokens": sum_vision_tokens(attempts)}
 
 
-def vision_tokens(attempts: Sequence[Mapping[str, Any]]) -> int | None:
-    """Return the tokens of all pictures, or `None` where an attempt does not tell."""
-    told = [attempt.get("vision") for attempt in attempts]
-    return None if None in told else sum(use["num_tokens"] for uses in told for use in uses or ())
+def sum_vision_tokens(attempts: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the tokens of all pictures, or `None` if an attempt does not say."""
+    pictures = [attempt.get("vision") for attempt in attempts]
+    return None if None in pictures else sum(use["num_tokens"] for uses in pictures for use in uses or ())
 
 
 def to_text(report: Mapping[str, Any]) -> str:
-    """Word the object of `to_json` for a person."""
+    """Return the object of `to_json` as text for a person."""
     confidence = Confidence.from_dict(report["confidence"])
     used, attempts = report["usage"], report["attempts"]
-    lines = [headline(report), "", "Confidence"]
+    lines = [format_headline(report), "", "Confidence"]
     lines += [f"  {sentence}" for sentence in describe_confidence(confidence)]
-    lines += [f"  {signals(confidence)}", "", f"Frames ({len(report['frames'])})", f"  {times(report['frames'])}"]
+    lines += [f"  {format_signals(confidence)}", "", f"Frames ({len(report['frames'])})"]
+    lines += [f"  {format_times(report['frames'])}"]
     lines += [f"  Note: {report['video']['note']}"] if report["video"]["note"] else []
-    lines += ["", "Tried", *(f"  {attempt_line(attempt)}" for attempt in attempts), "", "Spent"]
-    answers = f"{used['attempts']} answer{'s' * (used['attempts'] != 1)}"
-    pictures = "" if used["vision_tokens"] is None else f" ({used['vision_tokens']} of them pictures)"
-    tokens = f"{used['input_tokens']} tokens read{pictures}, {used['output_tokens']} written"
-    lines.append(f"  {answers}, {used['frames']} frames, {tokens}, {report['seconds']:.1f} s")
+    lines += ["", "Attempts", *(f"  {format_attempt(attempt)}" for attempt in attempts), "", "Cost"]
+    pictures = "" if used["vision_tokens"] is None else f" ({used['vision_tokens']} for pictures)"
+    tokens = f"{used['input_tokens']} input tokens{pictures}, {used['output_tokens']} output tokens"
+    time = f"{report['seconds']:.1f} s ({report['loading_seconds']:.1f} s to load)"
+    lines.append(f"  {used['frames']} frames, {tokens}, {time}")
     return "\n".join(lines)
 
 
-def headline(report: Mapping[str, Any]) -> str:
+def format_headline(report: Mapping[str, Any]) -> str:
     """Return the line with the answer, or with the best guess, marked as such."""
     if report["answer"] is not None:
-        return f"Answer: {named(report['answer'], report['choice'])}"
+        return f"Answer: {format_answer(report['answer'], report['choice'])}"
     guess = report["best_guess"] or {}
     if guess.get("answer") is None:
-        return "No answer: the model abstained, and none of its attempts held an answer that could be read."
-    return f"No answer: the model abstained. Best guess: {named(guess['answer'], guess.get('choice'))}"
+        return "No answer: the model abstained, and no answer could be read from any attempt."
+    return f"No answer: the model abstained. Best guess: {format_answer(guess['answer'], guess.get('choice'))}"
 
 
-def named(answer: str, choice: str | None) -> str:
-    """Return an answer with its option letter, if it has one that it does not consist of."""
+def format_answer(answer: str, choice: str | None) -> str:
+    """Return an answer with its option letter, unless the answer is that letter."""
     shown = " ".join(printable(answer).split())
     return shown if choice in (None, answer) else f"{shown} (option {choice})"
 
 
-def signals(confidence: Confidence) -> str:
-    """Return the raw signals in one line, under their names; what was not measured is left out."""
+def format_signals(confidence: Confidence) -> str:
+    """Return the measured raw signals in one line."""
     values = [(name, confidence.signal(name)) for name in SIGNAL_NAMES]
     measured = [f"{name} {value:.4g}{UNITS.get(name, ' nats')}" for name, value in values if value is not None]
     return f"Raw signals: {', '.join(measured)}." if measured else "Raw signals: none were measured."
 
 
-def times(timestamps_seconds: Sequence[float]) -> str:
-    """Return times of frames in one line."""
+def format_times(timestamps_seconds: Sequence[float]) -> str:
+    """Return the times of frames in one line."""
     return " ".join(f"{time:.2f}" for time in timestamps_seconds) + " s" if timestamps_seconds else "none"
 
 
-def frames_of(attempt: Mapping[str, Any]) -> str:
-    """Return how many frames an attempt looked at, and how many of them differ where the video has too few."""
+def count_frames(attempt: Mapping[str, Any]) -> str:
+    """Return how many frames an attempt used, and how many different ones if the video has too few."""
     asked, different = attempt["num_frames"], len(attempt["timestamps_seconds"])
-    return f"{asked} frames" if different >= asked else f"{asked} frames ({different} different ones)"
+    return f"{asked} frames" if different >= asked else f"{asked} frames ({different} different)"
 
 
-def attempt_line(attempt: Mapping[str, Any]) -> str:
+def format_attempt(attempt: Mapping[str, Any]) -> str:
     """Return what one attempt answered, what was decided after it, and why."""
-    said = "no readable answer" if attempt["answer"] is None else repr(attempt["answer"])
-    line = f"{attempt['attempt'] + 1}. {frames_of(attempt)}: {said} ({attempt['seconds']:.1f} s)"
+    answer = "no readable answer" if attempt["answer"] is None else repr(attempt["answer"])
+    line = f"{attempt['attempt'] + 1}. {count_frames(attempt)}: {answer} ({attempt['seconds']:.1f} s)"
     decision = attempt["decision"]
     return line if decision is None else f"{line}; {DECISIONS[decision['action']]}: {decision['reason']}"
