@@ -1,6 +1,7 @@
 """Video-language models: loading weights, model families, frames to tokens, requests to generations.
 
-The names below load on first use, so that `vreason_agent.model.preprocess` can be had without the decoding library.
+The names below load on first use. A folder's files (`folder`, `source`) and the families are read without torch. This
+package does not know about LangChain, about where frames come from, or about the command line.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ asked about in between; `tests/model/test_draft.py` checks that these positions 
 As in the library (transformers 5.23), text after a vision segment goes on at the segment's start plus its larger side
 in tokens, however long the segment is in time, so that the temporal positions of a long Qwen2.5-VL video reach past the
 first text after it. The processors that Qwen2-VL and Qwen2.5-VL were released with went on after the largest position.
-
-This module does not know about chat templates, families or pixels.
 """
 
 from __future__ import annotations

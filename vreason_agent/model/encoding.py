@@ -4,8 +4,6 @@ Nothing that a user, a tool or a model filled in can become a special token: tex
 tools alike. The template is rendered with marks in place of them, so that the vision placeholders found afterwards are
 the template's own; what spells `<|im_end|>` or `<|video_pad|>`, alone or together with its neighbors, is tokenized
 letter by letter.
-
-This module does not know about pixels, weights or decoding.
 """
 
 from __future__ import annotations

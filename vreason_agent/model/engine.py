@@ -3,8 +3,6 @@
 One generation runs at a time per model (a lock), positions are explicit and features are computed per prompt, so what a
 request gets does not depend on what was asked before, beside it, or from another thread. Every sampled request draws
 from its own `torch.Generator`.
-
-This module does not know about files, hubs, LangChain or where frames come from.
 """
 
 from __future__ import annotations

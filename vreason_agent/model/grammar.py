@@ -2,8 +2,6 @@
 
 A grammar is text in llguidance's dialect of Lark. It is enforced by masking logits after their entropy was taken, so
 that entropies stay those of the raw logits; a token without an alternative is marked `forced` by the decode loop.
-
-This module does not know about tools, JSON schemas, thinking or chat templates.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 No code from a model folder is ever run (`trust_remote_code=False`), and of its `generation_config.json` only the end
 and padding tokens are used: published Qwen-VL folders carry temperature 1e-6 and a repetition penalty there.
-
-This module does not know where folders come from or which models are loaded already.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Reading the small files of a model folder: every way in which one can be damaged is a `ModelLoadError` that names it.
-
-This module does not know what is in the files.
-"""
+"""Reading the small files of a model folder: a damaged one raises a `ModelLoadError` that names it."""
 
 from __future__ import annotations
 

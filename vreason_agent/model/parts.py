@@ -1,7 +1,4 @@
-"""The plain data that goes into a model and comes out of it: parts of a turn, requests, generations, stream events.
-
-This module does not know about tokenizers, families, devices or LangChain messages.
-"""
+"""The plain data that goes into a model and comes out of it: parts of a turn, requests, generations, stream events."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Where a model runs and in which precision, whether it fits there, and what is told where memory runs out.
-
-This module does not know about families, files or loading.
-"""
+"""Where a model runs and in which precision, whether it fits there, and what is told where memory runs out."""
 
 from __future__ import annotations
 

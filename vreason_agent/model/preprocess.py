@@ -5,8 +5,6 @@ patches in temporal pairs. The resize runs on **uint8 on the CPU** (`torch.nn.fu
 antialiased), which is what torchvision runs underneath transformers' own processors: resizing floats and rounding
 afterwards differs in up to a fifth of the pixels. `tests/model/make_reference.py` records the library's output in an
 environment where torchvision loads, and `tests/model/test_preprocess.py` compares this path with the record.
-
-This module does not know about models, prompts, tokens or where frames come from.
 """
 
 from __future__ import annotations

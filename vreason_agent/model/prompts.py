@@ -4,8 +4,6 @@ The question prompts are defaults: `load_model(..., question_prompt=..., answer_
 written out for chat templates that know none, in the words of Qwen's own templates: definitions in the system turn
 between `<tools>` marks, each call between `<tool_call>` marks, each result in a user turn between `<tool_response>`
 marks.
-
-This module does not know about models, tokens, chat templates or grammars.
 """
 
 from __future__ import annotations

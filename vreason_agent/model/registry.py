@@ -1,7 +1,4 @@
-"""`load_model`: each model once per process, shared by everyone who asks for it in the same way.
-
-This module does not know how a model is loaded or used.
-"""
+"""`load_model`: each model once per process, shared by everyone who asks for it in the same way."""
 
 from __future__ import annotations
 

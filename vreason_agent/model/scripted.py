@@ -3,8 +3,6 @@
 The bundled model runs as it is: template, tokenizer, frames, decode loop, steering, grammar and streaming are real.
 Only the logit of the token that continues the script's text is raised above all others, so what a grammar forbids is
 not written.
-
-This module does not know about tools, messages or how a script decides.
 """
 
 from __future__ import annotations

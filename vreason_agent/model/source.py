@@ -1,7 +1,4 @@
-"""Where a model's files come from: the bundled folder, a folder on this machine, or a hub repository.
-
-This module does not know what is in the files.
-"""
+"""Where a model's files come from: the bundled folder, a folder on this machine, or a hub repository."""
 
 from __future__ import annotations
 
@@ -88,7 +85,12 @@ def _locate(model: str, revision: str | None) -> Path:
             "Leave --revision out"
         )
     if model == BUNDLED_NAME:
-        return _existing(bundled_folder(), "the bundled model", "Reinstall the package: pip install vreason-agent")
+        if not os.path.isdir(bundled_folder()):
+            raise ModelLoadError(
+                f"the bundled model is not at {quote(str(bundled_folder()))}. Reinstall the package: pip install "
+                "vreason-agent"
+            )
+        return bundled_folder()
     if os.path.isdir(folder):
         return folder
     if not _is_hub_id(model):
@@ -97,12 +99,6 @@ def _locate(model: str, revision: str | None) -> Path:
             f"a hub id such as --model Qwen/Qwen2.5-VL-3B-Instruct, or --model {BUNDLED_NAME} for the bundled one"
         )
     return _download(model, revision)
-
-
-def _existing(folder: Path, what: str, remedy: str) -> Path:
-    if not os.path.isdir(folder):
-        raise ModelLoadError(f"{what} is not at {quote(str(folder))}. {remedy}")
-    return folder
 
 
 def _download(model: str, revision: str | None) -> Path:

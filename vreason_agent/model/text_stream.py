@@ -1,7 +1,4 @@
-"""Tokens to text while they come: unfinished characters are held back, stop texts never leak.
-
-This module does not know about models, batches or callbacks.
-"""
+"""Tokens to text while they come: unfinished characters are held back, stop texts never leak."""
 
 from __future__ import annotations
 

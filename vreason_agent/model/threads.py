@@ -1,7 +1,4 @@
-"""How many threads torch computes with on the CPU, and what a forked process does differently.
-
-This module does not know what is computed.
-"""
+"""How many threads torch computes with on the CPU, and what a forked process does differently."""
 
 from __future__ import annotations
 

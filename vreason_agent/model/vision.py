@@ -1,8 +1,6 @@
 """Pixels to features: preprocess the pictures of each prompt and run the vision tower, prompt by prompt.
 
 Prompts are encoded one at a time, so that a picture's features never depend on what else is in the batch.
-
-This module does not know about text, positions or decoding.
 """
 
 from __future__ import annotations

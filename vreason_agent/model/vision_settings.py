@@ -1,7 +1,4 @@
-"""How a model cuts frames into patches and what they may cost: sizes and numbers, no pixel.
-
-This module does not know about torch, models or prompts.
-"""
+"""How a model cuts frames into patches and what they may cost: sizes and numbers, no pixel."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 To add an architecture, write a class with the members of `ModelFamily` (subclassing `QwenVLFamily` saves most of it)
 and pass an instance to `vreason_agent.model.register_family`; its `name` is compared with `vreason_family`, then
 `model_type` of `config.json`.
-
-This module does not know any particular family, weights, or tokens, and imports no torch.
 """
 
 from __future__ import annotations

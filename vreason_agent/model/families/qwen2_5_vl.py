@@ -38,8 +38,8 @@ def _notes(segments: Sequence[Segment], tokens_per_second: float) -> tuple[str, 
     distinct = sum(len(set(temporal_steps(s.num_pairs, s.positions_per_pair).tolist())) for s in segments)
     if distinct < num_pairs:
         notes.append(
-            f"Qwen2.5-VL truncates time to {tokens_per_second:g} positions per second: {num_pairs} frame pairs share "
-            f"{distinct} temporal positions. Sample fewer frames or a longer range to tell them apart."
+            f"Qwen2.5-VL truncates time to {tokens_per_second:g} positions per second, so that some of the {num_pairs} "
+            "frame pairs get the same position. Sample fewer frames or a longer range to tell them apart."
         )
     if len(segments) > 1:
         notes.append(

@@ -43,6 +43,6 @@ def repeated_times_note(times: Sequence[str]) -> tuple[str, ...]:
     if len(set(times)) == len(times):
         return ()
     return (
-        f"Times are written to a tenth of a second: {len(times)} frame pairs share {len(set(times))} different times. "
+        f"Times are written to a tenth of a second, so that some of the {len(times)} frame pairs get the same time. "
         "Sample fewer frames or a longer range to tell them apart.",
     )

@@ -1,7 +1,4 @@
-"""What the Qwen-VL families share: patch settings from the folder's files, and pixel budgets like qwen-vl-utils.
-
-This module does not know how a family tells time.
-"""
+"""What the Qwen-VL families share: patch settings from the folder's files, and pixel budgets like qwen-vl-utils."""
 
 from __future__ import annotations
 
