@@ -150,7 +150,7 @@ def test_a_folder_without_config_says_what_it_has(tmp_path: Path) -> None:
 
 def test_a_folder_without_preprocessor_is_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m", preprocessor=None)
-    with pytest.raises(ModelLoadError, match=r"no preprocessor_config\.json.*: hf download REPO preproc"):
+    with pytest.raises(ModelLoadError, match=r"no preprocessor_config\.json.*: hf download REPO --include"):
         load(folder)
 
 

@@ -89,6 +89,7 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
     config = read_json(path / "config.json")
     _refuse_quantized(config, source)
     family = family_for(config, source=source)
+    processors = _processors(path, source)
     templates, template_file = _chat_templates(path, source)
     weights = _weight_files(path, source)
     return ModelFolder(
@@ -100,7 +101,7 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
         template_file=template_file,
         weight_files=weights,
         num_parameters=_count_parameters(weights, source),
-        **_processors(path, source),
+        **processors,
     )
 
 
@@ -150,8 +151,8 @@ def _processors(path: Path, source: str) -> dict[str, Any]:
         raise ModelLoadError(
             f"model folder {quote(source)} has no preprocessor_config.json, video_preprocessor_config.json or "
             "processor_config.json, which say how frames are normalized; save_pretrained of a model alone does not "
-            "write them. Copy those of the model it was made from: hf download REPO preprocessor_config.json "
-            "--local-dir FOLDER"
+            "write them. Fetch them and the tokenizer from the model it was made from: hf download REPO --include "
+            "'*processor*' --include '*token*' --include 'chat_template*' --local-dir FOLDER"
         )
     return {
         "image_processor": image or video,
