@@ -14,7 +14,7 @@ import pytest
 from tests.model.published import SIDE_PX, config_of, flat_config_of, write_folder
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.cli import main
-from vreason_agent.cli.doctor import picture_costs
+from vreason_agent.cli.doctor import format_picture_limits
 
 ANSWERED_OR_ABSTAINED = (0, 3)
 
@@ -71,7 +71,7 @@ def test_doctor_tells_what_a_frame_and_a_video_may_cost(
 ) -> None:
     assert main(["doctor", "--model", str(folders["qwen2_5_vl"]), "--device", "cpu"]) == 0
     out = capsys.readouterr().out
-    assert "a video frame takes 3136 to 6272 px, a pair of frames 4 to 8 tokens, a video at most 90316800 px" in out
+    assert "scaled to 3136 to 6272 px, a pair of frames takes 4 to 8 tokens, a video at most 90316800 px" in out
     assert "or 115200 tokens; loaded in" in out
 
 
@@ -84,7 +84,7 @@ def test_doctor_tells_where_a_video_has_no_limit_of_its_own() -> None:
         "max_total_px": None,
         "max_total_tokens": None,
     }
-    assert picture_costs({"video": limits}).endswith("1 to 2 tokens, a video what its context holds")
+    assert format_picture_limits({"video": limits}).endswith("1 to 2 tokens, a video as many as the context holds")
 
 
 @pytest.fixture
@@ -120,5 +120,5 @@ def test_a_question_that_alone_exceeds_the_context_is_told_to_be_shorter(
 ) -> None:
     assert main(["ask", clip, "word " * 400, "--model", str(folders["qwen2_5_vl"]), "--quiet"]) == 1
     err = capsys.readouterr().err
-    assert "before any frame, and the model's context holds 1024; shorten it" in err
+    assert "without any frame, and the model's context holds 1024; shorten it" in err
     assert "--max-frames" not in err
