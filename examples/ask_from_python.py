@@ -14,7 +14,7 @@ from vreason_agent.messages import video_question
 
 
 def ask(video: str, question: str, options: list[str]) -> None:
-    chat_model = ChatVReason(num_frames=8, max_frames=8)  # model="Qwen/Qwen2.5-VL-3B-Instruct" for real footage
+    chat_model = ChatVReason(num_frames=32)  # model="Qwen/Qwen2.5-VL-3B-Instruct" for real footage
     message = chat_model.invoke([video_question(video, question, options=options)])
     print(f"Question: {question} {' / '.join(options)}")
     print(f"Reasoning: {message.additional_kwargs.get('reasoning_content', '')}")

@@ -25,13 +25,13 @@ PROMPT = ChatPromptTemplate.from_messages(
 
 
 def main() -> None:
-    chat_model = ChatVReason(num_frames=8, max_frames=8)  # model="Qwen/Qwen2.5-VL-3B-Instruct" for real footage
+    chat_model = ChatVReason(num_frames=32)  # model="Qwen/Qwen2.5-VL-3B-Instruct" for real footage
     chain = PROMPT | chat_model | RunnableParallel(answer=StrOutputParser(), confidence=RunnableLambda(confidence_of))
     with tempfile.TemporaryDirectory() as folder:
         asked = [demo(Path(folder) / f"{seed}.mp4", seed) for seed in (0, 1)]
         for question, result in zip(asked, chain.batch(asked), strict=True):
             print(f"Question: {question['question']}")
-            print(f"Answer: {result['answer']}")
+            print(f"Answer: {result['answer']} (true: {question['true_answer']})")
             print(f"Probability of its tokens: {result['confidence'].signal('answer_probability')}")
 
 
@@ -40,7 +40,8 @@ def demo(path: Path, seed: int) -> dict[str, str]:
     clip = make_clip(seed=seed)
     write_clip(path, clip)
     question = clip.questions[0]
-    return {"video": str(path), "question": question_text(question.question, question.options)}
+    text = question_text(question.question, question.options)
+    return {"video": str(path), "question": text, "true_answer": question.answer}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from vreason_agent.tiny.render import write_clip
 from vreason_agent.tiny.world import make_clip
 
 
-def main(action: str = "go_on") -> None:
+def main(action: str) -> None:
     script = [
         ScriptedReply("red", {"entropy_drop": 0.2}),
         ScriptedReply("blue", {"entropy_drop": 0.8}),
@@ -43,4 +43,6 @@ def main(action: str = "go_on") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if (action := sys.argv[1] if len(sys.argv) > 1 else "go_on") not in ("go_on", "stop"):
+        sys.exit(f"{action!r} is not a decision: give go_on or stop")
+    main(action)

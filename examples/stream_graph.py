@@ -16,9 +16,9 @@ from vreason_agent.graphs import AcceptPolicy, Budget, Ladder, build_video_qa_gr
 def follow(video: str, question: str, options: list[str]) -> None:
     graph = build_video_qa_graph(
         ChatVReason(),
-        ladder=Ladder(num_frames=4, max_frames=16),
+        ladder=Ladder(num_frames=4, max_frames=32),
         policy=AcceptPolicy(max_retries=1),
-        budget=Budget(max_attempts=4),
+        budget=Budget(max_attempts=6),
     )
     asked: Any = {"video": video, "question": question, "options": options}
     result: dict[str, Any] = {}
@@ -44,8 +44,9 @@ def tell(event: dict[str, Any]) -> None:
 
 
 def written(message: Any) -> str:
-    """Return what a streamed piece adds, thinking included."""
-    return str(message.additional_kwargs.get("reasoning_content", "")) + str(message.content)
+    """Return what a streamed piece adds, the answer in brackets after the thinking."""
+    answer = f" [{message.content}]" if message.content else ""
+    return str(message.additional_kwargs.get("reasoning_content", "")) + answer
 
 
 if __name__ == "__main__":

@@ -8,11 +8,15 @@ and middleware out.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from langchain.agents.middleware import ModelRequest, wrap_model_call
+try:
+    from langchain.agents.middleware import ModelRequest, wrap_model_call
+except ImportError:
+    sys.exit("this example needs the extra `agents`; run: pip install 'vreason-agent[agents]'")
 
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.graphs.video_agent import build_video_agent
