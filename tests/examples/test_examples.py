@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+TOOL_AGENT = str(EXAMPLES / "tool_agent.py")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -24,6 +25,11 @@ def run(name: str, tmp_path: Path, *arguments: str) -> str:
     done = python(str(EXAMPLES / name), *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def true_answer(tmp_path: Path) -> str:
+    """Return what is true of the clip that `run_on_demo` asked about."""
+    return str(json.loads((tmp_path / "demo.json").read_text())["questions"][0]["answer"])
 
 
 def run_on_demo(name: str, tmp_path: Path) -> str:
@@ -44,7 +50,7 @@ def test_without_a_question_an_example_says_how_to_run_it(name: str, tmp_path: P
 def test_asking_from_python_prints_reasoning_answer_and_confidence_in_words(tmp_path: Path) -> None:
     output = run_on_demo("ask_from_python.py", tmp_path)
     assert re.search(r"^Reasoning: \S", output, re.MULTILINE)
-    assert re.search(r"^Answer: \S", output, re.MULTILINE)
+    assert f"\nAnswer: {true_answer(tmp_path)}\n" in output
     assert "calibrator is loaded" in output
     assert "%" not in output
 
@@ -53,7 +59,7 @@ def test_the_streamed_graph_tells_every_step(tmp_path: Path) -> None:
     output = run_on_demo("stream_graph.py", tmp_path)
     assert "Looking at 4 frames: [0.0, " in output
     assert re.search(r"^(accept|more_frames|retry|abstain): .*entropy", output, re.MULTILINE)
-    assert re.search(r"^Spent: \{'attempts': [1-4], ", output, re.MULTILINE)
+    assert re.search(r"^Spent: \{'attempts': [1-6], ", output, re.MULTILINE)
     last = re.findall(r"^(accept|more_frames|retry|abstain): ", output, re.MULTILINE)[-1]
     assert last in ("accept", "abstain")
 
@@ -80,6 +86,15 @@ def test_a_human_decides_whether_the_budget_is_exceeded(tmp_path: Path, action: 
     output = run("human_in_the_loop.py", tmp_path, action)
     assert "over max_attempts=2" in output
     assert output.splitlines()[-1].startswith(answer)
+
+
+def test_a_wrong_decision_and_a_missing_extra_end_in_a_sentence(tmp_path: Path) -> None:
+    wrong = python(str(EXAMPLES / "human_in_the_loop.py"), "foo", cwd=tmp_path)
+    assert wrong.stderr == "'foo' is not a decision: give go_on or stop\n"
+    hidden = f"import sys, runpy; sys.modules['langchain.agents'] = None; runpy.run_path({TOOL_AGENT!r})"
+    without = python("-c", hidden, cwd=tmp_path)
+    assert without.stderr.endswith("run: pip install 'vreason-agent[agents]'\n")
+    assert without.stderr.count("\n") == 1
 
 
 def test_a_servers_message_is_read_with_its_truncation_said(tmp_path: Path) -> None:
