@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
-from vreason_agent.chat.media import read_block
+from vreason_agent.chat.frame_loader import FrameLoader
+from vreason_agent.chat.media import Media, read_block
 from vreason_agent.errors import ConfigError
 
 DATA = base64.b64encode(b"bytes").decode()
@@ -98,3 +102,16 @@ def test_other_blocks_are_none_of_its_business() -> None:
 def test_a_block_that_cannot_be_read_says_what_to_give(block: dict[str, Any], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         read_block(block)
+
+
+def test_hdr_video_is_read_with_a_warning(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=10, options={"color_trc": "18"})
+        stream.width, stream.height = 64, 48
+        for number in range(4):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * number, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    with pytest.warns(UserWarning, match=r"a\.mp4' is HLG video \(HDR\): its frames are not tone-mapped"):
+        part, _ = FrameLoader().load(Media(kind="video", path=str(tmp_path / "a.mp4")))
+    assert len(part.images) == 4

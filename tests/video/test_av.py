@@ -196,7 +196,37 @@ def test_a_pixel_format_that_cannot_be_converted_gives_no_picture():
     def fail(format: str) -> None:
         raise ValueError("native text")
 
-    assert picture_of(SimpleNamespace(to_ndarray=fail, rotation=0)) is None
+    rgb = SimpleNamespace(components=(), has_palette=False)
+    assert picture_of(SimpleNamespace(to_ndarray=fail, rotation=0, format=rgb)) is None
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "pix_fmt"),
+    [("libvpx-vp9", "a.webm", "yuva420p"), ("libvpx", "a.webm", "yuva420p"), ("qtrle", "a.mov", "argb")],
+)
+def test_transparent_video_is_composited_on_white(tmp_path: Path, codec, name, pix_fmt):
+    picture = np.zeros((64, 64, 4), np.uint8)
+    picture[..., 2] = 200  # blue, where nothing is to be seen
+    with av.open(str(tmp_path / name), "w") as container:
+        stream: Any = container.add_stream(codec, rate=10, options={"auto-alt-ref": "0"} if codec == "libvpx" else {})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, pix_fmt
+        for number in range(8):
+            picture[:, 32:] = (10 + 20 * number, 0, 0, 255)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgba").reformat(format=pix_fmt)
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    images = read_frames(tmp_path / name, [0.5, 0.0, 0.7], backend="av").images
+    assert (images[:, 5, 5] == 255).all()
+    assert images[:, 5, 60, 0] == pytest.approx([110, 10, 150], abs=4)
+
+
+@pytest.mark.parametrize(("transfer", "hdr"), [(16, "PQ"), (18, "HLG"), (1, None)])
+@pytest.mark.parametrize("backend", ["opencv", "av"])
+def test_hdr_is_told(write_av, transfer, hdr, backend):
+    path = write_av("a.mp4", [0, 40, 80], codec="libx264", color_trc=str(transfer))
+    info = probe(path, backend=backend)
+    assert (info.hdr, "not tone-mapped" in info.note) == (hdr, hdr is not None)
 
 
 def test_a_file_without_a_video_stream_says_how_to_repair_it(write_opencv, tmp_path: Path):

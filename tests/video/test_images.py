@@ -200,6 +200,18 @@ def test_pictures_whose_sizes_stand_behind_long_headers_are_compared(tmp_path: P
         probe(tmp_path)
 
 
+@pytest.mark.parametrize(("suffix", "kind"), [(".png", np.uint8), (".png", np.uint16), (".webp", np.uint8)])
+def test_transparency_is_composited_on_white(suffix, kind):
+    opaque = np.iinfo(kind).max
+    picture = np.zeros((32, 32, 4), kind)
+    picture[..., 0] = opaque  # blue, where nothing is to be seen
+    picture[8:16, 8:16] = (0, 0, 0, opaque)
+    picture[20:24, 20:24] = (0, 0, opaque, opaque // 2)
+    data = cv2.imencode(suffix, picture, [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == ".webp" else [])[1].tobytes()
+    image = read_image(data)
+    assert [image[at, at].tolist() for at in (0, 10, 21)] == [[255, 255, 255], [0, 0, 0], [255, 128, 128]]
+
+
 def _gray(height: int, width: int) -> bytes:
     return cv2.imencode(".png", np.zeros((height, width, 3), np.uint8))[1].tobytes()
 

@@ -45,8 +45,6 @@ def test_playlists_never_reach_the_decoder_by_any_name(tmp_path: Path, opened, n
     "given",
     [
         "concat:{clip}|{clip}",
-        "file:{clip}",
-        "file://{clip}",
         "subfile,,start,0,end,9,,:{clip}",
         "async:{clip}",
         "http://127.0.0.1:1/a.mp4",

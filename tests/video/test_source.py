@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import quote
 
+import cv2
 import pytest
 
+from tests.video.conftest import number_of, numbered
 from vreason_agent.errors import (
     ConfigError,
     DependencyError,
@@ -31,9 +34,7 @@ def test_a_missing_file_is_not_found(tmp_path: Path):
     assert isinstance(caught.value, FileNotFoundError)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/a.mp4", "rtsp://x/y", "concat:a|b", "file:///etc/passwd", "pipe:0"]
-)
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/a.mp4", "rtsp://x/y", "concat:a|b", "pipe:0"])
 def test_urls_and_protocols_are_refused_at_once(url):
     start = time.monotonic()
     with pytest.raises(VideoError, match="download the video first"):
@@ -45,6 +46,21 @@ def test_a_file_url_names_the_path_it_quotes():
     assert local_path("file:///my%20clips/a.mp4") == "/my clips/a.mp4"
     assert local_path("file://localhost/a.mp4") == "/a.mp4"
     assert local_path("100%25.mp4") == "100%25.mp4"
+    assert local_path("FILE:/a%20b.mp4") == "/a b.mp4"
+    assert local_path("file:///take #2?.mp4") == "/take #2?.mp4"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "take #2.mp4", "what?.mp4", "100%.mp4", "a b.mp4", "Ünïcode.mp4"])
+def test_every_door_reads_a_file_url_and_a_bare_path_alike(tmp_path: Path, write_opencv, name):
+    clip = write_opencv("clip.avi", fourcc="MJPG").rename(tmp_path / name)
+    picture = tmp_path / f"{name}.png"
+    picture.write_bytes(cv2.imencode(".png", numbered(3))[1].tobytes())
+    for url in (clip.as_uri(), f"file:{quote(str(clip))}", f"file://localhost{quote(str(clip))}", str(clip)):
+        assert probe(url).path == str(clip)
+        assert number_of(read_frames(url, [0.2]).images[0]) == 5
+    assert number_of(read_image(picture.as_uri())) == 3
+    with pytest.raises(ConfigError, match="download the file and give its path"):
+        probe(f"file://elsewhere{clip}")
 
 
 @pytest.mark.parametrize("url", ["https://x/a.mp4", "file://share/a.mp4", "s3://bucket/a.mp4"])

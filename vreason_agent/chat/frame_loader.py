@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -174,6 +175,9 @@ class FrameLoader:
             name = media.path or f"inline {media.kind}"
             if info.kind == "image":
                 return ImagePart(read_frames(video, [0.0]).images[0]), FrameEvidence(name, "image", 1, ())
+            if info.hdr is not None:
+                told = f"{info.hdr} video (HDR): its frames are not tone-mapped, so colors look washed out"
+                warnings.warn(f"{quote(name)} is {told}", stacklevel=2)
             planned = plan_times(info, media.hints, self.defaults)
             if self.budget is not None:
                 self.budget.add_video(planned, info.height_px, info.width_px)

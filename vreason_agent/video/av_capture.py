@@ -6,9 +6,9 @@ The only module of the reading path that names PyAV (extra `av`). Knows no plan.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -17,13 +17,14 @@ from vreason_agent.video.announced import Announced
 from vreason_agent.video.capture import MAX_FAILED_GRABS
 from vreason_agent.video.edit_list import shown_seconds
 from vreason_agent.video.fragments import is_fragmented
-from vreason_agent.video.images import Picture
+from vreason_agent.video.images import Picture, on_white
 from vreason_agent.video.info import VideoStream
 from vreason_agent.video.limits import Limits, check_pixels
 from vreason_agent.video.pinned import pinned_name
 from vreason_agent.video.source import Source
 
 _FROM_ZERO = ("matroska", "asf", "flv")  # their length counts from 0 s, be the first frame later
+_HDR_TRANSFERS: dict[int, Literal["PQ", "HLG"]] = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 _STILL_CODECS = {"mjpeg", "png", "bmp", "webp", "tiff"}
 
 
@@ -66,6 +67,7 @@ class AvCapture:
             self._container.close()
             raise VideoDecodeError(_unopened(self._path))
         self._stream = next((stream for stream in shown if not _is_still(stream)), shown[0])
+        self._decoder = _alpha_decoder(self._av, self._stream, limits)
         self._stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}  # a stream may grow midway
         self._stream.thread_type = "AUTO"
         self.streams = tuple(_described(stream, is_read=stream is self._stream) for stream in shown)
@@ -143,7 +145,9 @@ class AvCapture:
         num_failed, is_damaged = 0, False
         for packet in self._packets():
             try:
-                decoded = packet.decode()
+                decoded = (
+                    packet.decode() if self._decoder is None else self._decoder.decode(packet if packet.size else None)
+                )
             except self._av.error.FFmpegError as exc:
                 num_failed, is_damaged = num_failed + 1, True
                 if num_failed > MAX_FAILED_GRABS:
@@ -161,8 +165,16 @@ class AvCapture:
         """Jump to the keyframe at or before a presentation time; what `frames` gives next tells where that was."""
         try:
             self._container.seek(round(seconds / self._stream.time_base), stream=self._stream)
+            if self._decoder is not None:
+                self._decoder.flush_buffers()
         except self._av.error.FFmpegError as exc:
             raise VideoDecodeError(_damaged(self._path)) from exc
+
+    def _decoded(self, packet: Any) -> Sequence[Any]:
+        """Decode a packet, or what is left where it is the empty one at the end."""
+        if self._decoder is None:
+            return cast(Sequence[Any], packet.decode())
+        return cast(Sequence[Any], self._decoder.decode(packet if packet.size else None))
 
     def _packets(self) -> Iterator[Any]:
         packets = self._container.demux(self._stream)
@@ -188,11 +200,39 @@ class AvCapture:
 
 def picture_of(frame: Any) -> Picture | None:
     """Return a frame as a player shows it, `uint8 (height, width, 3)` in RGB, upright; `None` if it cannot be had."""
+    has_alpha = any(component.is_alpha for component in frame.format.components) or frame.format.has_palette
     try:
-        picture = frame.to_ndarray(format="rgb24")
+        picture = frame.to_ndarray(format="rgba" if has_alpha else "rgb24")
     except (load_av().error.FFmpegError, ValueError):  # a pixel format that cannot be converted; its text is native
         return None
+    if has_alpha:
+        picture = on_white(picture[..., :3], picture[..., 3:])
     return np.ascontiguousarray(np.rot90(picture, frame.rotation // 90 % 4))
+
+
+def hdr_transfer(source: Source) -> Literal["PQ", "HLG"] | None:
+    """Return a file's HDR transfer where its header tells one and PyAV is installed; OpenCV does not tell."""
+    try:
+        av = load_av()
+    except DependencyError:
+        return None
+    try:
+        with pinned_name(source) as name, av.open(name, options={"protocol_whitelist": "file"}) as container:
+            contexts = [stream.codec_context for stream in container.streams.video]
+            names = [_HDR_TRANSFERS.get(int(context.color_trc or 0)) for context in contexts if context is not None]
+    except (av.error.FFmpegError, UnicodeDecodeError):
+        return None
+    return next(filter(None, names), None)
+
+
+def _alpha_decoder(av: Any, stream: Any, limits: Limits) -> Any:
+    """Return what decodes a WebM's transparency, which FFmpeg's own decoders leave out; `None` for any other stream."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.codec.canonical_name, "")
+    if stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
+        return None
+    decoder = av.CodecContext.create(name, "r")
+    decoder.options = {"max_pixels": str(limits.max_pixels)}
+    return decoder
 
 
 def _is_still(stream: Any) -> bool:

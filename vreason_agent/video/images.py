@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from vreason_agent.video.picture_file import (
 from vreason_agent.video.source import Roots, Source
 
 Picture = NDArray[np.uint8]
+_JPEG_HEAD, _BMP_HEAD = b"\xff\xd8", b"BM"
 
 
 def read_image(source: Encoded, *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None) -> Picture:
@@ -115,7 +118,7 @@ def _decoded(source: Encoded | Source, limits: Limits, roots: Roots | None = Non
     size = checked_size(data, source, limits)
     with quiet_cv2() as cv2:
         try:
-            image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+            image = _decoded_bgr(cv2, data)
         except cv2.error as exc:  # its text is native and stays out of the message
             raise VideoDecodeError(undecodable(source)) from exc
     if image is None:
@@ -123,3 +126,26 @@ def _decoded(source: Encoded | Source, limits: Limits, roots: Roots | None = Non
     _check_decoded(image.shape, size, source)
     picture: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return picture
+
+
+def _decoded_bgr(cv2: ModuleType, data: bytes) -> NDArray[np.uint8] | None:
+    """Decode a picture as a viewer shows it: turned upright, and composited on white where it has transparency."""
+    encoded = np.frombuffer(data, dtype=np.uint8)
+    image: NDArray[np.uint8] | None = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    if image is None or data[:2] in (_JPEG_HEAD, _BMP_HEAD):
+        return image  # JPEG has no transparency, and viewers ignore the fourth channel of a BMP
+    whole = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    if whole is None or whole.ndim != 3 or whole.shape[2] != 4 or whole.shape[:2] != image.shape[:2]:
+        return image
+    return on_white(image, whole[..., 3:])
+
+
+def on_white(picture: Picture, alpha: NDArray[Any]) -> Picture:
+    """Composite a picture on white.
+
+    Args:
+        picture: `uint8 (height, width, 3)`.
+        alpha: Unsigned integers `(height, width, 1)`; the largest value of their kind is opaque.
+    """
+    opacity = alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
+    return np.rint(picture * opacity + 255 * (1 - opacity)).astype(np.uint8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.source import Kind
@@ -52,6 +52,7 @@ class VideoInfo:
         streams: The video streams that show, the one that is read first: to OpenCV one more where its size or codec
             differs, to `av` all. Empty where there are none, as in a picture.
         backend: What decodes it: `opencv`, or `av` where that was asked for.
+        hdr: The transfer function of HDR video, `PQ` or `HLG`; `None` for any other, and where PyAV is not installed.
         note: What else a reader should know, e.g. which of several streams is read; empty for nothing.
     """
 
@@ -70,6 +71,7 @@ class VideoInfo:
     num_keyframes: int | None = None
     streams: tuple[VideoStream, ...] = ()
     backend: str = "opencv"
+    hdr: Literal["PQ", "HLG"] | None = None
     note: str = ""
 
     @property

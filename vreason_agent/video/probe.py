@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
+from vreason_agent.video.av_capture import hdr_transfer
 from vreason_agent.video.backend import Backend, decoder_of
 from vreason_agent.video.folder import check_folder, gap_note
 from vreason_agent.video.images import common_size, read_checked_image
@@ -58,7 +60,10 @@ def describe(
         return VideoInfo(source.path, "image", None, 1, 0.0, width, height, None, None, is_seekable=True)
     if source.kind == "frames":
         return _describe_folder(source, limits, roots)
-    return describe_index(source, decoder.index(source, limits, watch), backend)
+    info = describe_index(source, decoder.index(source, limits, watch), backend)
+    hdr = hdr_transfer(source)
+    told = "" if hdr is None else f"HDR ({hdr}): frames are not tone-mapped, so colors look washed out"
+    return replace(info, hdr=hdr, note="; ".join(filter(None, (info.note, told))))
 
 
 def _describe_folder(source: Source, limits: Limits, roots: Roots | None) -> VideoInfo:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from vreason_agent.errors import (
     ConfigError,
@@ -175,15 +175,17 @@ def _is_picture(entry: os.DirEntry[str]) -> bool:
 
 
 def path_text(given: object) -> str:
-    """Return a path as text.
+    """Return a path as text, that of a `file:` URL included.
 
     Raises:
-        ConfigError: If it is no path.
+        ConfigError: If it is no path, or a `file:` URL of another machine.
+        VideoNotFoundError: If such a URL holds a NUL character.
     """
     if not isinstance(given, str | bytes | os.PathLike):
         msg = f"{quote(given)} is no path; give the path of a video, an image or a folder of frames"
         raise ConfigError(msg)
-    return os.fsdecode(given)
+    text = os.fsdecode(given)
+    return local_path(text) if text[:5].lower() == "file:" else text
 
 
 def check_name(path: str) -> None:
@@ -198,7 +200,7 @@ def check_name(path: str) -> None:
 
 
 def local_path(url: str) -> str:
-    """Return the path that a `file://` URL or a bare path names.
+    """Return the path that a `file:` URL or a bare path names; a bare path is taken as it is written.
 
     Raises:
         ConfigError: For any other scheme, or a file on another host: nothing is fetched from a network.
@@ -218,13 +220,16 @@ def local_path(url: str) -> str:
 
 
 def _file_of(url: str) -> str | None:
-    if "://" not in url:
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # an address in brackets that is none
-        return None
-    return unquote(parts.path) if parts.scheme == "file" and parts.netloc in ("", "localhost") else None
+    """Return the path of a `file:` URL, whose percent-escapes alone are decoded: `#` and `?` are letters of a name."""
+    if url[:5].lower() != "file:":
+        return None if "://" in url else url
+    rest = url[5:]
+    if rest.startswith("//"):
+        host, slash, path = rest[2:].partition("/")
+        if host.lower() not in ("", "localhost"):
+            return None
+        rest = slash + path
+    return unquote(rest)
 
 
 def _existing_path(given: str) -> str:
