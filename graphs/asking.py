@@ -15,9 +15,9 @@ from langchain_core.runnables import Runnable
 
 from ..errors import ConfigError, quote
 from ..question import check_question, question_text, video_question
-from ..tools.images import image_block, text_block
-from ..tools.limits import ToolLimits
-from ..tools.reading import distinct, label
+from ..tools.arguments import ToolLimits
+from ..tools.frame_requests import distinct, label
+from ..tools.image_blocks import image_block, text_block
 from ..video import Reading, local_path
 from .checked import is_one_of
 

@@ -20,7 +20,7 @@ from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Overwrite, interrupt
 
-from ..tools.limits import ToolLimits
+from ..tools.arguments import ToolLimits
 from ..video import Reading, local_path
 from .asking import Asked, FramesAs, ask_with_images, ask_with_video, frames_for
 from .attempts import ending, read_attempt

@@ -18,7 +18,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from ..tools.limits import ToolLimits
+from ..tools.arguments import ToolLimits
 from ..video import DEFAULT_LIMITS, Backend, Isolate, Limits, Reading, Roots
 from .asking import FramesAs, check_chat_model, check_image_limits
 from .budget import Budget

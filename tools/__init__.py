@@ -28,10 +28,10 @@ This package knows no model: where a question is to be answered (`ask_segment`),
 
 from __future__ import annotations
 
+from .arguments import ToolLimits
 from .ask_segment import AskSegmentTool
 from .contact_sheet import ContactSheetTool
 from .find_scenes import FindScenesTool
-from .limits import ToolLimits
 from .sample_frames import SampleFramesTool
 from .toolkit import video_tools
 from .video_info import VideoInfoTool

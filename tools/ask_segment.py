@@ -23,8 +23,8 @@ from ..errors import ConfigError, GenerationError, quote
 from ..question import check_question, read_answer, video_question
 from ..video import VideoInfo, pairs_plan
 from .arguments import QuestionArguments, VideoArguments
-from .base import VideoTool
-from .times import TimeRequest
+from .frame_requests import TimeRequest
+from .video_tool import VideoTool
 
 _logger = logging.getLogger(__name__)
 
@@ -43,9 +43,8 @@ class AskSegmentTool(VideoTool):
 
     name: str = "ask_segment"
     description: str = (
-        "Ask a video model a question about a time range of a video (start_seconds, stop_seconds; without them the "
-        "whole video). Give options for multiple choice. It sees that range only and knows nothing of this "
-        "conversation. You get its answer and how settled it was."
+        "Ask a video model about a range or the whole video. It sees nothing else and does not know this "
+        "conversation. Gives its answer and how settled it was."
     )
 
     @property
@@ -54,24 +53,24 @@ class AskSegmentTool(VideoTool):
         return self.limits.max_asked_frames
 
     def _run(
-        self, video: str, question: str, run_manager: CallbackManagerForToolRun | None = None, **looking: Any
+        self, video: str, question: str, run_manager: CallbackManagerForToolRun | None = None, **times: Any
     ) -> tuple[str, dict[str, Any]]:
-        asked, artifact = self._ask(video, question, **looking)
+        asked, artifact = self._make_question(video, question, **times)
         config: RunnableConfig = {"callbacks": run_manager.get_child()} if run_manager else {}
-        with self.files.reading(video), _asking(video):
+        with self.files.reading(video), _explaining_failures(video):
             message = self.chat_model.invoke([asked], config)
-        return _told(message, artifact)
+        return _read_reply(message, artifact)
 
     async def _arun(
-        self, video: str, question: str, run_manager: AsyncCallbackManagerForToolRun | None = None, **looking: Any
+        self, video: str, question: str, run_manager: AsyncCallbackManagerForToolRun | None = None, **times: Any
     ) -> tuple[str, dict[str, Any]]:
-        asked, artifact = await run_in_executor(None, self._ask, video, question, **looking)
+        asked, artifact = await run_in_executor(None, self._make_question, video, question, **times)
         config: RunnableConfig = {"callbacks": run_manager.get_child()} if run_manager else {}
-        with self.files.reading(video), _asking(video):
+        with self.files.reading(video), _explaining_failures(video):
             message = await self.chat_model.ainvoke([asked], config)
-        return _told(message, artifact)
+        return _read_reply(message, artifact)
 
-    def _ask(
+    def _make_question(
         self,
         video: str,
         question: str,
@@ -94,8 +93,8 @@ class AskSegmentTool(VideoTool):
 
 
 @contextmanager
-def _asking(video: str) -> Iterator[None]:
-    """Say what became of a question that the chat model did not answer; the full message is logged.
+def _explaining_failures(video: str) -> Iterator[None]:
+    """Turn what the chat model raises into a message for the agent; the full message is logged.
 
     Raises:
         ToolException: Time ran out, the prompt does not fit, or decoding failed.
@@ -126,8 +125,8 @@ def _moments(request: TimeRequest, info: VideoInfo, name: str) -> tuple[float, .
     return pairs_plan(start, stop, num_frames=max(2, request.num_frames // 2 * 2)).timestamps_seconds
 
 
-def _told(message: AIMessage, artifact: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _read_reply(message: AIMessage, artifact: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     answer, confidence = read_answer(message, artifact["options"]), confidence_of(message)
-    said = "It gave no answer that could be read." if answer["text"] is None else f"Answer: {answer['text']}"
-    text = "\n".join([said, *describe_confidence(confidence)])
+    first_line = "It gave no answer that could be read." if answer["text"] is None else f"Answer: {answer['text']}"
+    text = "\n".join([first_line, *describe_confidence(confidence)])
     return text, {**artifact, "answer": answer["text"], "choice": answer["choice"], "confidence": confidence.to_dict()}

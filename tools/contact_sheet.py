@@ -9,10 +9,9 @@ import numpy as np
 
 from ..video.opencv import load_cv2
 from .arguments import RangeArguments, VideoArguments
-from .base import VideoTool
-from .images import Block, Image, fit, image_block, text_block
-from .reading import frames_artifact, headline, read_request
-from .times import TimeRequest, show_seconds
+from .frame_requests import TimeRequest, frames_artifact, headline, read_request, show_seconds
+from .image_blocks import Block, Image, fit, image_block, text_block
+from .video_tool import VideoTool
 
 _LABEL_PX = 16
 _MIN_CELL_PX = 64  # a label such as 1234.567 is 60 px wide
@@ -28,8 +27,8 @@ class ContactSheetTool(VideoTool):
 
     name: str = "contact_sheet"
     description: str = (
-        "See many moments of a video at once, small, on one picture in reading order, each with its time in seconds "
-        "below it. Use it for an overview of the whole video or of a time range, then sample_frames or zoom for detail."
+        "Overview: many small frames on one picture, each above its time in seconds, spread evenly over a range in "
+        "seconds or the whole video. For detail use sample_frames or zoom."
     )
 
     @property

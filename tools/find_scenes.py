@@ -12,10 +12,10 @@ from pydantic import model_validator
 from ..errors import quote
 from ..video import Scenes, check_scenes_library
 from .arguments import SpanArguments, VideoArguments
-from .base import VideoTool
-from .times import TimeRequest, show_duration, show_seconds
+from .frame_requests import TimeRequest, show_duration, show_seconds
+from .video_tool import VideoTool
 
-MAX_SHOTS_TOLD = 40
+MAX_LISTED_SHOTS = 40
 
 
 class FindScenesTool(VideoTool):
@@ -24,10 +24,7 @@ class FindScenesTool(VideoTool):
     arguments: ClassVar[type[VideoArguments]] = SpanArguments
 
     name: str = "find_scenes"
-    description: str = (
-        "Find where a video, or a time range of it, cuts from one shot to the next, and the moments of most motion. "
-        "Shows no picture: use it to choose times for sample_frames, zoom or contact_sheet."
-    )
+    description: str = "Times of cuts between shots and of most motion, without pictures. Range as in contact_sheet."
 
     @model_validator(mode="after")
     def _check_library(self) -> Self:
@@ -49,11 +46,11 @@ class FindScenesTool(VideoTool):
 def describe_scenes(scenes: Scenes, name: str) -> str:
     """Put shots and motion peaks into sentences, with how exact their times are."""
     shots = [f"{show_seconds(start)}-{show_duration(stop)}" for start, stop in scenes.shots]
-    told = ", ".join(shots[:MAX_SHOTS_TOLD])
-    more = f" and {len(shots) - MAX_SHOTS_TOLD} more (use a smaller range)" if len(shots) > MAX_SHOTS_TOLD else ""
+    listed = ", ".join(shots[:MAX_LISTED_SHOTS])
+    more = f" and {len(shots) - MAX_LISTED_SHOTS} more (use a smaller range)" if len(shots) > MAX_LISTED_SHOTS else ""
     peaks = [f"{show_seconds(time)} s" for time in scenes.peaks_seconds]
     motion = f"Most motion, strongest first: {', '.join(peaks)}." if peaks else "Motion is even, or there is none."
     return (
-        f"{quote(name)} has {len(shots)} shot{'s' if len(shots) != 1 else ''}: {told}{more} s. {motion} "
+        f"{quote(name)} has {len(shots)} shot{'s' if len(shots) != 1 else ''}: {listed}{more} s. {motion} "
         f"{scenes.num_frames} frames were compared; times are exact to {scenes.step_seconds:.3f} s."
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .arguments import TimesArguments, VideoArguments
-from .base import VideoTool
-from .images import Block, image_block, text_block
-from .reading import frames_artifact, headline, label, read_request
-from .times import TimeRequest
+from .frame_requests import TimeRequest, frames_artifact, headline, label, read_request
+from .image_blocks import Block, image_block, text_block
+from .video_tool import VideoTool
 
 
 class SampleFramesTool(VideoTool):
@@ -19,9 +18,8 @@ class SampleFramesTool(VideoTool):
 
     name: str = "sample_frames"
     description: str = (
-        "Look at frames of a video: at single moments (timestamps_seconds), or spread evenly over a time range "
-        "(start_seconds, stop_seconds, num_frames). Without times: evenly over the whole video. "
-        "Each picture comes after its time in seconds."
+        "Frames at the moments in timestamps_seconds, or num_frames of them spread evenly over a range or the whole "
+        "video. Each picture follows its time in seconds."
     )
 
     def _run(

@@ -10,13 +10,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
 from ..video import DEFAULT_LIMITS, Backend, Isolate, Limits, Reading, Roots
+from .arguments import ToolLimits
 from .ask_segment import AskSegmentTool
 from .contact_sheet import ContactSheetTool
-from .files import VideoFiles
 from .find_scenes import FindScenesTool
-from .limits import ToolLimits
 from .sample_frames import SampleFramesTool
 from .video_info import VideoInfoTool
+from .video_tool import VideoFiles
 from .zoom import ZoomTool
 
 

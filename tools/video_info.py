@@ -6,25 +6,22 @@ from typing import Any
 
 from ..errors import quote
 from ..video import VideoInfo
-from .base import VideoTool
-from .times import show_duration
+from .frame_requests import show_duration
+from .video_tool import VideoTool
 
 
 class VideoInfoTool(VideoTool):
     """Describes a video in one sentence; the artifact is its `VideoInfo` as a dict with the name as `video`."""
 
     name: str = "video_info"
-    description: str = (
-        "Describe a video without looking at it: length in seconds, frame rate, number of frames, picture size. "
-        "Use it first, to choose times for the other tools."
-    )
+    description: str = "Length in seconds, frame rate and picture size of a video. Use it first, to choose times."
 
     def _run(self, video: str) -> tuple[str, dict[str, Any]]:
         info = self.files.info(video)
-        return describe(info, video), {"video": video, **info.to_dict()}
+        return describe_video(info, video), {"video": video, **info.to_dict()}
 
 
-def describe(info: VideoInfo, name: str) -> str:
+def describe_video(info: VideoInfo, name: str) -> str:
     """Put what is known about a video into a sentence, and say what is not known."""
     size = f"{info.width_px}x{info.height_px} px"
     if info.kind == "image":

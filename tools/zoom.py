@@ -13,10 +13,9 @@ from langchain_core.tools import ToolException
 
 from ..video import VideoInfo
 from .arguments import RegionArguments, VideoArguments
-from .base import VideoTool
-from .images import Block, Image, fit, image_block, text_block
-from .reading import frames_artifact, headline, label, read_request
-from .times import TimeRequest
+from .frame_requests import TimeRequest, frames_artifact, headline, label, read_request
+from .image_blocks import Block, Image, fit, image_block, text_block
+from .video_tool import VideoTool
 
 MAX_ENLARGEMENT = 4.0
 """Beyond this factor interpolation only makes the same blur larger."""
@@ -76,9 +75,8 @@ class ZoomTool(VideoTool):
 
     name: str = "zoom"
     description: str = (
-        "Look closely at a region of the picture, at full detail and enlarged: small things, text, faces. The region "
-        "is given in fractions of the picture (left, top, right, bottom; 0 to 1), the times as in sample_frames: "
-        "timestamps_seconds, or start_seconds, stop_seconds and num_frames."
+        "A region of the picture, enlarged, for small things and text. Its edges are fractions of the picture from the "
+        "upper left corner. Times as in sample_frames."
     )
 
     def _run(
@@ -99,7 +97,9 @@ class ZoomTool(VideoTool):
         request = TimeRequest(timestamps_seconds, start_seconds, stop_seconds, num_frames)
         frames = read_request(self.files, video, request, max_side_px=self._source_side_px(region, info))
         box = region.box_px(info.width_px, info.height_px)
-        blocks = [text_block(f"{_title(box, info)} {headline(frames, video, num_requested=request.num_moments)}")]
+        blocks = [
+            text_block(f"{_describe_region(box, info)} {headline(frames, video, num_requested=request.num_moments)}")
+        ]
         for position, image in enumerate(frames.images):
             closeup = fit(region.crop(image), self.limits.max_side_px, max_enlargement=MAX_ENLARGEMENT)
             blocks += [text_block(label(frames, position)), image_block(closeup, self.limits)]
@@ -113,6 +113,6 @@ class ZoomTool(VideoTool):
         return min(side_px, math.ceil(side_px * self.limits.max_side_px / max(right - left, bottom - top)))
 
 
-def _title(box: tuple[int, int, int, int], info: VideoInfo) -> str:
+def _describe_region(box: tuple[int, int, int, int], info: VideoInfo) -> str:
     left, top, right, bottom = box
     return f"Pixels {left} to {right} across and {top} to {bottom} down, of {info.width_px}x{info.height_px}."

@@ -18,7 +18,7 @@ from vreason_agent.cli import doctor
 from vreason_agent.errors import DependencyError
 from vreason_agent.tools import video_tools
 from vreason_agent.tools.contact_sheet import draw_sheet
-from vreason_agent.tools.images import encode_jpeg, fit
+from vreason_agent.tools.image_blocks import encode_jpeg, fit
 from vreason_agent.video import check_scenes_library, probe, read_frames, read_image, read_images
 from vreason_agent.video.opencv import load_cv2
 

@@ -304,6 +304,13 @@ def test_a_text_that_alone_is_too_long_is_named_and_not_the_frames(model: VideoL
         model.generate([replace(request, turns=(Turn("user", (TextPart("x" * 1200),)),))])
 
 
+def test_tools_that_fill_the_context_are_named_with_their_share(model: VideoLanguageModel) -> None:
+    request = replace(ask("x"), tools=({"name": "look", "description": "y" * 1200},))
+    expected = r"has \d+ tokens \(\d{4} of them describe 1 tools\) .*Bind fewer tools, shorten the question"
+    with pytest.raises(GenerationError, match=expected):
+        model.generate([request])
+
+
 def test_an_answer_cut_by_the_context_says_so(models: dict[str, VideoLanguageModel]) -> None:
     model = models["qwen2_5_vl"]
     used = model.count_tokens(ask("").turns)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
 
@@ -44,10 +45,28 @@ def test_among_several_videos_one_must_be_named(clip: Path, still: Path) -> None
     assert "video is missing: give it. Correct this and call video_info again" in result.content
 
 
-def test_every_argument_is_described(clip: Path) -> None:
-    for tool in all_tools(clip):
+def test_every_argument_is_described(clip: Path, still: Path) -> None:
+    for tool in all_tools({"door": clip, "photo": still}):
         properties = convert_to_openai_tool(tool)["function"]["parameters"]["properties"]
         assert [name for name, schema in properties.items() if not schema.get("description")] == []
+
+
+def test_all_tools_leave_a_small_context_room_for_pictures_and_an_answer(clip: Path) -> None:
+    """An agent on the bundled model once failed with a prompt of 4,414 tokens in a context of 4,096."""
+    from vreason_agent import ChatVReason
+
+    schemas = [convert_to_openai_tool(tool) for tool in all_tools(clip)]
+    engine = ChatVReason()
+    assert engine.get_num_tokens_from_messages([HumanMessage("?")], tools=schemas) < 3300
+
+
+def test_a_single_video_is_not_named_and_what_is_optional_may_be_null(clip: Path) -> None:
+    tool = tool_named("sample_frames", clip)
+    parameters = convert_to_openai_tool(tool)["function"]["parameters"]
+    assert set(parameters["properties"]) == {"start_seconds", "stop_seconds", "num_frames", "timestamps_seconds"}
+    assert "null" not in str(parameters)
+    given = message(tool, video="video", timestamps_seconds=None, start_seconds=None, num_frames=2)
+    assert given.artifact["frame_indices"] == [0, 20]
 
 
 @pytest.mark.parametrize("moment", ["NaN", float("nan"), float("inf"), -1.0, "soon"])

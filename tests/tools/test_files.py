@@ -12,7 +12,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from tests.tools.frames import EXAMPLES, all_tools, message, tool_named
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError
 from vreason_agent.tools import video_tools
-from vreason_agent.tools.files import VideoFiles
+from vreason_agent.tools.video_tool import VideoFiles
 from vreason_agent.video.capture import Capture
 
 

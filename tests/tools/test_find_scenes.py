@@ -13,8 +13,8 @@ from langchain_core.tools import ToolException
 from tests.tools.frames import message, tool_named
 from vreason_agent.errors import DependencyError
 from vreason_agent.tools import FindScenesTool, ToolLimits, video_tools
-from vreason_agent.tools.files import VideoFiles
 from vreason_agent.tools.find_scenes import describe_scenes
+from vreason_agent.tools.video_tool import VideoFiles
 from vreason_agent.video import Scenes
 
 

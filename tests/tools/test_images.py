@@ -7,7 +7,7 @@ import pytest
 
 from tests.tools.frames import decode
 from vreason_agent.tools import ToolLimits
-from vreason_agent.tools.images import encode_jpeg, fit, image_block
+from vreason_agent.tools.image_blocks import encode_jpeg, fit, image_block
 
 
 def noise(height: int, width: int) -> np.ndarray:

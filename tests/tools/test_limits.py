@@ -39,7 +39,7 @@ def test_the_model_is_told_the_limit(clip: Path, name: str, limit: int) -> None:
     properties = convert_to_openai_tool(tool)["function"]["parameters"]["properties"]
     assert properties["num_frames"]["maximum"] == limit
     assert properties["num_frames"]["default"] <= limit
-    assert f"at most {limit}" in properties["num_frames"]["description"]
+    assert f"At most {limit}" in properties["num_frames"]["description"]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_model_is_told_the_limit(clip: Path, name: str, limit: int) -> None:
 def test_more_than_the_limit_is_an_error_that_says_how_to_go_on(clip: Path, name: str, args: dict[str, Any]) -> None:
     result = message(tool_named(name, clip, limits=ToolLimits(max_frames=3, max_sheet_frames=5)), **args)
     assert result.status == "error"
-    assert f"call {name} again; what is too much for one call can be split into several" in result.content
+    assert f"call {name} again. If it is too much for one call, make several" in result.content
 
 
 def test_images_stay_within_the_callers_size(clip: Path) -> None:

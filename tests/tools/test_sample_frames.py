@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.tools.frames import NUM_FRAMES, images_of, message, shown_index, tool_named
-from vreason_agent.tools.reading import read_request
+from vreason_agent.tools.frame_requests import read_request
 from vreason_agent.video import Frames
 
 

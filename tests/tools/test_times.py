@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from langchain_core.tools import ToolException
 
 from tests.tools.frames import message, tool_named
-from vreason_agent.tools.times import TimeRequest, show_duration, show_seconds
+from vreason_agent.tools.frame_requests import TimeRequest, show_duration, show_seconds
 from vreason_agent.video import VideoInfo, probe
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.tools.frames import message, tool_named
-from vreason_agent.tools.video_info import describe
+from vreason_agent.tools.video_info import describe_video
 from vreason_agent.video import probe
 
 
@@ -20,12 +20,12 @@ def test_it_tells_length_rate_count_and_size(clip: Path) -> None:
 
 def test_unknown_facts_are_called_unknown(clip: Path) -> None:
     unknown = replace(probe(clip), duration_seconds=None, video_fps=None, num_frames=None, is_constant_rate=None)
-    assert describe(unknown, "door") == (
+    assert describe_video(unknown, "door") == (
         "'door': length unknown, frame rate unknown, number of frames unknown, picture 320x240 px."
     )
 
 
 def test_a_rate_that_is_not_proven_constant_is_called_an_average(clip: Path) -> None:
-    assert "frames per second on average (their spacing may vary), number" in describe(
+    assert "frames per second on average (their spacing may vary), number" in describe_video(
         replace(probe(clip), is_constant_rate=False), "door"
     )

@@ -12,7 +12,7 @@ from langchain_core.tools import ToolException
 
 from tests.tools.frames import frame_level, images_of, message, tool_named
 from vreason_agent.tools import Region, ToolLimits
-from vreason_agent.tools.reading import read_request
+from vreason_agent.tools.frame_requests import read_request
 from vreason_agent.video import Frames
 
 RED_QUADRANT = {"left": 0.0, "top": 0.0, "right": 0.5, "bottom": 0.5}

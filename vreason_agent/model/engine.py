@@ -163,10 +163,12 @@ class VideoLanguageModel:
             return min(request.sampling.max_new_tokens, room)
         words = self.count_tokens([_without_pictures(turn) for turn in request.turns], request.tools)
         if words >= self.context_length:
+            share = words - self.count_tokens([_without_pictures(turn) for turn in request.turns])
+            tools = f" ({share} of them describe {len(request.tools)} tools)" if request.tools else ""
             raise GenerationError(
-                f"the text of the prompt alone has {words} tokens and the model's context holds {self.context_length}, "
-                "answer included. Shorten the question, its options or the conversation, or choose a model with a "
-                "longer context"
+                f"the text of the prompt alone has {words} tokens{tools} and the model's context holds "
+                f"{self.context_length}, answer included. {'Bind fewer tools, s' if tools else 'S'}horten the "
+                "question, its options or the conversation, or choose a model with a longer context"
             )
         pictures = sum(use.num_tokens for use in prompt.uses)
         raise GenerationError(

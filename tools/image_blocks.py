@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..video.opencv import load_cv2
-from .limits import ToolLimits
+from .arguments import ToolLimits
 
 Image = NDArray[np.uint8]
 Block = dict[str, Any]

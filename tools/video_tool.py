@@ -1,20 +1,23 @@
-"""The files that tools are bound to: the model sees names, the caller keeps the paths.
+"""What every video tool shares: files that only the caller names, limits, and errors that a model can act on.
 
-This module knows nothing about LangChain beyond `ToolException`, and decodes no frame.
+The model sees names; the caller keeps the paths. This module decodes no frame.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
 
-from langchain_core.tools import ToolException
+from langchain_core.tools import BaseTool, ToolException
+from pydantic import model_validator
 
 from ..errors import ConfigError, VideoError, quote
 from ..video import Reading, VideoInfo
+from .arguments import ToolLimits, VideoArguments, bind_arguments, explain_arguments
 
 _logger = logging.getLogger(__name__)
 
@@ -52,8 +55,12 @@ class VideoFiles:
         if not named or not all(isinstance(name, str) and name.strip() for name in named):
             msg = f"video={quote(video)} names no file: pass a path, or a mapping such as {{'front door': 'door.mp4'}}"
             raise ConfigError(msg)
+        for path in named.values():
+            if not isinstance(path, str | os.PathLike):
+                msg = f"{quote(path)} is not a path: pass one path, or a mapping from names to paths for several videos"
+                raise ConfigError(msg)
         reading = how or Reading()
-        return cls({name: reading.probe(_checked(path)).path for name, path in named.items()}, reading)
+        return cls({name: reading.probe(path).path for name, path in named.items()}, reading)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,8 +97,53 @@ class VideoFiles:
             raise ToolException(msg) from exc
 
 
-def _checked(path: object) -> str | os.PathLike[str]:
-    if not isinstance(path, str | os.PathLike):
-        msg = f"{quote(path)} is not a path: pass one path, or a mapping from names to paths for several videos"
-        raise ConfigError(msg)
-    return path
+class VideoTool(BaseTool):
+    """A tool over files that the caller chose; `video_tools` makes them.
+
+    `ToolException` and refused arguments become tool messages with `status="error"`, so that an agent goes on; set
+    `handle_tool_error` and `handle_validation_error` to False to have them raised. `ainvoke` runs in the default
+    executor.
+
+    Attributes:
+        files: The bound files.
+        limits: What one call may return.
+    """
+
+    arguments: ClassVar[type[VideoArguments]] = VideoArguments
+    default_num_frames: ClassVar[int] = 1
+
+    files: VideoFiles
+    limits: ToolLimits = ToolLimits()
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+    handle_tool_error: bool | str | Callable[[ToolException], Any] | None = True
+    handle_validation_error: bool | str | Callable[[Any], str] | None = explain_arguments
+
+    @model_validator(mode="after")
+    def _bind_arguments(self) -> Self:
+        if self.args_schema is None:
+            self.args_schema = self._make_arguments_class()
+        return self
+
+    @property
+    def max_frames(self) -> int:
+        """Most frames of one call, from the limits."""
+        return self.limits.max_frames
+
+    def _make_arguments_class(self) -> Any:
+        return bind_arguments(
+            self.arguments,
+            tool_name=self.name,
+            names=self.files.names,
+            max_frames=self.max_frames,
+            num_frames=self.default_num_frames,
+        )
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leave out the arguments class, which is made at run time and cannot be pickled by reference."""
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "args_schema": None}}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Make the arguments class again."""
+        super().__setstate__(state)
+        self.args_schema = self._make_arguments_class()
