@@ -30,7 +30,7 @@ def follow(video: str, question: str, options: list[str]) -> None:
             print(written(data[0]), end="", flush=True)
         else:
             result = data
-    print(f"Answer: {result['answer']} (best guess: {result['best_guess']})")
+    print(f"Answer: {result['answer']} (best guess: {result['best_guess']['answer']})")
     print(f"Spent: {result['spent']}")
 
 

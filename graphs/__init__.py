@@ -1,14 +1,15 @@
 """LangGraph graphs over any chat model that reports a confidence.
 
-`build_video_qa_graph` answers one question about one video and looks at more frames while its answer is not settled.
+`build_video_qa_graph` answers one question about one video and tries again with more frames while its answer is not
+settled.
 """
 
-from .budget import Budget, Spent
+from .budget import Budget
 from .context import VideoQAContext
 from .frame_policy import FramePolicy
 from .policy import AcceptPolicy, Ladder
-from .scripted import ScriptedChatModel, ScriptedReply
-from .state import Attempt, Decision, Sampling, VideoQAInput, VideoQAOutput, VideoQAState
+from .scripted_model import ScriptedChatModel, ScriptedReply
+from .state import Attempt, Decision, Sampling, Spent, VideoQAInput, VideoQAOutput, VideoQAState
 from .video_qa import build_video_qa_graph
 
 __all__ = [

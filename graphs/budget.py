@@ -1,17 +1,20 @@
-"""How much a question may cost, and what it has cost so far.
+"""How much a question may cost, what it has cost so far, and what the next attempt will probably cost.
 
-This module knows no graph: it is limits, sums and sentences.
+This module knows no graph.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
-
-from typing_extensions import TypedDict
+from math import ceil, isfinite, isnan
+from numbers import Real
+from typing import Any, NamedTuple
 
 from ..errors import ConfigError, quote
-from .checked import check_flag, is_limit
+from .state import Attempt, Spent
+
+NOTHING = Spent(attempts=0, frames=0, tokens=0, seconds=0.0)
 
 
 class Cost(NamedTuple):
@@ -20,18 +23,6 @@ class Cost(NamedTuple):
     frames: int
     tokens: int
     seconds: float
-
-
-class Spent(TypedDict):
-    """What a run has used: answers, frames, tokens, and the time that answering took, over all attempts."""
-
-    attempts: int
-    frames: int
-    tokens: int
-    seconds: float
-
-
-NOTHING = Spent(attempts=0, frames=0, tokens=0, seconds=0.0)
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ class Budget:
 
     Attributes:
         max_attempts: Complete answers. More allow more frames and retries.
-        max_total_frames: Frames looked at, all attempts together.
+        max_total_frames: Frames shown to the chat model, all attempts together.
         max_total_tokens: Tokens read and written, all attempts together. A chat model that reports no usage counts as
             none.
         max_seconds: Time spent answering, all attempts together, pauses not counted.
@@ -62,33 +53,31 @@ class Budget:
     ask: bool = True
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if value is None or item.name == "ask":
-                continue
-            if not is_limit(value):
-                msg = f"{item.name}={quote(value)}: a limit must be a number above 0; use None for no limit"
-                raise ConfigError(msg)
-            if item.name != "max_seconds" and value != int(value):
-                msg = (
-                    f"{item.name}={quote(value)}: this counts whole things; use a whole number, e.g. {int(value) or 1}"
-                )
-                raise ConfigError(msg)
         check_flag("ask", self.ask)
+        for name in (item.name for item in fields(self) if item.name != "ask"):
+            limit = getattr(self, name)
+            if limit is None:
+                continue
+            if not is_number(limit) or not isfinite(limit) or limit <= 0:
+                msg = f"{name}={quote(limit)}: a limit must be a number above 0; use None for no limit"
+                raise ConfigError(msg)
+            if name != "max_seconds" and limit != int(limit):
+                msg = f"{name}={quote(limit)}: this is a count; use a whole number, e.g. {int(limit) or 1}"
+                raise ConfigError(msg)
 
-    def refusal(self, spent: Spent, cost: Cost) -> str | None:
-        """Return why another attempt of that cost is not allowed, with its numbers; `None` if it is."""
+    def find_excess(self, spent: Spent, cost: Cost) -> str | None:
+        """Return which limit another attempt of that cost would exceed, as a sentence; `None` if it fits."""
         tokens, seconds = spent["tokens"] + max(1, cost.tokens), spent["seconds"] + cost.seconds
         checks = (
             ("max_attempts", self.max_attempts, spent["attempts"] + 1, "{} attempts"),
-            ("max_total_frames", self.max_total_frames, spent["frames"] + cost.frames, "{} frames in all"),
-            ("max_total_tokens", self.max_total_tokens, tokens, "about {} tokens in all"),
-            ("max_seconds", self.max_seconds, seconds, "about {} seconds in all"),
+            ("max_total_frames", self.max_total_frames, spent["frames"] + cost.frames, "{} frames"),
+            ("max_total_tokens", self.max_total_tokens, tokens, "about {} tokens"),
+            ("max_seconds", self.max_seconds, seconds, "about {} seconds"),
         )
         for name, limit, needed, wording in checks:
             if limit is not None and needed > limit:
-                amount = wording.format(f"{round(needed, 3):.10g}")
-                return f"the next attempt would take {amount}, over {name}={float(limit):.10g}"
+                total = wording.format(f"{round(needed, 3):.10g}")
+                return f"one more attempt would bring the total to {total}, over {name}={float(limit):.10g}"
         return None
 
 
@@ -100,3 +89,38 @@ def add_spent(spent: Spent, *, frames: int, tokens: int, seconds: float) -> Spen
         tokens=spent["tokens"] + tokens,
         seconds=spent["seconds"] + seconds,
     )
+
+
+def expected_cost(attempts: Sequence[Attempt], num_frames: int) -> Cost:
+    """Estimate an attempt with `num_frames` frames, going by those before it.
+
+    Tokens: those that the last attempt read, in proportion to its frames, and the most that any attempt wrote. Seconds:
+    those of the last attempt, in proportion to its frames, though not less than it took itself. So the text of the
+    question, and what is loaded with the first answer, count once too often rather than too seldom.
+    """
+    last = attempts[-1]
+    growth = num_frames / max(1, last["num_frames"])
+    written = max(attempt["tokens"]["output"] for attempt in attempts)
+    tokens = ceil(last["tokens"]["input"] * growth) + written
+    return Cost(num_frames, tokens, last["seconds"] * max(1.0, growth))
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a real number that a float can hold; NaN, True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return not isnan(value)
+    except OverflowError:
+        return False
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False, such as the text "false".
+
+    Raises:
+        ConfigError: If it is neither.
+    """
+    if not isinstance(value, bool):
+        msg = f"{name}={quote(value)}: use True or False"
+        raise ConfigError(msg)

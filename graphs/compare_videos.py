@@ -1,4 +1,4 @@
-"""One question over several videos: each is asked on its own, the answers are ranked by their confidence.
+"""One question over several videos: each is asked on its own, the answers are ranked by a signal of confidence.
 
     open → look (one per video, at once) → rank
 
@@ -21,12 +21,19 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Overwrite, Send, StreamMode
 from typing_extensions import TypedDict
 
-from ..errors import ConfigError, VideoError, quote
-from .failure import Failure, error_of, failure_of
-from .surer import check_rank_signal, sureness
-from .task import task_of, videos_of
+from ..confidence import check_ranking_signal, ranking_key
+from ..errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError, quote
+from .context import read_task, read_videos, refuse_unknown_input
 
 _MODES: list[StreamMode] = ["custom", "values"]
+_ERRORS = {kind.__name__: kind for kind in (VideoError, VideoNotFoundError, VideoDecodeError, VideoTooLargeError)}
+
+
+class Failure(TypedDict):
+    """The name of an error of this package, and its message, which ends in what to do."""
+
+    name: str
+    message: str
 
 
 class CompareInput(TypedDict):
@@ -41,9 +48,9 @@ class CompareInput(TypedDict):
 
 
 class Ranked(TypedDict):
-    """What one video gave: `value` is what it is ranked by; an abstention keeps its best guess apart.
+    """What one video gave: `value` is what it is ranked by; `answer` is `None` where the graph abstained.
 
-    `error` is `None` but for a video that could not be read: `confidence` is `None` then, and `reason` its message.
+    `error` is `None` but for a video that could not be read: all else is `None` then, and `reason` is its message.
     """
 
     name: str
@@ -57,7 +64,7 @@ class Ranked(TypedDict):
 
 
 class CompareOutput(TypedDict):
-    """Answers first, then abstentions, each from the surest by `ranked_by` down; then what could not be read.
+    """Answers first, then abstentions, each from the best by `ranked_by` down; then what could not be read.
 
     Within answers and abstentions, what was not measured comes last.
     """
@@ -93,7 +100,7 @@ class CompareNodes:
 
     def open(self, state: CompareState) -> dict[str, Any]:
         """Check what is asked and forget what an earlier comparison on this thread left."""
-        asked, videos = task_of(state), videos_of(state)
+        asked, videos = read_task(state), read_videos(state)
         return {"looks": Overwrite([]), "tasks": [{"name": name, "video": videos[name], **asked} for name in videos]}
 
     def spread(self, state: CompareState) -> list[Send]:
@@ -104,21 +111,21 @@ class CompareNodes:
         """Ask one video; one that cannot be read is an answer too."""
         result: Mapping[str, Any] = {}
         try:
-            for chunk in self.video_qa.stream(_asked(task), config, stream_mode=_MODES):
-                result = _heard(task, chunk) or result
+            for chunk in self.video_qa.stream(_make_input(task), config, stream_mode=_MODES):
+                result = _read_chunk(task, chunk) or result
         except VideoError as exc:
-            return _failed(task, exc)
-        return self._looked(task, result)
+            return _report_failure(task, exc)
+        return self._rank_result(task, result)
 
     async def alook(self, task: LookTask, config: RunnableConfig) -> dict[str, Any]:
         """Ask one video without blocking the event loop, as `look` does."""
         result: Mapping[str, Any] = {}
         try:
-            async for chunk in self.video_qa.astream(_asked(task), config, stream_mode=_MODES):
-                result = _heard(task, chunk) or result
+            async for chunk in self.video_qa.astream(_make_input(task), config, stream_mode=_MODES):
+                result = _read_chunk(task, chunk) or result
         except VideoError as exc:
-            return _failed(task, exc)
-        return self._looked(task, result)
+            return _report_failure(task, exc)
+        return self._rank_result(task, result)
 
     def rank(self, state: CompareState) -> dict[str, Any]:
         """Order the answers.
@@ -128,18 +135,18 @@ class CompareNodes:
         """
         failures = {look["name"]: look["error"] for look in state["looks"] if look["error"] is not None}
         if len(failures) == len(state["looks"]):
-            raise error_of(failures)
+            raise _to_error(failures)
         return {"ranking": sorted(state["looks"], key=self._order), "ranked_by": self.rank_by}
 
-    def _looked(self, task: LookTask, result: Mapping[str, Any]) -> dict[str, Any]:
+    def _rank_result(self, task: LookTask, result: Mapping[str, Any]) -> dict[str, Any]:
         given = {key: result[key] for key in ("answer", "choice", "best_guess", "confidence")}
         value, reason = result["confidence"]["signals"].get(self.rank_by), result["decision"]["reason"]
         return {"looks": [{"name": task["name"], **given, "value": value, "reason": reason, "error": None}]}
 
     def _order(self, look: Ranked) -> tuple[bool, bool, bool, float]:
         value = look["value"]
-        surest_first = 0.0 if value is None else -sureness(self.rank_by, value)
-        return look["error"] is not None, look["answer"] is None, value is None, surest_first
+        best_first = 0.0 if value is None else -ranking_key(self.rank_by, value)
+        return look["error"] is not None, look["answer"] is None, value is None, best_first
 
 
 def build_compare_videos_graph(
@@ -162,9 +169,9 @@ def build_compare_videos_graph(
         stream tells what that of `video_qa` does, each with the `name` of the video, and `failed` with the `error`.
 
     Raises:
-        ConfigError: If `video_qa` is no graph, or `rank_by` is not known as a measure of how sure an answer is.
+        ConfigError: If `video_qa` is no graph, or `rank_by` cannot rank answers.
     """
-    nodes = CompareNodes(_check_graph(video_qa), check_rank_signal(rank_by))
+    nodes = CompareNodes(_check_graph(video_qa), check_ranking_signal(rank_by))
     builder = StateGraph(CompareState, input_schema=CompareInput, output_schema=CompareOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("look", RunnableLambda(nodes.look, nodes.alook, name="look"))
@@ -173,7 +180,9 @@ def build_compare_videos_graph(
     builder.add_conditional_edges("open", nodes.spread, ["look"])
     builder.add_edge("look", "rank")
     builder.add_edge("rank", END)
-    return builder.compile(checkpointer=checkpointer, name="compare_videos")
+    graph = builder.compile(checkpointer=checkpointer, name="compare_videos")
+    refuse_unknown_input(graph, ("videos", "question", "options"))
+    return graph
 
 
 def _check_graph(video_qa: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
@@ -183,11 +192,11 @@ def _check_graph(video_qa: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
     return video_qa
 
 
-def _asked(task: LookTask) -> dict[str, Any]:
+def _make_input(task: LookTask) -> dict[str, Any]:
     return {"video": task["video"], "question": task["question"], "options": task["options"]}
 
 
-def _heard(task: LookTask, chunk: Any) -> Mapping[str, Any] | None:
+def _read_chunk(task: LookTask, chunk: Any) -> Mapping[str, Any] | None:
     """Pass an event of the inner graph on under the video's name, or return the state that it has come to."""
     mode, part = chunk
     if mode == "custom":
@@ -195,8 +204,16 @@ def _heard(task: LookTask, chunk: Any) -> Mapping[str, Any] | None:
     return part if mode == "values" else None
 
 
-def _failed(task: LookTask, exc: VideoError) -> dict[str, Any]:
-    error = failure_of(exc)
+def _report_failure(task: LookTask, exc: VideoError) -> dict[str, Any]:
+    name = next(kind.__name__ for kind in type(exc).__mro__ if kind.__name__ in _ERRORS)
+    error = Failure(name=name, message=str(exc))
     get_stream_writer()({"name": task["name"], "event": "failed", "error": error})
     nothing = dict.fromkeys(("answer", "choice", "best_guess", "value", "confidence"))
     return {"looks": [{"name": task["name"], **nothing, "reason": error["message"], "error": error}]}
+
+
+def _to_error(failures: Mapping[str, Failure]) -> VideoError:
+    """Return what to raise where every video failed: an error of their common kind, with what each one says."""
+    names = {failure["name"] for failure in failures.values()}
+    kind = _ERRORS[names.pop()] if len(names) == 1 else VideoError
+    return kind("; ".join(f"video {quote(name)}: {failure['message']}" for name, failure in failures.items()))

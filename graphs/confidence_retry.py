@@ -14,12 +14,11 @@ from typing import Any
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.errors import GraphBubbleUp
 
-from ..confidence import confidence_of
+from ..confidence import check_threshold_signal, confidence_of
 from ..errors import ConfigError, DependencyError, quote
 from ..question import read_answer
-from .checked import are_variations, is_number
-from .policy import VARIATIONS
-from .surer import check_least_signal
+from .budget import is_number
+from .policy import VARIATIONS, are_variations
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -32,7 +31,7 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
     """Asks again with other settings while a raw signal of the answer is too low, and keeps the best answer.
 
     A message that calls tools is left alone, and so is one whose signal was not measured. What a further try gives
-    takes the place of the first answer only where it is surer, or the first could not be read. The answer's
+    takes the place of the first answer only where the signal is higher, or the first could not be read. The answer's
     `response_metadata["confidence_retry"]` tells what happened, with its numbers.
     """
 
@@ -47,7 +46,7 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
         """Set what is enough, and what is tried while it is not.
 
         Args:
-            signal: `answer_probability` or `entropy_drop`: the raw signals of which higher means more settled.
+            signal: `answer_probability` or `entropy_drop`: the raw signals of which higher is better.
             min_value: The answer is good enough from this value on. Higher asks again more often.
             variations: What differs in each further try, in turn: the chat model's keyword arguments, and `prompt`, a
                 text that is put after the conversation for that try alone.
@@ -62,7 +61,8 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
             given = f"variations={quote(variations)}, min_value={quote(min_value)}"
             msg = f"{given}: give at least one variation, e.g. ({{'seed': 1}},), and a number"
             raise ConfigError(msg)
-        self.signal, self.min_value, self.variations = check_least_signal(signal), float(min_value), tuple(variations)
+        self.signal, self.min_value = check_threshold_signal(signal), float(min_value)
+        self.variations = tuple(variations)
         self.ignored_errors = ignored_errors
 
     def wrap_model_call(
@@ -71,7 +71,7 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
         """Call the model, and again as long as the answer's signal is too low and a variation is left."""
         tries = [self._read(handler(request))]
         while (again := self._again(request, tries)) is not None:
-            with self._keeping(tries):
+            with self._catching(tries):
                 tries.append(self._read(handler(again)))
         return self._best(tries)
 
@@ -81,12 +81,12 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
         """Call the model without blocking the event loop, as `wrap_model_call` does."""
         tries = [self._read(await handler(request))]
         while (again := self._again(request, tries)) is not None:
-            with self._keeping(tries):
+            with self._catching(tries):
                 tries.append(self._read(await handler(again)))
         return self._best(tries)
 
     @contextmanager
-    def _keeping(self, tries: list[_Try]) -> Iterator[None]:
+    def _catching(self, tries: list[_Try]) -> Iterator[None]:
         """Count what is raised in a further try as a try without an answer."""
         try:
             yield
@@ -116,12 +116,12 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _record(self, tries: Sequence[_Try], best: _Try) -> dict[str, Any]:
         chosen, is_enough = tries.index(best), self._is_enough(best)
-        reason = f"{self._finding(best, is_enough=is_enough)} at try {chosen + 1} of {len(tries)}"
+        reason = f"{self._describe(best, is_enough=is_enough)} at try {chosen + 1} of {len(tries)}"
         values, errors = [one.value for one in tries], [one.error for one in tries]
         numbers = {"signal": self.signal, "min_value": self.min_value, "values": values, "errors": errors}
         return {**numbers, "chosen": chosen, "is_enough": is_enough, "reason": reason}
 
-    def _finding(self, best: _Try, *, is_enough: bool) -> str:
+    def _describe(self, best: _Try, *, is_enough: bool) -> str:
         if not best.is_usable:
             return "no answer could be read"
         if best.value is None:
@@ -152,5 +152,5 @@ class _Try:
 
     @property
     def rank(self) -> tuple[bool, bool, bool, float]:
-        """What the best is chosen by: it came at all, can be read, was measured, is sure."""
+        """What the best is chosen by: it came at all, can be read, was measured, has the highest signal."""
         return self.error is None, self.is_usable, self.value is not None, self.value or 0.0

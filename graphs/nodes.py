@@ -19,18 +19,17 @@ from langgraph.config import get_config, get_stream_writer
 from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Overwrite, interrupt
+from pydantic import ValidationError
 
+from ..errors import ConfigError, quote
 from ..tools.arguments import ToolLimits
 from ..video import Reading, local_path
-from .asking import Asked, FramesAs, ask_with_images, ask_with_video, frames_for
-from .attempts import ending, read_attempt
+from .asking import Asked, FramesAs, ask_with_images, ask_with_video, frames_for, read_attempt, read_ending
 from .budget import NOTHING, Budget, add_spent
-from .context import VideoQAContext, rules_of
-from .frame_policy import FramePolicy
+from .context import VideoQAContext, read_span, read_task, read_video, rules_of
+from .frame_policy import FramePolicy, add_cuts, clip_rungs, final_times, make_clip
 from .policy import AcceptPolicy, Ladder
-from .sampling import clip_of, clip_rungs, last_look, with_cuts
-from .state import Decision, HumanReply, Sampling, VideoQAState
-from .task import span_of, task_of, video_of
+from .state import BestGuess, Decision, HumanReply, Sampling, VideoQAState
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,14 @@ class VideoQANodes:
 
     def open(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Check the question, probe the video, and forget what an earlier question on this thread left."""
-        task, video, (start, stop) = task_of(state), video_of(state), span_of(state)
+        task, video, (start, stop) = read_task(state), read_video(state), read_span(state)
         frames = self.under(runtime.context).frame_policy
-        clip = clip_of(video, self.reading.probe(local_path(video)), start_seconds=start, stop_seconds=stop)
+        warnings: list[str] = []
+        clip = make_clip(video, self.reading.probe(local_path(video)), start_seconds=start, stop_seconds=stop)
         if frames.rule == "scenes":
-            clip = with_cuts(clip, self.reading, max_frames=frames.max_scanned_frames)
-        empty = {"attempts": Overwrite([]), "decisions": Overwrite([])}
-        return {**empty, "task": task, "clip": clip, "rung": 0, "variation": {}, "spent": NOTHING}
+            clip, warnings = add_cuts(clip, self.reading, max_frames=frames.max_scanned_frames)
+        empty = {"attempts": Overwrite([]), "decisions": Overwrite([]), "rung": 0, "variation": {}, "spent": NOTHING}
+        return {**empty, "task": task, "clip": clip, "warnings": warnings}
 
     def under(self, context: VideoQAContext | None) -> VideoQANodes:
         """Return the nodes with the rules that one run brings along.
@@ -62,36 +62,36 @@ class VideoQANodes:
         Raises:
             ConfigError: If a rule is not known, of another type or out of its range.
         """
-        return replace(self, **rules_of(context, is_lent=is_nested()))
+        return replace(self, **rules_of(context, is_nested=is_nested()))
 
     def sample(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
-        """Choose the times that this rung looks at; a retry looks at those of the attempt before."""
-        plan, sampling = self.under(runtime.context)._planned(state)
+        """Choose the times that this attempt looks at; a retry looks at those of the attempt before."""
+        plan, sampling = self.under(runtime.context)._plan_frames(state)
         times = [0.0] if plan is None else plan["timestamps_seconds"]
-        look = {"timestamps_seconds": times, "plan": plan, "sampling": sampling}
-        _report("sample", state, num_frames=len(times), **look)
-        return look
+        chosen = {"timestamps_seconds": times, "plan": plan, "sampling": sampling}
+        _report("sample", state, num_frames=len(times), **chosen)
+        return chosen
 
     def answer(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
         """Ask the chat model."""
         began = time.monotonic()
-        asked = self._under_run()._asked(state)
+        asked = self._under_run()._make_question(state)
         message = self.chat_model.invoke([asked.message], config, **_arguments(state))
-        return self._answered(state, asked, message, time.monotonic() - began)
+        return self._record_answer(state, asked, message, time.monotonic() - began)
 
     async def aanswer(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
         """Ask the chat model without blocking the event loop."""
         began = time.monotonic()
-        asked = await run_in_executor(None, self._under_run()._asked, state)
+        asked = await run_in_executor(None, self._under_run()._make_question, state)
         message = await self.chat_model.ainvoke([asked.message], config, **_arguments(state))
-        return self._answered(state, asked, message, time.monotonic() - began)
+        return self._record_answer(state, asked, message, time.monotonic() - began)
 
     def judge(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
         """Decide what follows and prepare it."""
         ruled = self.under(runtime.context)
         rungs = clip_rungs(state["clip"], ruled.ladder)
         decision = ruled.policy.judge(state["attempts"], rungs=rungs, budget=ruled.budget, spent=state["spent"])
-        return ruled._decided(state, decision)
+        return ruled._record_decision(state, decision)
 
     def route_judged(
         self, state: VideoQAState, runtime: Runtime[VideoQAContext]
@@ -106,25 +106,23 @@ class VideoQANodes:
         decision = state["decision"]
         if not _is_kept():
             return {"decision": decision}
-        reply: HumanReply = interrupt(_put_to_human(state), response_schema=HumanReply)
+        reply = _interrupt(state)
         if reply["action"] == "stop":
-            return ruled._decided(state, {**decision, "reason": f"{decision['reason']}; a human said stop"})
+            return ruled._record_decision(state, {**decision, "reason": f"{decision['reason']}; a human said stop"})
         reason = f"{decision['reason']}; a human said go on"
-        return ruled._decided(state, {**decision, "action": decision["wanted"], "reason": reason, "settled": False})
+        return ruled._record_decision(state, {**decision, "action": decision["wanted"], "reason": reason})
 
     def accept(self, state: VideoQAState) -> dict[str, Any]:
         """Give the answer."""
-        best = state["attempts"][state["decision"]["quotes"]]
-        return {"answer": best["answer"], "choice": best["choice"], "best_guess": None, **ending(state, best)}
+        ending = _end(state)
+        return {**ending, "answer": ending["best_guess"]["answer"], "choice": ending["best_guess"]["choice"]}
 
     def abstain(self, state: VideoQAState) -> dict[str, Any]:
-        """Give no answer; keep the best guess apart."""
-        best = state["attempts"][state["decision"]["quotes"]]
-        guess = {"answer": best["answer"], "choice": best["choice"], "attempt": best["attempt"]}
-        return {"answer": None, "choice": None, "best_guess": guess, **ending(state, best)}
+        """Give no answer but the best guess."""
+        return {**_end(state), "answer": None, "choice": None}
 
-    def _decided(self, state: VideoQAState, decision: Decision) -> dict[str, Any]:
-        """Tell and record a decision, and prepare what it asks for."""
+    def _record_decision(self, state: VideoQAState, decision: Decision) -> dict[str, Any]:
+        """Report and record a decision, and prepare what it asks for."""
         _report("judge", state, action=decision["action"], reason=decision["reason"], numbers=decision["numbers"])
         changes: dict[str, Any] = {"decisions": [decision], "decision": decision}
         if decision["action"] == "more_frames":
@@ -133,7 +131,7 @@ class VideoQANodes:
             changes["variation"] = self.policy.variation(state["attempts"])
         return changes
 
-    def _planned(self, state: VideoQAState) -> tuple[dict[str, Any] | None, Sampling]:
+    def _plan_frames(self, state: VideoQAState) -> tuple[dict[str, Any] | None, Sampling]:
         clip, attempts = state["clip"], state["attempts"]
         if attempts and attempts[-1]["rung"] == state["rung"]:
             return attempts[-1]["plan"], attempts[-1]["sampling"]
@@ -147,16 +145,16 @@ class VideoQANodes:
         """Return the nodes with the rules of the run under way, where a node is not handed its runtime."""
         return self.under(get_runtime(VideoQAContext).context)
 
-    def _asked(self, state: VideoQAState) -> Asked:
+    def _make_question(self, state: VideoQAState) -> Asked:
         """Return the message to send; as images, the frames are read here."""
         task, path, times = state["task"], state["clip"]["path"], state["timestamps_seconds"]
         question = "\n".join(text for text in (state["variation"].get("prompt"), task["question"]) if text)
         asked = (path, question, task["options"], times)
         if (self.frames_as or frames_for(self.chat_model)) == "video":
-            return ask_with_video(*asked, expected=last_look(state["plan"]))
+            return ask_with_video(*asked, expected=final_times(state["plan"]))
         return ask_with_images(*asked, reading=self.reading, limits=self.image_limits)
 
-    def _answered(self, state: VideoQAState, asked: Asked, message: AIMessage, seconds: float) -> dict[str, Any]:
+    def _record_answer(self, state: VideoQAState, asked: Asked, message: AIMessage, seconds: float) -> dict[str, Any]:
         attempt = read_attempt(state, asked, message, seconds)
         tokens = sum(attempt["tokens"].values())
         spent = add_spent(state["spent"], frames=attempt["num_frames"], tokens=tokens, seconds=seconds)
@@ -174,15 +172,33 @@ def route(state: VideoQAState) -> Literal["sample", "accept", "abstain"]:
     return "sample" if action == "more_frames" or action == "retry" else action
 
 
-def _put_to_human(state: VideoQAState) -> dict[str, Any]:
+def _end(state: VideoQAState) -> dict[str, Any]:
+    best = state["attempts"][state["decision"]["quotes"]]
+    guess = BestGuess(answer=best["answer"], choice=best["choice"], attempt=best["attempt"])
+    return {"best_guess": guess, **read_ending(state, best)}
+
+
+def _interrupt(state: VideoQAState) -> HumanReply:
+    """Pause the run until somebody says how it goes on.
+
+    Raises:
+        ConfigError: If what was said is no such reply; the run is left paused.
+    """
     decision = state["decision"]
-    return {
+    asked = {
         "question": "The budget does not allow another attempt. Go on all the same?",
         "reason": decision["reason"],
         "wanted": decision["wanted"],
         "spent": state["spent"],
         "best_guess": state["attempts"][decision["quotes"]]["answer"],
     }
+    try:
+        reply: HumanReply = interrupt(asked, response_schema=HumanReply)
+    except ValidationError as exc:
+        given = quote(exc.errors()[0]["input"])
+        msg = f"resume={given} is no reply; give Command(resume={{'action': 'go_on'}}) or {{'action': 'stop'}}"
+        raise ConfigError(msg) from exc
+    return reply
 
 
 def _arguments(state: VideoQAState) -> dict[str, Any]:
@@ -200,7 +216,7 @@ def _is_kept() -> bool:
 
     LangGraph does not say so by another way: `interrupt` raises with or without one, a graph cannot see which saver its
     parent or a server lends it, and `Runtime.execution_info.thread_id` is what the caller gave. The constant is what
-    LangGraph exports for its own server; `tests/graphs/test_kept.py` fails where it ceases to tell.
+    LangGraph exports for its own server; `tests/graphs/test_human.py` fails where it ceases to tell.
     """
     return get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER) is not None
 

@@ -1,7 +1,7 @@
 """The judgment after an attempt: accept, look at more frames, ask again, or abstain; every time with its numbers.
 
 The trigger is V-Reason's reading of a trace: a model that has settled shows a final phase whose entropy falls well
-below its peak. Because one pass does not know what it has not seen, the answer must also hold when it looks again.
+below its peak. Because one pass does not know what it has not seen, a second attempt must give the same answer.
 This module knows no graph and no model: it reads attempts and returns a decision.
 """
 
@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor
+from numbers import Integral
 from typing import Any
 
 from ..confidence import largest_group, num_agreeing
-from ..errors import ConfigError, quote
-from .budget import Budget, Spent
-from .checked import are_variations, as_float, check_flag, is_number, is_whole
-from .expected import expected_cost
-from .reasons import concerns_of, praise
-from .state import Attempt, Decision
+from ..errors import ConfigError, is_utf8, quote
+from .budget import Budget, check_flag, expected_cost, is_number
+from .state import Attempt, Decision, Spent
 
 VARIATIONS: tuple[Mapping[str, Any], ...] = ({"temperature": 0.7, "seed": 1}, {"temperature": 0.7, "seed": 2})
-"""Keyword arguments of the chat model for further tries, in turn; `prompt` is no argument but a text for it to read."""
+"""Keyword arguments of the chat model for further attempts, in turn; `prompt` is no argument but a text to read."""
+
+ENTROPY_STAYED_UP = "entropy had not come down when the answer ended"
+_NUMBER_WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,13 @@ class Ladder:
 
     def __post_init__(self) -> None:
         if not is_whole(self.num_frames) or self.num_frames < 2 or self.num_frames % 2:
-            msg = (
-                f"num_frames={quote(self.num_frames)}: frames come in pairs; use an even number from 2, e.g. "
-                "num_frames=4"
-            )
+            given = f"num_frames={quote(self.num_frames)}"
+            msg = f"{given} is not an even number of at least 2; the model reads frames in pairs, so use e.g. 4"
             raise ConfigError(msg)
         if not is_whole(self.max_frames) or self.max_frames not in self.rungs():
             allowed = ", ".join(str(self.num_frames << step) for step in range(5))
-            msg = f"max_frames={quote(self.max_frames)}: num_frames={self.num_frames} is doubled; use one of {allowed}"
+            given = f"max_frames={quote(self.max_frames)}"
+            msg = f"{given} is not num_frames={self.num_frames} times a power of two; use one of {allowed}"
             raise ConfigError(msg)
 
     def rungs(self) -> tuple[int, ...]:
@@ -63,18 +64,17 @@ class AcceptPolicy:
     """When an answer is good enough, and what is tried while it is not.
 
     Attributes:
-        min_entropy_drop: The final phase's entropy counts as having dropped from this value of `entropy_drop` on, in
-            (-inf, 1]. Higher asks for more frames more often; `None` leaves the drop out of the judgment.
+        min_entropy_drop: Least share of its peak by which entropy must have fallen at the end (the signal
+            `entropy_drop`), at most 1. Higher asks for more frames more often; `None` leaves it out.
         min_answer_probability: Least probability of the answer's own tokens (the signal `answer_probability`), in
             [0, 1]. Higher asks for more frames more often; `None` leaves it out.
         min_agreeing: How many of the latest attempts in a row must give the same answer before it is accepted; 1
-            accepts on one look. Where the ladder has one rung and no retry, or the budget one attempt, one look is
-            all there is and 1 is used.
+            accepts the first. Where the ladder has one rung and no retry, or the budget one attempt, 1 is used.
         max_retries: Further attempts at the last rung, each with the next of `variations`.
         variations: What differs in the retries, in turn: keyword arguments of the chat model, and `prompt`, a text that
             is put before the question, e.g. `{"prompt": "Look again at the very beginning and end.", "seed": 1}`.
         abstain: Whether an answer that is never good enough is withheld; it is kept as the best guess either way.
-        check: Your own condition: takes all attempts so far, returns what is wrong in a sentence, or `None`.
+        check: Your own condition: takes all attempts so far, returns what is wrong as text, or `None`.
 
     Raises:
         ConfigError: If a field is out of its range or of another type; from `judge`, if `check` returns no text.
@@ -95,7 +95,7 @@ class AcceptPolicy:
         check_flag("abstain", self.abstain)
         check: Any = self.check
         if check is not None and not callable(check):
-            msg = f"check={quote(check)}: give a function of the attempts that returns a concern in words, or None"
+            msg = f"check={quote(check)}: give a function of the attempts that returns what is wrong as text, or None"
             raise ConfigError(msg)
 
     def _check_signals(self) -> None:
@@ -108,24 +108,19 @@ class AcceptPolicy:
             raise ConfigError(msg)
 
     def _check_counts(self) -> None:
-        counts = (self.min_agreeing, self.max_retries)
-        if not all(map(is_whole, counts)) or self.min_agreeing < 1 or self.max_retries < 0:
-            msg = (
-                f"min_agreeing={quote(counts[0])}, max_retries={quote(counts[1])}: use whole numbers of at least "
-                "1 and 0"
-            )
-            raise ConfigError(msg)
+        for name, least in (("min_agreeing", 1), ("max_retries", 0)):
+            if not is_whole(value := getattr(self, name)) or value < least:
+                msg = f"{name}={quote(value)}: use a whole number of at least {least}"
+                raise ConfigError(msg)
 
     def _check_variations(self) -> None:
         if not are_variations(self.variations):
-            given = f"variations={quote(self.variations)}: each holds what a retry differs in, one that varies nothing"
-            msg = f"{given} repeats itself; e.g. ({{'seed': 1}}, {{'prompt': 'Look again.'}})"
+            given = f"variations={quote(self.variations)}: each must change something, or the retry repeats itself"
+            msg = f"{given}; use e.g. ({{'seed': 1}}, {{'prompt': 'Look again.'}})"
             raise ConfigError(msg)
         if self.max_retries > len(self.variations):
-            msg = (
-                f"max_retries={quote(self.max_retries)}: only {len(self.variations)} variations; add some to "
-                "`variations`"
-            )
+            given = f"max_retries={quote(self.max_retries)}"
+            msg = f"{given}, and there are {len(self.variations)} variations; add some to `variations`"
             raise ConfigError(msg)
 
     def judge(self, attempts: Sequence[Attempt], *, rungs: Sequence[int], budget: Budget, spent: Spent) -> Decision:
@@ -142,24 +137,25 @@ class AcceptPolicy:
         """
         last = attempts[-1]
         numbers = self._numbers(attempts, rungs, budget)
-        concerns = [*concerns_of(last["answer"], numbers), *self._own_concerns(attempts)]
+        concerns = [*rejection_reasons(last["answer"], numbers), *self._run_check(attempts)]
         if not concerns:
-            return _decision(last, "accept", praise(numbers), numbers, quotes=last, settled=True)
+            return _make_decision(last, "accept", acceptance_reason(numbers), numbers, quotes=last, settled=True)
         action, num_frames = self._next_step(attempts, rungs)
         cost = expected_cost(attempts, num_frames)
-        refusal = budget.refusal(spent, cost) if num_frames else self._used_up(attempts, rungs)
-        if refusal is None:
-            return _decision(last, action, "; ".join(concerns), numbers, quotes=best_attempt(attempts))
-        ending = self._give_up(last, attempts, "; ".join([*concerns, refusal]), numbers)
+        obstacle = budget.find_excess(spent, cost) if num_frames else self._nothing_left(attempts, rungs)
+        if obstacle is None:
+            return _make_decision(last, action, "; ".join(concerns), numbers, quotes=best_attempt(attempts))
+        ending = self._give_up(last, attempts, "; ".join([*concerns, obstacle]), numbers)
         return {**ending, "wanted": action} if num_frames else ending
 
     def variation(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
         """Return what differs in the next retry: the chat model's keyword arguments, and `prompt`."""
         return dict(self.variations[_num_retries(attempts)])
 
-    def _used_up(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> str:
-        retries = f"{_num_retries(attempts)} of {self.max_retries} retries"
-        return f"the ladder and its retries are used up: rungs up to {rungs[-1]} frames, {retries}"
+    def _nothing_left(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> str:
+        retries, frames = _num_retries(attempts), rungs[-1]
+        counts = f"{frames} frame{'s' * (frames != 1)} and {retries} retr{'y' if retries == 1 else 'ies'}"
+        return f"no attempt is left after {counts}"
 
     def _numbers(self, attempts: Sequence[Attempt], rungs: Sequence[int], budget: Budget) -> dict[str, Any]:
         signals = attempts[-1]["confidence"].get("signals", {})
@@ -168,18 +164,18 @@ class AcceptPolicy:
             "entropy_drop": signals.get("entropy_drop"),
             "final_entropy": signals.get("final_entropy"),
             "answer_probability": signals.get("answer_probability"),
-            "min_entropy_drop": as_float(self.min_entropy_drop),
-            "min_answer_probability": as_float(self.min_answer_probability),
+            "min_entropy_drop": _as_float(self.min_entropy_drop),
+            "min_answer_probability": _as_float(self.min_answer_probability),
             "num_agreeing": num_agreeing([_answer(attempt) for attempt in attempts]),
             "min_agreeing": int(self.min_agreeing) if can_compare else 1,
             "num_frames": attempts[-1]["num_frames"],
         }
 
-    def _own_concerns(self, attempts: Sequence[Attempt]) -> list[str]:
+    def _run_check(self, attempts: Sequence[Attempt]) -> list[str]:
         concern: Any = self.check(attempts) if self.check else None
         if concern is None or isinstance(concern, str):
             return [concern] if concern else []
-        msg = f"check returned {quote(concern)}: return what is wrong in a sentence, or None where nothing is"
+        msg = f"check returned {quote(concern)}: return what is wrong as text, or None where nothing is"
         raise ConfigError(msg)
 
     def _next_step(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> tuple[Any, int]:
@@ -193,15 +189,14 @@ class AcceptPolicy:
     def _give_up(self, last: Attempt, attempts: Sequence[Attempt], reason: str, numbers: dict[str, Any]) -> Decision:
         best = best_attempt(attempts)
         if self.abstain or best["answer"] is None:
-            return _decision(last, "abstain", reason, numbers, quotes=best)
-        return _decision(last, "accept", f"best guess taken because abstain=False: {reason}", numbers, quotes=best)
+            return _make_decision(last, "abstain", reason, numbers, quotes=best)
+        return _make_decision(last, "accept", f"best guess taken because abstain=False: {reason}", numbers, quotes=best)
 
 
 def best_attempt(attempts: Sequence[Attempt]) -> Attempt:
     """Return the attempt to quote: the latest of the answer with most votes, or the last one if none could be read.
 
-    A vote counts as much as it was sure: by its calibrated probability, else by the probability of the answer's own
-    tokens, else fully.
+    A vote weighs as much as its calibrated probability, else as the probability of the answer's own tokens, else 1.
     """
     group = largest_group([_answer(attempt) for attempt in attempts], weights=[_vote(attempt) for attempt in attempts])
     return attempts[group[-1]] if group else attempts[-1]
@@ -221,7 +216,7 @@ def _answer(attempt: Attempt) -> dict[str, Any]:
     return {"text": attempt["answer"], "choice": attempt["choice"]}
 
 
-def _decision(
+def _make_decision(
     last: Attempt, action: Any, reason: str, numbers: dict[str, Any], *, quotes: Attempt, settled: bool = False
 ) -> Decision:
     return Decision(
@@ -232,3 +227,65 @@ def _decision(
         quotes=quotes["attempt"],
         settled=settled,
     )
+
+
+def acceptance_reason(numbers: Mapping[str, Any]) -> str:
+    """Return what settled an answer, as a sentence with its numbers."""
+    parts = []
+    if (least := numbers["min_entropy_drop"]) is not None:
+        parts.append(f"entropy fell by {_percent(numbers['entropy_drop'])} after its peak (needed: {_percent(least)})")
+    if (least := numbers["min_answer_probability"]) is not None:
+        probability = numbers["answer_probability"]
+        parts.append(f"the answer's tokens have a probability of {probability:.3f} (needed: {least:g})")
+    agreeing = numbers["num_agreeing"]
+    count = _NUMBER_WORDS.get(agreeing, agreeing)
+    parts.append(f"{count} attempts in a row gave the same answer" if agreeing > 1 else "one attempt was enough")
+    return ", and ".join(parts)
+
+
+def rejection_reasons(answer: str | None, numbers: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with an answer, each as a sentence with its numbers; `None` could not be read."""
+    reasons = ["no answer could be read from the output"] if answer is None else []
+    drop, least = numbers["entropy_drop"], numbers["min_entropy_drop"]
+    if least is not None and (drop is None or drop < least):
+        found = "no entropy was measured"
+        if drop is not None:
+            is_down = round(drop, 2) > 0
+            found = f"entropy fell by {_percent(drop)} after its peak" if is_down else ENTROPY_STAYED_UP
+        reasons.append(f"{found} (needed: a drop of {_percent(least)})")
+    probability, least = numbers["answer_probability"], numbers["min_answer_probability"]
+    if least is not None and (probability is None or probability < least):
+        found = "was not measured" if probability is None else f"is {probability:.3f}"
+        reasons.append(f"the probability of the answer's tokens {found} (needed: {least:g})")
+    agreeing, needed = numbers["num_agreeing"], numbers["min_agreeing"]
+    if answer is not None and agreeing < needed:
+        times = "once" if agreeing == 1 else f"{agreeing} times in a row"
+        count = _NUMBER_WORDS.get(needed, needed)
+        reasons.append(f"{quote(answer)} was given {times}; {count} matching attempts in a row are required")
+    return reasons
+
+
+def is_whole(value: Any) -> bool:
+    """Tell whether a value is an integer; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def are_variations(value: Any) -> bool:
+    """Tell whether a value is a list of what further attempts differ in, each by names, `prompt` being a text."""
+    return isinstance(value, (tuple, list)) and all(map(_is_variation, value))
+
+
+def _is_variation(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value or not all(isinstance(name, str) for name in value):
+        return False
+    return isinstance(prompt := value.get("prompt", "?"), str) and bool(prompt.strip()) and is_utf8(prompt)
+
+
+def _as_float(value: float | None) -> float | None:
+    """Return a number of whatever kind as one that a checkpointer keeps."""
+    return None if value is None else float(value)
+
+
+def _percent(share: float) -> str:
+    """Return a share as percents, rounded down, so that what falls short of a bound never reads as reaching it."""
+    return f"{floor(share * 1000 + 1e-9) / 10:g}%"

@@ -12,11 +12,10 @@ from langgraph.channels import EphemeralValue
 from typing_extensions import TypedDict
 
 from ..confidence import Action
-from .budget import Spent
 
 
 class Clip(TypedDict):
-    """The part of a video that is asked about; with the cuts in it, or why there are none, where they were sought."""
+    """The part of a video that is asked about; with its cuts, or why there are none, where they were looked for."""
 
     path: str
     kind: str
@@ -28,7 +27,7 @@ class Clip(TypedDict):
 
 
 class Sampling(TypedDict):
-    """The rule that a look's frames were chosen by, why it was that one, and the part that its new frames lie in."""
+    """The rule by which an attempt's frames were chosen, the reason for it, and the part that its new frames lie in."""
 
     rule: str
     reason: str
@@ -38,7 +37,7 @@ class Sampling(TypedDict):
 class Attempt(TypedDict):
     """One complete answer.
 
-    `num_frames` is how many were asked for and read, `timestamps_seconds` the times of those that differ. `plan` is
+    `num_frames` is how many frames were asked for, `timestamps_seconds` the times of those that differ. `plan` is
     `FramePlan.to_dict()`, `None` for an image; `sampling` says how it was made. `vision` is what each picture cost in
     pixels and tokens; a chat model that does not tell leaves it `None`. `frames_as` is how the frames were sent.
     """
@@ -78,6 +77,23 @@ class Decision(TypedDict):
     wanted: NotRequired[Action]
 
 
+class BestGuess(TypedDict):
+    """The answer of the attempt that a run ends with, accepted or not; `None` where no answer could be read."""
+
+    answer: str | None
+    choice: str | None
+    attempt: int
+
+
+class Spent(TypedDict):
+    """What a run has used: answers, frames, tokens, and the time that answering took, over all attempts."""
+
+    attempts: int
+    frames: int
+    tokens: int
+    seconds: float
+
+
 class Task(TypedDict):
     """The question as asked."""
 
@@ -99,20 +115,22 @@ class VideoQAInput(TypedDict):
 
 
 class VideoQAOutput(TypedDict):
-    """What comes back: the answer, or `None` with the best guess kept apart, and how it was reached.
+    """What comes back: the answer, `None` where the graph abstained, and how it was reached.
 
-    `frames` and `confidence` belong to the attempt that the answer (or the best guess) comes from.
+    `best_guess` is there either way: the accepted answer, or the one that was withheld. `frames` and `confidence`
+    belong to its attempt. `warnings` says in sentences what could not be done as asked.
     """
 
     answer: str | None
     choice: str | None
-    best_guess: dict[str, Any] | None
+    best_guess: BestGuess
     confidence: dict[str, Any]
     decision: Decision
     decisions: list[Decision]
     attempts: list[Attempt]
     frames: list[float]
     spent: Spent
+    warnings: list[str]
 
 
 class VideoQAState(VideoQAInput):
@@ -130,10 +148,11 @@ class VideoQAState(VideoQAInput):
     spent: Spent
     answer: str | None
     choice: str | None
-    best_guess: dict[str, Any] | None
+    best_guess: BestGuess
     confidence: dict[str, Any]
     decision: Decision
     frames: list[float]
+    warnings: list[str]
 
 
 class HumanReply(TypedDict):

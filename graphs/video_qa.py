@@ -1,4 +1,4 @@
-"""The graph that answers a question about a video and looks again while the answer is not settled.
+"""The graph that answers a question about a video and tries again with more frames while the answer is not settled.
 
     open → sample → answer → judge → accept
                 ↑_______________|  → abstain
@@ -22,7 +22,7 @@ from ..tools.arguments import ToolLimits
 from ..video import DEFAULT_LIMITS, Backend, Isolate, Limits, Reading, Roots
 from .asking import FramesAs, check_chat_model, check_image_limits
 from .budget import Budget
-from .context import VideoQAContext, rules_of
+from .context import VideoQAContext, refuse_unknown_input, rules_of
 from .frame_policy import FramePolicy
 from .nodes import VideoQANodes, route
 from .policy import AcceptPolicy, Ladder
@@ -53,7 +53,7 @@ def build_video_qa_graph(
             a ladder that a run brings along cannot raise it.
         policy: When an answer is good enough.
         budget: What one question may cost.
-        frame_policy: Where the frames of a look are: nested pairs by default, else shot by shot, or zoomed in.
+        frame_policy: Where an attempt's frames are: spread evenly by default, else shot by shot, or zoomed in.
         frames_as: `"video"` sends the file's path and the times, for the chat model to read; `"images"` reads the
             frames here and sends them as base64 JPEG, each after its time. `None` sends a video to a chat model that
             reads it (`ChatVReason`, or one with a true `reads_video_blocks`), to any other images.
@@ -68,21 +68,23 @@ def build_video_qa_graph(
 
     Returns:
         A graph to `invoke`, `stream`, `ainvoke` or `astream` with `{"video": ..., "question": ..., "options": [...]}`.
-        A run's `context` may bring its own rules (`VideoQAContext`); its `custom` stream tells the rung, the frames and
-        the entropy so far.
+        A run's `context` may bring its own rules (`VideoQAContext`); its `custom` stream reports the frames of each
+        attempt, its entropy, and what was decided.
 
     Raises:
         ConfigError: If there is no such `frames_as`, or an argument is of another type.
     """
     rules = VideoQAContext(ladder=ladder, policy=policy, budget=budget, frame_policy=frame_policy, frames_as=frames_as)
     given = rules_of(rules)
-    asked = _allowing(check_chat_model(chat_model), given.get("ladder", Ladder()).max_frames)
+    asked = _raise_ceiling(check_chat_model(chat_model), given.get("ladder", Ladder()).max_frames)
     reading = Reading(allowed_roots, isolate, backend, limits)
     nodes = VideoQANodes(asked, reading, check_image_limits(image_limits), **given)
-    return _wired(nodes).compile(checkpointer=checkpointer, name="video_qa")
+    graph = _add_nodes(nodes).compile(checkpointer=checkpointer, name="video_qa")
+    refuse_unknown_input(graph, ("video", "question", "options", "start_seconds", "stop_seconds"))
+    return graph
 
 
-def _wired(nodes: VideoQANodes) -> StateGraph[VideoQAState, VideoQAContext, VideoQAInput, VideoQAOutput]:
+def _add_nodes(nodes: VideoQANodes) -> StateGraph[VideoQAState, VideoQAContext, VideoQAInput, VideoQAOutput]:
     builder = StateGraph(VideoQAState, VideoQAContext, input_schema=VideoQAInput, output_schema=VideoQAOutput)
     builder.add_node("open", nodes.open)
     builder.add_node("sample", nodes.sample)
@@ -102,7 +104,7 @@ def _wired(nodes: VideoQANodes) -> StateGraph[VideoQAState, VideoQAContext, Vide
     return builder
 
 
-def _allowing(chat_model: Any, max_frames: int) -> Any:
+def _raise_ceiling(chat_model: Any, max_frames: int) -> Any:
     """Return a chat model whose ceiling on the frames of a message, where it has one, is not below `max_frames`."""
     ceiling = getattr(chat_model, "max_frames", None)
     if not isinstance(chat_model, BaseChatModel) or not isinstance(ceiling, int) or ceiling >= max_frames:

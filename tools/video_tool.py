@@ -55,12 +55,8 @@ class VideoFiles:
         if not named or not all(isinstance(name, str) and name.strip() for name in named):
             msg = f"video={quote(video)} names no file: pass a path, or a mapping such as {{'front door': 'door.mp4'}}"
             raise ConfigError(msg)
-        for path in named.values():
-            if not isinstance(path, str | os.PathLike):
-                msg = f"{quote(path)} is not a path: pass one path, or a mapping from names to paths for several videos"
-                raise ConfigError(msg)
         reading = how or Reading()
-        return cls({name: reading.probe(path).path for name, path in named.items()}, reading)
+        return cls({name: reading.probe(_check_path(path)).path for name, path in named.items()}, reading)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,6 +91,13 @@ class VideoFiles:
                 "if that fails too, tell the user that this video cannot be read"
             )
             raise ToolException(msg) from exc
+
+
+def _check_path(path: object) -> str | os.PathLike[str]:
+    if not isinstance(path, str | os.PathLike):
+        msg = f"{quote(path)} is not a path: pass one path, or a mapping from names to paths for several videos"
+        raise ConfigError(msg)
+    return path
 
 
 class VideoTool(BaseTool):

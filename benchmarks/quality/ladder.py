@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vreason_agent.evaluation import Answer, Question, Result
-from vreason_agent.graphs.budget import NOTHING, Budget, Spent, add_spent
+from vreason_agent.graphs.budget import NOTHING, Budget, add_spent
 from vreason_agent.graphs.policy import AcceptPolicy, Ladder
-from vreason_agent.graphs.state import Attempt, Decision
+from vreason_agent.graphs.state import Attempt, Decision, Spent
 
 AskRung = Callable[[Sequence[Question], int, Mapping[str, Any]], Sequence[Answer]]
 """Answers questions from so many frames, with a retry's keyword arguments."""

@@ -35,6 +35,7 @@ JSON_KEYS = [
     "usage",
     "loading_seconds",
     "seconds",
+    "warnings",
     "error",
 ]
 
@@ -60,7 +61,7 @@ def test_an_answer_that_holds_is_printed_with_its_confidence_frames_attempts_and
 def test_no_percentage_is_printed_without_a_calibrator(command: Command, clip: str, script: Script) -> None:
     script(("red", 0.8, None), ("red", 0.9, None))
     command("ask", clip, "What color?")
-    assert "%" not in command.out
+    assert "%" not in command.out.partition("\nFrames (")[0]
     assert "No calibrator" in command.out
 
 
@@ -80,7 +81,8 @@ def test_json_is_one_documented_object_alone_on_stdout(command: Command, clip: s
     assert command.out.count("\n") == 1
     report = json.loads(command.out)
     assert list(report) == JSON_KEYS
-    assert (report["answer"], report["choice"], report["best_guess"]) == ("red", "A", None)
+    assert (report["answer"], report["choice"], report["warnings"]) == ("red", "A", [])
+    assert report["best_guess"] == {"answer": "red", "choice": "A", "attempt": 1}
     assert report["decision"]["action"] == "accept"
     assert report["confidence"]["probability"] is None
     assert [attempt["num_frames"] for attempt in report["attempts"]] == [4, 8]

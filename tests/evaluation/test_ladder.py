@@ -12,7 +12,7 @@ from vreason_agent.evaluation import Answer, Question, Result, score
 from vreason_agent.graphs import build_video_qa_graph
 from vreason_agent.graphs.budget import Budget
 from vreason_agent.graphs.policy import AcceptPolicy, Ladder
-from vreason_agent.graphs.scripted import ScriptedChatModel, ScriptedReply
+from vreason_agent.graphs.scripted_model import ScriptedChatModel, ScriptedReply
 from vreason_agent.tiny.render import write_clip
 from vreason_agent.tiny.world import make_clip
 

@@ -11,11 +11,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from vreason_agent.confidence import SIGNAL_NAMES
-from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError
+from vreason_agent.confidence.ranking import HIGHER_IS_BETTER, LOWER_IS_BETTER
+from vreason_agent.errors import ConfigError, VideoError, VideoNotFoundError
 from vreason_agent.graphs import AcceptPolicy, Budget, Ladder, ScriptedChatModel, ScriptedReply, build_video_qa_graph
 from vreason_agent.graphs.compare_videos import build_compare_videos_graph
-from vreason_agent.graphs.failure import failure_of
-from vreason_agent.graphs.surer import HIGHER_IS_SURER, LOWER_IS_SURER
 
 REPLIES = {
     "unsure": ScriptedReply("green", {"entropy_drop": 0.1, "answer_probability": 0.99, "final_entropy": 0.9}),
@@ -75,6 +74,11 @@ def test_videos_that_are_no_paths_by_name_are_refused(given: Any) -> None:
         build().invoke({"videos": given, "question": "?"})
 
 
+def test_an_input_key_that_is_not_known_is_refused_by_name(videos: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'videos'"):
+        build().invoke({"videos": videos, "question": "?", "video": "a.mp4"})
+
+
 def test_a_video_that_is_no_local_path_is_refused_before_any_is_asked(videos: dict[str, str]) -> None:
     for given, remedy in ((7, r"give a path or file:// URL"), ("https://x.org/a.mp4", "download the file")):
         with pytest.raises(ConfigError, match=remedy):
@@ -125,13 +129,6 @@ async def test_where_no_video_can_be_read_the_error_is_raised(way: str, unreadab
     assert type(caught.value) is VideoError
 
 
-def test_an_error_of_your_own_kind_is_told_as_the_nearest_of_ours() -> None:
-    class Odd(VideoDecodeError):
-        pass
-
-    assert failure_of(Odd("broken; copy it again")) == {"name": "VideoDecodeError", "message": "broken; copy it again"}
-
-
 @pytest.mark.parametrize("way", ["sync", "async"])
 async def test_signals_of_which_less_is_surer_rank_from_the_lowest(way: str, videos: dict[str, str]) -> None:
     result = await answered(way, {"videos": videos, "question": "?"}, rank_by="final_entropy")
@@ -152,7 +149,7 @@ def test_what_is_no_graph_is_refused(video_qa: Any) -> None:
 
 
 def test_every_signal_but_a_count_of_tokens_can_rank() -> None:
-    assert {*HIGHER_IS_SURER, *LOWER_IS_SURER} == {*SIGNAL_NAMES} - {"num_tokens"}
+    assert {*HIGHER_IS_BETTER, *LOWER_IS_BETTER} == {*SIGNAL_NAMES} - {"num_tokens"}
 
 
 async def events_of(way: str, asked: dict[str, Any]) -> list[Any]:

@@ -119,7 +119,7 @@ def test_a_further_try_can_be_told_something_that_the_conversation_does_not_keep
 
 @pytest.mark.parametrize("signal", ["zzz", "final_entropy", "num_tokens"])
 def test_a_signal_that_has_no_least_value_is_refused(signal: str) -> None:
-    with pytest.raises(ConfigError, match="a least value needs one of answer_probability, entropy_drop"):
+    with pytest.raises(ConfigError, match="a least value can be set for answer_probability or entropy_drop"):
         ConfidenceRetryMiddleware(signal=signal)
 
 

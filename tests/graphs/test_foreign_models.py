@@ -46,7 +46,7 @@ def test_a_served_answer_that_settles_is_accepted(clip: Path) -> None:
 def test_a_served_answer_that_does_not_settle_is_looked_at_again(clip: Path) -> None:
     result = ask(clip, served("blue", settles=False), served("red", settles=True))
     assert [decision["action"] for decision in result["decisions"]] == ["more_frames", "accept"]
-    assert "failed to drop" in result["decisions"][0]["reason"]
+    assert "entropy had not come down" in result["decisions"][0]["reason"]
     assert result["answer"] == "red"
 
 

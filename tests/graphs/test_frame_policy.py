@@ -97,9 +97,17 @@ def test_without_the_extra_the_look_is_spread_and_the_install_command_is_the_rea
     shots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "scenedetect", None)
-    (attempt,) = look(shots, "", rule="scenes")
-    assert attempt["plan"]["name"] == "pairs"
-    assert "pip install 'vreason-agent[scenes]'" in attempt["sampling"]["reason"]
+    graph: Any = build_video_qa_graph(
+        ScriptedChatModel(replies=[ScriptedReply("red", UNSURE)]),
+        policy=POLICY,
+        ladder=Ladder(4, 4),
+        frame_policy=FramePolicy("scenes"),
+    )
+    result = graph.invoke({"video": str(shots), "question": "?"})
+    assert result["attempts"][0]["plan"]["name"] == "pairs"
+    (warning,) = result["warnings"]
+    for said in (warning, result["attempts"][0]["sampling"]["reason"]):
+        assert "pip install 'vreason-agent[scenes]'" in said
 
 
 def test_cuts_that_were_not_looked_for_when_the_run_began_are_not_looked_for_later(clip: Path) -> None:
@@ -113,7 +121,7 @@ def test_cuts_that_were_not_looked_for_when_the_run_began_are_not_looked_for_lat
 
 def test_the_next_look_keeps_what_was_seen_and_goes_where_the_answer_points(clip: Path) -> None:
     first, second = look(clip, "At 6 s a red car passes.", "")
-    assert first["sampling"]["reason"] == "the first look is spread over the whole part"
+    assert first["sampling"]["reason"] == "the first attempt is spread over the whole part"
     assert first["plan"]["timestamps_seconds"] == [0.0, 1.0, 4.0, 5.0]
     assert second["sampling"] == {
         "rule": "zoom",
@@ -190,7 +198,7 @@ def test_a_run_resumed_with_a_lower_ladder_looks_again_at_what_was_seen() -> Non
     attempt: Any = {"plan": plan.to_dict(), "answer": "at 9 s", "reasoning": "", "text": ""}
     again, sampling = FramePolicy("zoom").plan(CLIP, 8, Ladder(4, 16), [attempt])
     assert again == plan
-    assert sampling["reason"] == "the look before had 8 frames already"
+    assert sampling["reason"] == "the attempt before had 8 frames already"
 
 
 def test_a_retry_looks_at_the_same_frames(clip: Path) -> None:

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pydantic
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
+from vreason_agent.errors import ConfigError
 from vreason_agent.graphs import AcceptPolicy, Budget, ScriptedChatModel, ScriptedReply, build_video_qa_graph
 
 SURE, UNSURE = {"entropy_drop": 0.9, "final_entropy": 0.1}, {"entropy_drop": 0.1, "final_entropy": 0.1}
@@ -35,7 +35,7 @@ def paused(clip: Path, model: ScriptedChatModel, **budget: Any) -> tuple[Any, An
 
 def test_the_question_has_the_reason_and_what_was_spent(clip: Path) -> None:
     _, asked = paused(clip, script(UNSURE), max_total_frames=11)
-    assert "would take 12 frames in all, over max_total_frames=11" in asked["reason"]
+    assert "bring the total to 12 frames, over max_total_frames=11" in asked["reason"]
     assert (asked["wanted"], asked["spent"]["frames"], asked["best_guess"]) == ("more_frames", 4, "red")
     json.dumps(asked)
 
@@ -43,10 +43,10 @@ def test_the_question_has_the_reason_and_what_was_spent(clip: Path) -> None:
 def test_a_human_is_asked_before_tokens_or_seconds_are_exceeded_and_not_after(clip: Path) -> None:
     model = script(UNSURE, UNSURE)
     _, asked = paused(clip, model, max_total_tokens=339)
-    assert "would take about 340 tokens in all, over max_total_tokens=339" in asked["reason"]
+    assert "bring the total to about 340 tokens, over max_total_tokens=339" in asked["reason"]
     assert (asked["spent"]["tokens"], len(model.requests)) == (120, 1)
     _, asked = paused(clip, script(UNSURE), max_seconds=1e-9)
-    assert "seconds in all, over max_seconds=1e-09" in asked["reason"]
+    assert "seconds, over max_seconds=1e-09" in asked["reason"]
 
 
 def test_go_on_allows_one_more_attempt_and_does_not_repeat_the_last(clip: Path) -> None:
@@ -62,7 +62,7 @@ def test_after_that_attempt_a_human_is_asked_again(clip: Path) -> None:
     model = script(UNSURE, UNSURE)
     graph, _ = paused(clip, model, max_attempts=1)
     result = graph.invoke(Command(resume={"action": "go_on"}), THREAD)
-    assert "would take 3 attempts" in result["__interrupt__"][0].value["reason"]
+    assert "bring the total to 3 attempts" in result["__interrupt__"][0].value["reason"]
     assert len(model.requests) == 2
 
 
@@ -75,8 +75,9 @@ def test_stop_ends_with_the_best_guess_and_says_who_stopped(clip: Path) -> None:
 
 def test_a_reply_that_is_neither_is_refused_and_can_be_given_again(clip: Path) -> None:
     graph, _ = paused(clip, script(UNSURE), max_attempts=1)
-    with pytest.raises(pydantic.ValidationError, match="go_on"):
-        graph.invoke(Command(resume={"action": "perhaps"}), THREAD)
+    for given in ("yes", {"action": "perhaps"}, {"action": None}, 7):
+        with pytest.raises(ConfigError, match=r"resume=.* is no reply; give Command\(resume=\{'action': 'go_on'\}\)"):
+            graph.invoke(Command(resume=given), THREAD)
     assert graph.invoke(Command(resume={"action": "stop"}), THREAD)["decision"]["action"] == "abstain"
 
 

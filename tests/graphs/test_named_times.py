@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vreason_agent.graphs.named_times import NamedPart, named_part, named_times
+from vreason_agent.graphs.frame_policy import NamedPart, find_named_part, find_times
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from vreason_agent.graphs.named_times import NamedPart, named_part, named_times
     ],
 )
 def test_times_are_numbers_with_a_unit_clock_times_and_heads_of_lines(text: str, times: list[float]) -> None:
-    assert named_times(text) == times
+    assert find_times(text) == times
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_times_are_numbers_with_a_unit_clock_times_and_heads_of_lines(text: str,
 def test_the_answer_comes_first_then_what_is_said_for_it(
     answer: str | None, reasoning: str, part: NamedPart | None
 ) -> None:
-    assert named_part(answer, reasoning) == part
+    assert find_named_part(answer, reasoning) == part

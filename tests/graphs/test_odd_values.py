@@ -39,12 +39,12 @@ GROUPS: tuple[Any, ...] = ([1], {1: 2}, ("x",), {"x"}, np.array([1, 2]), range(3
 ODD = (*NUMBERS, *TEXTS, *GROUPS, object(), Incomparable(), int)
 KINDS: dict[str, Any] = {"ladder": Ladder, "policy": AcceptPolicy, "budget": Budget, "frame_policy": FramePolicy}
 FIELDS = [
-    ("ladder", "num_frames", "use an even number from 2|use one of "),
+    ("ladder", "num_frames", "the model reads frames in pairs|use one of "),
     ("ladder", "max_frames", "use one of 4, 8"),
     ("policy", "min_entropy_drop", "use a value such as 0.7"),
     ("policy", "min_answer_probability", "use a value from 0 to 1"),
-    ("policy", "max_retries", "use whole numbers of at least 1 and 0|add some to `variations`"),
-    ("policy", "variations", "each holds what a retry differs in"),
+    ("policy", "max_retries", "use a whole number of at least 0|add some to `variations`"),
+    ("policy", "variations", "each must change something"),
     ("budget", "max_seconds", "use None for no limit"),
     ("frame_policy", "rule", "use one of: pairs, scenes, zoom"),
 ]
@@ -149,5 +149,5 @@ def test_numbers_of_other_kinds_are_kept_as_plain_ones(clip: Path) -> None:
 
 def test_a_limit_of_another_kind_of_number_can_be_told() -> None:
     budget = Budget(max_seconds=Fraction(1, 2))  # type: ignore[arg-type]
-    refusal = budget.refusal({"attempts": 1, "frames": 4, "tokens": 10, "seconds": 1.0}, Cost(4, 10, 1.0))
-    assert refusal == "the next attempt would take about 2 seconds in all, over max_seconds=0.5"
+    refusal = budget.find_excess({"attempts": 1, "frames": 4, "tokens": 10, "seconds": 1.0}, Cost(4, 10, 1.0))
+    assert refusal == "one more attempt would bring the total to about 2 seconds, over max_seconds=0.5"

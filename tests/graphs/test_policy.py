@@ -8,8 +8,8 @@ import pytest
 
 from vreason_agent.errors import ConfigError
 from vreason_agent.graphs import AcceptPolicy, Attempt, Budget, Decision, Ladder
-from vreason_agent.graphs.budget import NOTHING, Cost, Spent, add_spent
-from vreason_agent.graphs.expected import expected_cost
+from vreason_agent.graphs.budget import NOTHING, Cost, add_spent, expected_cost
+from vreason_agent.graphs.state import Spent
 
 RUNGS = (4, 8, 16)
 
@@ -46,7 +46,10 @@ def judge(attempts: list[Attempt], policy: AcceptPolicy | None = None, budget: B
 def test_a_drop_and_an_answer_that_held_are_accepted_with_their_numbers() -> None:
     decision = judge(climb(("red", 0.9), ("Red.", 0.8)))
     assert decision["action"] == "accept"
-    assert decision["reason"] == "entropy drop 0.800 >= 0.7, and the answer was the same 2 times in a row"
+    assert (
+        decision["reason"]
+        == "entropy fell by 80% after its peak (needed: 70%), and two attempts in a row gave the same answer"
+    )
     assert decision["numbers"]["entropy_drop"] == 0.8
     assert decision["numbers"]["num_agreeing"] == 2
 
@@ -54,11 +57,11 @@ def test_a_drop_and_an_answer_that_held_are_accepted_with_their_numbers() -> Non
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
-        ([("red", 0.9)], "'red' has been given 1 time"),
-        ([("red", 0.9), ("blue", 0.9)], "'blue' has been given 1 time"),
-        ([("red", 0.9), ("red", 0.2)], "failed to drop: 0.200 < min_entropy_drop=0.7"),
-        ([("red", 0.9), ("red", None)], "could not be measured"),
-        ([("red", 0.9), ("red", 0.0)], "still at its peak when the answer ended (needed: a drop of 70%)"),
+        ([("red", 0.9)], "'red' was given once; two matching attempts in a row are required"),
+        ([("red", 0.9), ("blue", 0.9)], "'blue' was given once"),
+        ([("red", 0.9), ("red", 0.2)], "entropy fell by 20% after its peak (needed: a drop of 70%)"),
+        ([("red", 0.9), ("red", None)], "no entropy was measured (needed: a drop of 70%)"),
+        ([("red", 0.9), ("red", 0.0)], "entropy had not come down when the answer ended (needed: a drop of 70%)"),
         ([("red", 0.9), (None, 0.9)], "no answer could be read"),
     ],
 )
@@ -71,7 +74,7 @@ def test_each_concern_alone_asks_for_more_frames_and_says_why(answers, reason: s
 def test_one_look_is_enough_where_the_policy_says_so() -> None:
     decision = judge(climb(("red", 0.9)), AcceptPolicy(min_agreeing=1))
     assert decision["action"] == "accept"
-    assert "on one look" in decision["reason"]
+    assert "one attempt was enough" in decision["reason"]
 
 
 def test_one_look_is_enough_where_there_is_no_other() -> None:
@@ -93,7 +96,7 @@ def test_past_the_last_rung_it_retries_and_then_abstains() -> None:
     attempts.append(attempt("red", 0.1, rung=2, index=3, variation={"seed": 1}))
     decision = judge(attempts)
     assert decision["action"] == "abstain"
-    assert "used up: rungs up to 16 frames, 1 of 1 retries" in decision["reason"]
+    assert "no attempt is left after 16 frames and 1 retry" in decision["reason"]
 
 
 def test_retries_take_the_variations_in_turn() -> None:
@@ -116,14 +119,17 @@ def test_giving_up_quotes_the_answer_whose_votes_are_surest() -> None:
 def test_an_answer_can_be_judged_by_its_probability_alone() -> None:
     policy = AcceptPolicy(min_entropy_drop=None, min_answer_probability=0.9, min_agreeing=1)
     attempts = climb(("red", None))
-    assert "probability could not be measured (min_answer_probability=0.9)" in judge(attempts, policy)["reason"]
+    assert "the probability of the answer's tokens was not measured (needed: 0.9)" in judge(attempts, policy)["reason"]
     signals = attempts[0]["confidence"]["signals"]
     signals["answer_probability"] = 0.89
-    assert "are unsure: 0.890 < min_answer_probability=0.9" in judge(attempts, policy)["reason"]
+    assert "the probability of the answer's tokens is 0.890 (needed: 0.9)" in judge(attempts, policy)["reason"]
     signals["answer_probability"] = 0.9
     decision = judge(attempts, policy)
     assert (decision["action"], decision["settled"]) == ("accept", True)
-    assert decision["reason"] == "answer probability 0.900 >= 0.9, and it was given on one look"
+    assert (
+        decision["reason"]
+        == "the answer's tokens have a probability of 0.900 (needed: 0.9), and one attempt was enough"
+    )
 
 
 def test_a_users_own_check_is_one_more_condition() -> None:
@@ -151,7 +157,7 @@ def test_acceptance_quotes_the_answer_that_held_last_even_against_a_majority() -
 def test_without_abstention_the_best_guess_is_accepted_and_said_to_be_one() -> None:
     decision = judge(climb(("red", 0.1), ("red", 0.1), ("red", 0.1)), AcceptPolicy(max_retries=0, abstain=False))
     assert decision["action"] == "accept"
-    assert decision["reason"].startswith("best guess taken because abstain=False: the final phase's entropy failed")
+    assert decision["reason"].startswith("best guess taken because abstain=False: entropy fell by 10%")
     assert decision["settled"] is False
 
 
@@ -163,10 +169,10 @@ def test_without_any_answer_there_is_nothing_to_accept_even_without_abstention()
 @pytest.mark.parametrize(
     ("budget", "reason"),
     [
-        (Budget(max_attempts=1), "would take 2 attempts, over max_attempts=1"),
-        (Budget(max_total_frames=11), "would take 12 frames in all, over max_total_frames=11"),
-        (Budget(max_total_tokens=339), "would take about 340 tokens in all, over max_total_tokens=339"),
-        (Budget(max_seconds=2.9), "would take about 3 seconds in all, over max_seconds=2.9"),
+        (Budget(max_attempts=1), "bring the total to 2 attempts, over max_attempts=1"),
+        (Budget(max_total_frames=11), "bring the total to 12 frames, over max_total_frames=11"),
+        (Budget(max_total_tokens=339), "bring the total to about 340 tokens, over max_total_tokens=339"),
+        (Budget(max_seconds=2.9), "bring the total to about 3 seconds, over max_seconds=2.9"),
     ],
 )
 def test_each_limit_of_the_budget_ends_the_ladder_with_its_numbers(budget: Budget, reason: str) -> None:
@@ -197,8 +203,8 @@ def test_a_model_that_reports_no_usage_is_not_held_back_by_tokens() -> None:
 
 def test_large_numbers_are_written_out() -> None:
     spent = Spent(attempts=1, frames=4, tokens=12_345_678, seconds=0.0)
-    refusal = Budget(max_total_tokens=12_345_678).refusal(spent, Cost(8, 10, 0.0))
-    assert refusal == "the next attempt would take about 12345688 tokens in all, over max_total_tokens=12345678"
+    refusal = Budget(max_total_tokens=12_345_678).find_excess(spent, Cost(8, 10, 0.0))
+    assert refusal == "one more attempt would bring the total to about 12345688 tokens, over max_total_tokens=12345678"
 
 
 def test_a_good_answer_is_accepted_though_the_budget_is_spent() -> None:
@@ -221,7 +227,7 @@ def test_a_limit_that_is_no_number_above_zero_is_refused(value: float) -> None:
 @pytest.mark.parametrize("name", ["max_attempts", "max_total_frames", "max_total_tokens"])
 def test_a_fraction_of_what_is_counted_is_refused(name: str) -> None:
     limits: Any = {name: 2.5}
-    with pytest.raises(ConfigError, match=f"{name}=2.5: this counts whole things; use a whole number, e.g. 2"):
+    with pytest.raises(ConfigError, match=f"{name}=2.5: this is a count; use a whole number, e.g. 2"):
         Budget(**limits)
 
 
@@ -233,7 +239,7 @@ def test_asking_is_a_yes_or_a_no() -> None:
 
 def test_a_check_that_returns_no_words_is_told_what_to_return() -> None:
     says_true: Any = lambda attempts: True  # noqa: E731
-    with pytest.raises(ConfigError, match="check returned True: return what is wrong in a sentence, or None"):
+    with pytest.raises(ConfigError, match="check returned True: return what is wrong as text, or None"):
         judge(climb(("red", 0.9)), AcceptPolicy(check=says_true))
 
 
@@ -250,10 +256,10 @@ def test_rungs_double() -> None:
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"num_frames": 3}, "use an even number"),
-        ({"num_frames": 0}, "use an even number"),
-        ({"num_frames": "4", "max_frames": "8"}, "use an even number"),
-        ({"num_frames": 4.0, "max_frames": 8}, "use an even number"),
+        ({"num_frames": 3}, "model reads frames in pairs, so use e.g. 4"),
+        ({"num_frames": 0}, "model reads frames in pairs, so use e.g. 4"),
+        ({"num_frames": "4", "max_frames": "8"}, "model reads frames in pairs, so use e.g. 4"),
+        ({"num_frames": 4.0, "max_frames": 8}, "model reads frames in pairs, so use e.g. 4"),
         ({"num_frames": 4, "max_frames": "8"}, "use one of 4, 8"),
         ({"num_frames": 4, "max_frames": 24}, "use one of 4, 8, 16, 32, 64"),
         ({"num_frames": 8, "max_frames": 4}, "use one of 8, 16"),
@@ -272,15 +278,15 @@ def test_a_ladder_that_cannot_nest_is_refused(arguments, match: str) -> None:
         ({"min_answer_probability": 1.1}, "from 0 to 1"),
         ({"min_entropy_drop": "0.7"}, "use a value such as 0.7"),
         ({"min_answer_probability": "0.9"}, "such as 0.9"),
-        ({"min_agreeing": 1.5}, "use whole numbers of at least 1 and 0"),
-        ({"max_retries": "1"}, "use whole numbers of at least 1 and 0"),
+        ({"min_agreeing": 1.5}, "use a whole number of at least"),
+        ({"max_retries": "1"}, "use a whole number of at least"),
         ({"abstain": "no"}, "use True or False"),
-        ({"check": "x"}, "returns a concern in words, or None"),
+        ({"check": "x"}, "returns what is wrong as text, or None"),
         ({"variations": ("x",)}, r"e\.g\. \(\{'seed': 1\}, \{'prompt'"),
         ({"variations": "seed"}, r"e\.g\. \(\{'seed': 1\}, \{'prompt'"),
         ({"variations": ({"prompt": 5},)}, r"e\.g\. \(\{'seed': 1\}, \{'prompt'"),
         ({"min_agreeing": 0}, "at least 1"),
-        ({"max_retries": -1}, "at least 1 and 0"),
+        ({"max_retries": -1}, "whole number of at least 0"),
         ({"max_retries": 3}, "add some to `variations`"),
     ],
 )
@@ -290,7 +296,7 @@ def test_a_policy_out_of_range_is_refused(arguments, match: str) -> None:
 
 
 def test_a_variation_that_varies_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"repeats itself; e\.g\. \(\{'seed': 1\}"):
+    with pytest.raises(ConfigError, match=r"repeats itself; use e\.g\. \(\{'seed': 1\}"):
         AcceptPolicy(variations=({"seed": 1}, {}))
 
 
@@ -310,6 +316,6 @@ def test_the_docs_say_how_each_part_of_a_reason_reads() -> None:
             (looked_again, None, None),
         )
     ]
-    assert [part for reason in reasons for part in reason.split("; ") if f"`{part}`" not in page] == []
+    assert [part for reason in reasons for part in reason.split("; ") if f"{part}`" not in page and f"`{part}" not in page] == []
     taken = judge(looked_again, AcceptPolicy(abstain=False))["reason"]
     assert f"`{taken.partition(': ')[0]}:`" in page

@@ -42,7 +42,7 @@ def to_json(
         seconds_spent: Wall time of loading, and of the whole command with it.
 
     Returns:
-        `answer` and `choice` (option letter), both null when abstained; `best_guess` then holds them instead;
+        `answer` and `choice` (option letter), both null when abstained; `best_guess` holds them either way;
         `confidence` the record; `decision` the last, with its reason and numbers; `attempts` every complete answer,
         each with the decision it led to, `num_frames` counting the frames that were asked for, `timestamps_seconds` the
         true times of those that differ, `plan` and `sampling` where they are and why, and `vision` what its pictures
@@ -50,7 +50,7 @@ def to_json(
         answer rests on; `video` the facts of `probe`, its `note` saying what is odd about the file; `model` what
         answered, its budgets of pixels and tokens under `video` and `image`; `usage` of all attempts together,
         `vision_tokens` being those of `input_tokens` that are pictures (null where the chat model does not tell);
-        `loading_seconds` and `seconds`; `error` null (a failed command prints `answer` and `error` alone).
+        `loading_seconds` and `seconds`; `warnings` what could not be done as asked; `error` null (a failed command prints `answer` and `error` alone).
     """
     decisions = {decision["attempt"]: decision for decision in result["decisions"]}
     return {
@@ -65,6 +65,7 @@ def to_json(
         "model": dict(model),
         "usage": sum_usage(result["attempts"]),
         **{name: round(seconds, 3) for name, seconds in seconds_spent.items()},
+        "warnings": result["warnings"],
         "error": None,
     }
 
@@ -91,6 +92,7 @@ def to_text(report: Mapping[str, Any]) -> str:
     lines += [f"  {format_signals(confidence)}", "", f"Frames ({len(report['frames'])})"]
     lines += [f"  {format_times(report['frames'])}"]
     lines += [f"  Note: {report['video']['note']}"] if report["video"]["note"] else []
+    lines += [f"  Warning: {warning}" for warning in report["warnings"]]
     lines += ["", "Attempts", *(f"  {format_attempt(attempt)}" for attempt in attempts), "", "Cost"]
     pictures = "" if used["vision_tokens"] is None else f" ({used['vision_tokens']} for pictures)"
     tokens = f"{used['input_tokens']} input tokens{pictures}, {used['output_tokens']} output tokens"
@@ -103,10 +105,10 @@ def format_headline(report: Mapping[str, Any]) -> str:
     """Return the line with the answer, or with the best guess, marked as such."""
     if report["answer"] is not None:
         return f"Answer: {format_answer(report['answer'], report['choice'])}"
-    guess = report["best_guess"] or {}
-    if guess.get("answer") is None:
+    guess = report["best_guess"]
+    if guess["answer"] is None:
         return "No answer: the model abstained, and no answer could be read from any attempt."
-    return f"No answer: the model abstained. Best guess: {format_answer(guess['answer'], guess.get('choice'))}"
+    return f"No answer: the model abstained. Best guess: {format_answer(guess['answer'], guess['choice'])}"
 
 
 def format_answer(answer: str, choice: str | None) -> str:

@@ -102,11 +102,11 @@ def prompt_sizes(engine: Any, arguments: argparse.Namespace, info: VideoInfo, ru
     """Return the prompt tokens of each attempt by its number of frames; no frame is read for it."""
     import numpy as np
 
+    from vreason_agent.graphs.frame_policy import clip_rungs, make_clip
     from vreason_agent.graphs.policy import Ladder
-    from vreason_agent.graphs.sampling import clip_of, clip_rungs
     from vreason_agent.model import VideoPart
 
-    clip = clip_of(arguments.video, info, start_seconds=arguments.start, stop_seconds=arguments.stop)
+    clip = make_clip(arguments.video, info, start_seconds=arguments.start, stop_seconds=arguments.stop)
     turn = question_turn(arguments)
     sizes = {}
     for num_frames in clip_rungs(clip, Ladder(num_frames=rungs[0], max_frames=rungs[1])):

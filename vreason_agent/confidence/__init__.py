@@ -4,6 +4,7 @@ Nothing here imports torch or knows a model; traces are read through a protocol.
 """
 
 from vreason_agent.confidence.calibration import Calibrator, apply_calibrator
+from vreason_agent.confidence.ranking import check_ranking_signal, check_threshold_signal, ranking_key
 from vreason_agent.confidence.record import Action, Confidence, confidence_of
 from vreason_agent.confidence.signals import SIGNAL_NAMES, read_signals, token_span
 from vreason_agent.confidence.stability import largest_group, num_agreeing
@@ -15,10 +16,13 @@ __all__ = [
     "Calibrator",
     "Confidence",
     "apply_calibrator",
+    "check_ranking_signal",
+    "check_threshold_signal",
     "confidence_of",
     "describe_confidence",
     "largest_group",
     "num_agreeing",
+    "ranking_key",
     "read_signals",
     "token_span",
 ]
