@@ -316,6 +316,7 @@ def test_the_docs_say_how_each_part_of_a_reason_reads() -> None:
             (looked_again, None, None),
         )
     ]
-    assert [part for reason in reasons for part in reason.split("; ") if f"{part}`" not in page and f"`{part}" not in page] == []
+    parts = [part for reason in reasons for part in reason.split("; ")]
+    assert [part for part in parts if f"{part}`" not in page and f"`{part}" not in page] == []
     taken = judge(looked_again, AcceptPolicy(abstain=False))["reason"]
     assert f"`{taken.partition(': ')[0]}:`" in page

@@ -50,7 +50,8 @@ def to_json(
         answer rests on; `video` the facts of `probe`, its `note` saying what is odd about the file; `model` what
         answered, its budgets of pixels and tokens under `video` and `image`; `usage` of all attempts together,
         `vision_tokens` being those of `input_tokens` that are pictures (null where the chat model does not tell);
-        `loading_seconds` and `seconds`; `warnings` what could not be done as asked; `error` null (a failed command prints `answer` and `error` alone).
+        `loading_seconds` and `seconds`; `warnings` what could not be done as asked; `error` null (a failed command
+        prints `answer` and `error` alone).
     """
     decisions = {decision["attempt"]: decision for decision in result["decisions"]}
     return {

@@ -56,9 +56,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "or its answer changes, it is asked again with twice as many frames, up to --max-frames. If the answer still "
         "does not settle, the command abstains and prints its best guess.",
         epilog="Keys of the --json object: answer, choice, best_guess, confidence, decision, attempts, frames, video, "
-        "model, usage, loading_seconds, seconds, warnings, error. attempts[].plan and attempts[].sampling report which frames "
-        "were chosen and why; model.video and model.image the limits on pixels and tokens; attempts[].vision and usage "
-        "what was used of them. On failure the object is {answer: null, error: {name, message, exit_code}}. "
+        "model, usage, loading_seconds, seconds, warnings, error. attempts[].plan and attempts[].sampling report which "
+        "frames were chosen and why; model.video and model.image the limits on pixels and tokens; attempts[].vision "
+        "and usage what was used of them. On failure the object is {answer: null, error: {name, message, exit_code}}. "
         "Exit codes: 0 answered, 1 failed, 2 wrong arguments, 3 abstained (the best guess is printed), 130 "
         "interrupted.",
     )
