@@ -127,10 +127,9 @@ def bind_arguments(
         num_frames: Frames of a range by default; cut to `max_frames`.
     """
     known: Any = Literal[names]
-    hidden: Any = SkipJsonSchema
     fields: dict[str, Any] = {"video": (known, Field(description="Which video"))}
     if len(names) == 1:
-        fields["video"] = (Annotated[known, hidden()], Field(names[0]))
+        fields["video"] = (Annotated[known, SkipJsonSchema()], Field(names[0]))  # type: ignore[type-arg]
     if issubclass(base, RangeArguments):
         count = Field(min(num_frames, max_frames), ge=1, le=max_frames, description=f"At most {max_frames}")
         fields["num_frames"] = (int, count)

@@ -11,6 +11,7 @@ import pytest
 from vreason_agent.chat.frame_loader import FrameLoader
 from vreason_agent.chat.media import Media, read_block
 from vreason_agent.errors import ConfigError
+from vreason_agent.model import VideoPart
 
 DATA = base64.b64encode(b"bytes").decode()
 
@@ -114,4 +115,5 @@ def test_hdr_video_is_read_with_a_warning(tmp_path: Path) -> None:
         container.mux(stream.encode())
     with pytest.warns(UserWarning, match=r"a\.mp4' is HLG video \(HDR\): its frames are not tone-mapped"):
         part, _ = FrameLoader().load(Media(kind="video", path=str(tmp_path / "a.mp4")))
+    assert isinstance(part, VideoPart)
     assert len(part.images) == 4

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,9 @@ from vreason_agent.cli import ask, build_parser, main
 from vreason_agent.tiny import render
 
 
-def run(*code_and_arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def run(*code_and_arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *code_and_arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
 
 
 def test_a_console_that_cannot_show_a_character_loses_that_character_only(
@@ -38,12 +39,15 @@ def test_a_console_that_cannot_show_a_character_loses_that_character_only(
     }
     for arguments, shown in commands.items():
         script(("up \u2192 left", 0.8, None), ("up \u2192 left", 0.8, None))
-        streams = [io.TextIOWrapper(io.BytesIO(), encoding="cp1252") for _ in range(2)]
+        buffers = io.BytesIO(), io.BytesIO()
+        streams = [io.TextIOWrapper(written, encoding="cp1252") for written in buffers]
         monkeypatch.setattr(sys, "stdout", streams[0])
         monkeypatch.setattr(sys, "stderr", streams[1])
         code = main(arguments)
         monkeypatch.undo()
-        out, err = ((stream.flush(), stream.buffer.getvalue().decode("cp1252"))[1] for stream in streams)  # type: ignore[attr-defined]
+        for stream in streams:
+            stream.flush()
+        out, err = (written.getvalue().decode("cp1252") for written in buffers)
         assert code == (0 if shown else 1), err
         assert shown in out
         assert "Unicode" not in err
@@ -148,7 +152,7 @@ def test_a_file_name_that_is_not_utf8_is_refused_before_a_decoder_sees_it(
     path.write_bytes(Path(clip).read_bytes())
     (tmp_path / "link.avi").symlink_to(path)
     for arguments in (["probe", path], ["ask", path, "What?"], ["probe", tmp_path / "link.avi"]):
-        assert command(*arguments) == 1
+        assert command(*map(str, arguments)) == 1
         assert "UTF-8; rename it" in command.err
         assert command.err.count("\n") == 1
     assert command("demo-video", tmp_path / "z\udcff.mp4") == 1

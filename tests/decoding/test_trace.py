@@ -48,13 +48,14 @@ def test_a_peak_after_the_answer_does_not_count() -> None:
 
 
 def test_an_answer_that_ends_at_its_peak_has_a_drop_of_zero() -> None:
-    for entropies, averages, peak, final in (
+    cases: tuple[tuple[list[float], list[float | None], tuple[int, float], float], ...] = (
         ([1.0, 3.0], [None, None], (1, 2.0), 3.0),  # shorter than the warm-up
         ([1.0, 1.0, 0.5], [1.0, 2.0, 1.0], (1, 2.0), 0.5),  # one step after the peak, two are needed
         ([1.0, 4.0], [1.0, 2.0], (1, 2.0), 4.0),  # the peak is the last step
         ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], (0, 0.0), 0.0),
-    ):
-        trace = made_trace(list(entropies), averages)
+    )
+    for entropies, averages, peak, final in cases:
+        trace = made_trace(entropies, averages)
         assert (trace.peak(), trace.final_entropy(), trace.entropy_drop()) == (peak, final, 0.0)
 
 

@@ -63,7 +63,7 @@ def make_model(family: str = "qwen2_5_vl", *, seed: int = 0, sharpness: float = 
 
 def to_float64(model: PreTrainedModel) -> PreTrainedModel:
     """Convert a model in place, norms included, which transformers computes in float32 whatever the model's type."""
-    model.to(torch.float64)
+    model.to(dtype=torch.float64)  # type: ignore[call-arg]
     for module in model.modules():
         if type(module).__name__.endswith("RMSNorm"):
             module.forward = MethodType(_float64_norm, module)

@@ -112,7 +112,7 @@ def test_a_template_that_does_not_render_is_named(layout: str, name: str, copy: 
         refuses(file, {"chat_template": [1]}, rf"chat_template in .*{name}' is neither a text nor a list.*{AGAIN}")
 
 
-GENERATION = [
+GENERATION: list[dict[str, Any]] = [
     {"eos_token_id": "<|im_end|>"},
     {"eos_token_id": [1, "2"]},
     {"eos_token_id": 1.5},
@@ -134,7 +134,8 @@ def test_end_tokens_that_are_none_are_refused(copy: Callable[[str], Path]) -> No
 def test_absent_end_tokens_come_from_the_other_files(copy: Callable[[str], Path]) -> None:
     folder = copy("old")
     expected = load(folder)
-    for values in ({"eos_token_id": None, "pad_token_id": None}, {"eos_token_id": []}):
+    absent: tuple[dict[str, Any], ...] = ({"eos_token_id": None, "pad_token_id": None}, {"eos_token_id": []})
+    for values in absent:
         change(folder / "generation_config.json", **values)
         model = load(folder)
         assert model.stop_token_ids == expected.stop_token_ids[:1]
@@ -196,7 +197,8 @@ def test_a_preprocessing_that_is_not_done_is_refused(copy: Callable[[str], Path]
 
 def test_a_weight_file_or_index_that_is_damaged_is_named(copy: Callable[[str], Path]) -> None:
     index = copy("old") / "model.safetensors.index.json"
-    for weight_map in ([], "model.safetensors", {"a": 1}, {"a": ["x"]}, {"a": "../other.safetensors"}):
+    maps: tuple[Any, ...] = ([], "model.safetensors", {"a": 1}, {"a": ["x"]}, {"a": "../other.safetensors"})
+    for weight_map in maps:
         refuses(index, {"weight_map": weight_map}, rf"weight_map in .*safetensors\.index\.json'.*{AGAIN}")
     file = copy("tokenizer") / "model.safetensors"
     header = json.dumps({"a": {"shape": [-1], "data_offsets": [0, 4], "dtype": "F32"}}).encode()

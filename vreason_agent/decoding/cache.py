@@ -130,6 +130,8 @@ class SteeredLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
 def move_entries(source: DynamicLayer, target: DynamicLayer) -> None:
     """Let the empty layer `target` hold the entries of the filled layer `source`."""
+    assert source.keys is not None  # it is filled
+    assert source.values is not None
     target.lazy_initialization(source.keys, source.values)  # sets whatever else a release keeps beside the entries
     target.keys, target.values = source.keys, source.values
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vreason_agent.model import preprocess
-from vreason_agent.model.preprocess import VisionSettings, normalize, resize_frames
+from vreason_agent.model.preprocess import normalize, resize_frames
+from vreason_agent.model.vision_settings import VisionSettings
 from vreason_agent.tiny.build import MERGE, PATCH_PX, SIDE_PX, TEMPORAL_PATCH
 
 SETTINGS = VisionSettings(PATCH_PX, MERGE, TEMPORAL_PATCH)
