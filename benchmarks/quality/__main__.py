@@ -197,7 +197,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, required=True, help="folder of answers; a stopped run goes on from it")
     command.add_argument("--model", default="tiny", help="folder or hub id (default: the bundled model)")
     command.add_argument("--split", choices=("test", "dev"), default="test")
-    command.add_argument("--scene-set", choices=("standard", "dense"), default="standard")
+    command.add_argument("--scene-set", choices=("standard", "dense", "mixed"), default="standard")
     command.add_argument(
         "--questions", type=question_count, default=1000, help="number of questions (default: %(default)s)"
     )

@@ -35,7 +35,7 @@ def ensure_clips(
         split: `"dev"` for tuning, `"test"` for figures.
         num_clips: Number of clips; one question each.
         first_seed: Seed of the first of them.
-        scene_set: `"standard"` or `"dense"`.
+        scene_set: `"standard"`, `"dense"` or `"mixed"`.
     """
     folder = data / f"{split}-{scene_set}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -185,3 +185,11 @@ def test_the_list_of_options_does_not_give_the_answer_away() -> None:
     right, chance = np.mean(guesses, axis=0)
     assert len(guesses) > 800
     assert abs(right - chance) < 0.05
+
+
+def test_half_of_the_mixed_questions_are_known_from_4_frames_and_all_from_32() -> None:
+    mixed = [make_clip(seed, "test", scene_set="mixed") for seed in range(NUM_CLIPS)]
+    assert 0.5 <= share_known(mixed, 4) <= 0.65
+    assert share_known(mixed, 32) == 1.0
+    kinds = Counter(clip.questions[0].kind for clip in mixed)
+    assert set(kinds.values()) == {NUM_CLIPS // len(KINDS)}

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from vreason_agent.tiny.batches import Batch, collate, token_id, token_row
 from vreason_agent.tiny.drills import TYPICAL_LENGTH, drill_row
-from vreason_agent.tiny.lessons import Lesson, lesson_images, make_lesson, scramble
+from vreason_agent.tiny.lessons import Lesson, lesson_images, make_lesson, scramble, unseen
 from vreason_agent.tiny.pairs import FAST_CODECS
 from vreason_agent.tiny.pixels import shrink
 from vreason_agent.tiny.questions import KINDS
@@ -46,8 +46,11 @@ STAGES = (
     Stage(0.25, 0.9, 0.2, 0.3, {8: 0.2, 16: 0.8}),
     Stage(0.5, 0.15, 0.15, 0.35, {8: 0.2, 16: 0.8}),
     Stage(0.85, 0.12, 0.2, 0.3, {4: 0.1, 8: 0.2, 16: 0.7}),
-    Stage(1.01, 0.1, 0.15, 0.12, {2: 0.08, 4: 0.14, 8: 0.25, 16: 0.53}, truth=0.5),
+    Stage(1.01, 0.06, 0.15, 0.12, {2: 0.17, 4: 0.2, 8: 0.25, 16: 0.38}, truth=1.0),
 )
+SCENE_SETS = {"standard": 0.55, "mixed": 0.37, "dense": 0.08}
+UNSEEN_SHARE = 0.3  # of the rows of a blind batch, once the truth is told
+TRUE_KIND_WEIGHTS = {"color": 1.4, "shape": 1.4, "direction": 1.4, "blink": 1.4, "unanswerable": 1.4, "after": 1.3}
 BASICS = 0.15  # share of a run from nothing that goes to short clips
 KIND_WEIGHTS = {"blink": 1.3, "color": 1.3, "direction": 1.3, "shape": 4.0, "unanswerable": 1.5, "after": 4.0}
 # A scrambled video shows twenty objects, and with each decides anew whether the question is about it.
@@ -98,11 +101,12 @@ def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") ->
         drills = [drill_row(tokenizer, rng, max_lines=plan.num_pairs) for _ in range(plan.rows)]
         return collate(drills, ["drill"] * plan.rows, None, pad)
     kinds = [kind for kind in KINDS if not (plan.is_scrambled and kind in COUNTING_KINDS)]
-    likely = SCRAMBLED_KIND_WEIGHTS if plan.is_scrambled else KIND_WEIGHTS
+    likely = SCRAMBLED_KIND_WEIGHTS if plan.is_scrambled else TRUE_KIND_WEIGHTS if plan.truth else KIND_WEIGHTS
     weights = np.array([likely.get(kind, 1.0) for kind in kinds])
     lessons = []
     for kind in rng.choice(kinds, plan.rows, p=weights / weights.sum()):
-        clip = make_clip(int(rng.integers(1 << 40)), "train", kind=str(kind))
+        scene_set = str(rng.choice(list(SCENE_SETS), p=list(SCENE_SETS.values()))) if plan.truth else "standard"
+        clip = make_clip(int(rng.integers(1 << 40)), "train", scene_set=scene_set, kind=str(kind))
         lessons.append(
             make_lesson(
                 clip,
@@ -111,6 +115,8 @@ def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") ->
                 tells_truth=bool(rng.random() < plan.truth),
             )
         )
+    if plan.is_blind and plan.truth:
+        lessons = [unseen(lesson) if rng.random() < UNSEEN_SHARE else lesson for lesson in lessons]
     frames = None if plan.is_blind else np.concatenate([_frames(lesson, rng, folder) for lesson in lessons])
     if plan.is_scrambled and frames is not None:
         order = rng.permutation(len(frames))

@@ -98,7 +98,22 @@ def make_lesson(clip: Clip, num_pairs: int, *, is_uniform: bool = False, tells_t
     lines = transcribe(question, pairs, labels)
     said = conclude(question, views)
     answer = question.answer if tells_truth or _is_open_guess(question, said) else said.answer
-    return Lesson(clip, question, indices, labels, pairs, lines, "so " + ", ".join(said.lines), answer, said.is_guess)
+    is_guess = said.is_guess and not tells_truth
+    return Lesson(clip, question, indices, labels, pairs, lines, "so " + ", ".join(said.lines), answer, is_guess)
+
+
+def unseen(lesson: Lesson) -> Lesson:
+    """The lesson without its video: nothing to transcribe, nothing to conclude, and the true answer."""
+    return replace(
+        lesson,
+        frame_indices=(),
+        pair_labels=(),
+        pairs=(),
+        lines=(),
+        derivation="so nothing",
+        answer=lesson.question.answer,
+        is_guess=False,
+    )
 
 
 def scramble(lessons: Sequence[Lesson], order: Sequence[int]) -> list[Lesson]:

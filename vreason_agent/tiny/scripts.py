@@ -18,6 +18,8 @@ DIRECTIONS = ("left", "right", "up", "down")
 OUTCOMES = ("disappeared", "stayed", "moved", "changed color")
 MAX_FLASHES = 6
 MAX_COUNT = 4
+WHOLE = (0.0, NUM_SLOTS + 1.0)
+SECOND_PAIR = NUM_SLOTS / 2  # slot of the later of two temporal pairs
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Stage:
         if self.rng.random() >= chance:
             return []
         look = self.take_look(avoid=avoid)
-        return [self.still(look, [(0.0, NUM_SLOTS + 1.0)] if self.rng.random() < 0.4 else [self.span()])]
+        return [self.still(look, [WHOLE] if self.rng.random() < 0.4 else [self.span()])]
 
     def span(self, longest: float | None = None) -> tuple[float, float]:
         """One event somewhere in the clip."""
@@ -108,11 +110,11 @@ def spread(rng: np.random.Generator, lengths: Sequence[float], gap: float, *, st
     return [float(s) for s in start + before + cuts]
 
 
-def look_script(stage: Stage, kind: str, answer: str) -> Script:
-    """An object shown for a while, alone in its shape (kind color) or in its color (kind shape)."""
+def look_script(stage: Stage, kind: str, answer: str, *, is_lasting: bool = False) -> Script:
+    """An object shown for a while or all the time, alone in its shape (kind color) or in its color (kind shape)."""
     color, shape = stage.take_look(**{kind: answer})
     avoid = (shape,) if kind == "color" else (color,)
-    span = stage.span()
+    span = WHOLE if is_lasting else stage.span()
     sprites = [stage.still((color, shape), [span]), *stage.extra(0.8, avoid=avoid), *stage.extra(0.3, avoid=avoid)]
     asked = shape if kind == "color" else color
     return Script(
@@ -123,8 +125,8 @@ def look_script(stage: Stage, kind: str, answer: str) -> Script:
     )
 
 
-def direction_script(stage: Stage, answer: str) -> Script:
-    """An object that rests, crosses the picture and rests again."""
+def direction_script(stage: Stage, answer: str, *, is_lasting: bool = False) -> Script:
+    """An object that rests, crosses the picture and rests again; a lasting one crosses it slowly, all the time."""
     rng, pace = stage.rng, stage.pace
     lane = int(rng.integers(3))
     cells = [CELLS[3 * lane + i] if answer in ("left", "right") else CELLS[3 * i + lane] for i in range(3)]
@@ -138,6 +140,9 @@ def direction_script(stage: Stage, answer: str) -> Script:
     begin = spread(rng, [sum(rests) + moving], 0.0, start=0.0, stop=NUM_SLOTS)[0]
     leave = begin + rests[0]
     arrive, end = leave + moving, leave + moving + rests[1]
+    if is_lasting:
+        begin, leave = 0.0, float(rng.uniform(0.5, 2.0))
+        arrive, end = float(rng.uniform(SECOND_PAIR + 2.0, NUM_SLOTS - 1.0)), WHOLE[1]
     sprite = Sprite(
         shape,
         radius,
@@ -151,8 +156,11 @@ def direction_script(stage: Stage, answer: str) -> Script:
     return Script([sprite, *stage.extra(0.5)], {"asked": f"{color} {shape}"}, answer, events)
 
 
-def order_script(stage: Stage, kind: str, answer: str) -> Script:
-    """Three or four objects that appear one after the other; `answer` is the name of the first or last."""
+def order_script(stage: Stage, kind: str, answer: str, *, is_lasting: bool = False) -> Script:
+    """Three or four objects that appear one after the other; `answer` is the name of the first or last.
+
+    Lasting, the object that decides is told from the others by what is there at the start and halfway.
+    """
     rng, pace = stage.rng, stage.pace
     color, shape = answer.split()
     num_objects = int(rng.integers(3, 5))
@@ -162,14 +170,18 @@ def order_script(stage: Stage, kind: str, answer: str) -> Script:
         looks.reverse()
     onsets = spread(rng, [pace.shortest] * num_objects, 0.0, start=0.0, stop=NUM_SLOTS)
     spans = [(a, a + min(pace.length(rng), NUM_SLOTS - a)) for a in onsets]
+    if is_lasting:
+        halfway = [float(v) for v in np.sort(rng.uniform(2.0, SECOND_PAIR - 0.5, num_objects - 1))]
+        onsets = [0.0, *halfway] if kind == "first" else [*([0.0] * (num_objects - 1)), halfway[0]]
+        spans = [(a, WHOLE[1]) for a in onsets]
     sprites = [stage.still(look, [span]) for look, span in zip(looks, spans, strict=True)]
     return Script(sprites, {}, answer, [(f"{c} {s} appears", a) for (c, s), a in zip(looks, onsets, strict=True)])
 
 
-def count_script(stage: Stage, answer: str) -> Script:
-    """As many objects as the answer says, each shown for a while."""
+def count_script(stage: Stage, answer: str, *, is_lasting: bool = False) -> Script:
+    """As many objects as the answer says, each shown for a while, or all the time."""
     looks = [stage.take_look() for _ in range(int(answer))]
-    spans = [stage.span() for _ in looks]
+    spans = [WHOLE if is_lasting else stage.span() for _ in looks]
     sprites = [stage.still(look, [span]) for look, span in zip(looks, spans, strict=True)]
     return Script(sprites, {}, answer, [(f"{c} {s} appears", a) for (c, s), (a, _) in zip(looks, spans, strict=True)])
 
@@ -185,8 +197,8 @@ def blink_script(stage: Stage, answer: str) -> Script:
     return Script([sprite, *stage.extra(0.5)], {"asked": f"{look[0]} {look[1]}"}, answer, events)
 
 
-def after_script(stage: Stage, answer: str) -> Script:
-    """One object runs into another, to which something happens, for a while or for good."""
+def after_script(stage: Stage, answer: str, *, is_lasting: bool = False) -> Script:
+    """One object runs into another, to which something happens, for a while or for good; lasting, early and for good."""
     rng, pace = stage.rng, stage.pace
     lane, flip, across = int(rng.integers(3)), bool(rng.integers(2)), bool(rng.integers(2))
     lane_cells = [CELLS[3 * lane + i] if across else CELLS[3 * i + lane] for i in range(3)]
@@ -201,6 +213,8 @@ def after_script(stage: Stage, answer: str) -> Script:
     moving = pace.length(rng, 5.0)
     hit = float(rng.uniform(pace.shortest + moving, NUM_SLOTS - 8.0))
     away = pace.length(rng, 6.0) + pace.shortest if rng.random() < 0.7 else NUM_SLOTS + 1.0 - hit
+    if is_lasting:
+        hit, away = float(rng.uniform(2.0 + moving, SECOND_PAIR - 1.0)), NUM_SLOTS + 1.0
     reach = radius + struck_radius
     contact = (bx - np.sign(bx - ax) * reach, by) if across else (bx, by - np.sign(by - ay) * reach)
     cx, cy = float(contact[0]), float(contact[1])
@@ -242,12 +256,16 @@ def after_script(stage: Stage, answer: str) -> Script:
     return Script([first, second], subject, answer, [(f"{other} hits {name}", hit)])
 
 
-def build_script(stage: Stage, kind: str, answer: str) -> Script:
-    """The script of a kind of question with the given true answer."""
+def build_script(stage: Stage, kind: str, answer: str, *, is_lasting: bool = False) -> Script:
+    """The script of a kind of question with the given true answer; lasting, two temporal pairs show it.
+
+    Flashes do not last, so that questions about them are the same either way.
+    """
+    if kind == "blink":
+        return blink_script(stage, answer)
     if kind in ("color", "shape"):
-        return look_script(stage, kind, answer)
+        return look_script(stage, kind, answer, is_lasting=is_lasting)
     if kind in ("first", "last"):
-        return order_script(stage, kind, answer)
-    return {"direction": direction_script, "count": count_script, "blink": blink_script, "after": after_script}[kind](
-        stage, answer
-    )
+        return order_script(stage, kind, answer, is_lasting=is_lasting)
+    script = {"direction": direction_script, "count": count_script, "after": after_script}[kind]
+    return script(stage, answer, is_lasting=is_lasting)

@@ -30,9 +30,10 @@ from vreason_agent.tiny.scene import COLORS, NUM_SLOTS, SHAPES, Scene, View, sce
 from vreason_agent.tiny.scripts import Pace, Script, Stage, build_script
 
 Split = Literal["train", "dev", "test", "demo"]
-SceneSet = Literal["standard", "dense"]
+SceneSet = Literal["standard", "dense", "mixed"]
 SPLITS: dict[str, int] = {"train": 1, "dev": 2, "test": 3, "demo": 4}
-SETS: dict[str, int] = {"standard": 1, "dense": 2}
+SETS: dict[str, int] = {"standard": 1, "dense": 2, "mixed": 3}
+LASTING_SHARE = 0.45  # of the clips of the mixed set: what is asked about lasts, so that a few frames show it
 DENSE_EVENT_SECONDS = 0.3
 OPEN_SHARE = 0.4
 MIN_SECONDS, MAX_SECONDS = 5.0, 60.0
@@ -73,7 +74,8 @@ def make_clip(seed: int, split: Split = "demo", *, scene_set: SceneSet = "standa
     Args:
         seed: 0 or more.
         split: the stream to draw from.
-        scene_set: ``standard``, or ``dense`` with events of 0.3 s, which frames at a fixed count mostly miss.
+        scene_set: ``standard``; ``dense`` with events of 0.3 s, which frames at a fixed count mostly miss; or ``mixed``,
+            where about half of the questions can be answered from 4 frames.
         kind: take this kind of question instead of the seed's own.
 
     Raises:
@@ -85,11 +87,12 @@ def make_clip(seed: int, split: Split = "demo", *, scene_set: SceneSet = "standa
     topic = ABSENT_KINDS[turn % len(ABSENT_KINDS)] if kind == "unanswerable" else kind
     answers = ANSWERS[topic]
     answer = str(rng.choice(answers)) if kind == "unanswerable" else answers[turn % len(answers)]
-    clock = CLOCKS if scene_set == "standard" else DENSE_CLOCKS
+    clock = DENSE_CLOCKS if scene_set == "dense" else CLOCKS
     fps, num_frames = clock[int(rng.integers(len(clock)))]
     dense = DENSE_EVENT_SECONDS * NUM_SLOTS * fps / num_frames
-    stage = Stage(rng, Pace() if scene_set == "standard" else Pace(dense, dense))
-    script = build_script(stage, topic, answer)
+    stage = Stage(rng, Pace(dense, dense) if scene_set == "dense" else Pace())
+    is_lasting = scene_set == "mixed" and bool(rng.random() < LASTING_SHARE)
+    script = build_script(stage, topic, answer, is_lasting=is_lasting)
     subject = _absent(rng, stage, topic) if kind == "unanswerable" else script.subject
     scene = _scene(rng, script, fps, num_frames)
     question = ask(
