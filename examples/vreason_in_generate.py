@@ -1,8 +1,9 @@
 """V-Reason inside plain transformers: `hf_model.generate(**inputs, custom_generate=vreason_generate, ...)`.
 
 Run: python examples/vreason_in_generate.py [--schedule switching] [--max-new-tokens 160]
-Uses the bundled model on a clip of its world; nothing is downloaded. With a published Qwen2-VL, Qwen2.5-VL or Qwen3-VL,
-load `hf_model` and `inputs` as its model card shows: the last call stays the same.
+Uses the bundled model on a clip of its world; nothing is downloaded. `load_model("Qwen/Qwen2.5-VL-3B-Instruct")` and
+`demo_inputs` work the same way for a published Qwen-VL. Inputs from transformers' own `AutoProcessor`, as model cards
+show, fit too; that class needs torchvision: pip install torchvision
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`VReasonConfig`: every choice of V-Reason decoding, validated once and frozen.
 
-The paper leaves most of these open; `docs/method.md` of the project says which reading each default stands for. This
+The paper leaves most of these open; `docs/method.md` says which reading each default stands for. This
 module knows nothing of models, tensors or the loop.
 """
 

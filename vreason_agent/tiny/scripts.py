@@ -198,7 +198,7 @@ def blink_script(stage: Stage, answer: str) -> Script:
 
 
 def after_script(stage: Stage, answer: str, *, is_lasting: bool = False) -> Script:
-    """One object runs into another, to which something happens, for a while or for good; lasting, early and for good."""
+    """One object runs into another, to which something happens for a while or, lasting, early and for good."""
     rng, pace = stage.rng, stage.pace
     lane, flip, across = int(rng.integers(3)), bool(rng.integers(2)), bool(rng.integers(2))
     lane_cells = [CELLS[3 * lane + i] if across else CELLS[3 * i + lane] for i in range(3)]

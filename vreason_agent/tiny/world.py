@@ -74,8 +74,8 @@ def make_clip(seed: int, split: Split = "demo", *, scene_set: SceneSet = "standa
     Args:
         seed: 0 or more.
         split: the stream to draw from.
-        scene_set: ``standard``; ``dense`` with events of 0.3 s, which frames at a fixed count mostly miss; or ``mixed``,
-            where about half of the questions can be answered from 4 frames.
+        scene_set: ``standard``; ``dense`` with events of 0.3 s, which frames at a fixed count mostly miss; or
+            ``mixed``, where about half of the questions can be answered from 4 frames.
         kind: take this kind of question instead of the seed's own.
 
     Raises:
