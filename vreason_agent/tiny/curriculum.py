@@ -19,7 +19,7 @@ from vreason_agent.tiny.pairs import FAST_CODECS
 from vreason_agent.tiny.pixels import shrink
 from vreason_agent.tiny.questions import KINDS
 from vreason_agent.tiny.render import recode
-from vreason_agent.tiny.world import make_clip
+from vreason_agent.tiny.world import SceneSet, make_clip
 
 SLOW_CODEC_SHARE = 0.03  # VP8 takes twenty times as long to write
 
@@ -48,7 +48,7 @@ STAGES = (
     Stage(0.85, 0.12, 0.2, 0.3, {4: 0.1, 8: 0.2, 16: 0.7}),
     Stage(1.01, 0.06, 0.15, 0.12, {2: 0.17, 4: 0.2, 8: 0.25, 16: 0.38}, truth=1.0),
 )
-SCENE_SETS = {"standard": 0.55, "mixed": 0.37, "dense": 0.08}
+SCENE_SETS: dict[SceneSet, float] = {"standard": 0.55, "mixed": 0.37, "dense": 0.08}
 UNSEEN_SHARE = 0.3  # of the rows of a blind batch, once the truth is told
 TRUE_KIND_WEIGHTS = {"color": 1.4, "shape": 1.4, "direction": 1.4, "blink": 1.4, "unanswerable": 1.4, "after": 1.3}
 BASICS = 0.15  # share of a run from nothing that goes to short clips
@@ -105,7 +105,7 @@ def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") ->
     weights = np.array([likely.get(kind, 1.0) for kind in kinds])
     lessons = []
     for kind in rng.choice(kinds, plan.rows, p=weights / weights.sum()):
-        scene_set = str(rng.choice(list(SCENE_SETS), p=list(SCENE_SETS.values()))) if plan.truth else "standard"
+        scene_set = _draw_scene_set(rng) if plan.truth else "standard"
         clip = make_clip(int(rng.integers(1 << 40)), "train", scene_set=scene_set, kind=str(kind))
         lessons.append(
             make_lesson(
@@ -123,6 +123,11 @@ def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") ->
         frames, lessons = frames[order], scramble(lessons, order.tolist())
     rows = [token_row(tokenizer, lesson, is_blind=plan.is_blind) for lesson in lessons]
     return collate(rows, [lesson.question.kind for lesson in lessons], frames, pad)
+
+
+def _draw_scene_set(rng: np.random.Generator) -> SceneSet:
+    names = list(SCENE_SETS)
+    return names[int(rng.choice(len(names), p=list(SCENE_SETS.values())))]
 
 
 def _frames(lesson: Lesson, rng: np.random.Generator, folder: str) -> NDArray[np.uint8]:
