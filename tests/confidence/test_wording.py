@@ -54,6 +54,8 @@ def test_an_answer_that_held_is_told_apart_from_one_look_and_from_a_change() -> 
     changed = text_of(record().decided("abstain", "", rungs("blue", "red")))
     assert "did not settle" in changed
     assert "The answer changed between attempts: 'blue' (4 frames), 'red' (8 frames)." in changed
+    once = [{**rung, "num_frames": 1} for rung in rungs("red", "red")]
+    assert "'red' (1 frame), 'red' (1 frame)" in text_of(record().decided("abstain", "", once))
 
 
 def test_warnings_become_sentences() -> None:

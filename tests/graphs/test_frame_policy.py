@@ -1,4 +1,4 @@
-"""Where the frames of a look are: shot by shot, zoomed in, and never a frame in two pairs."""
+"""Where an attempt's frames are: shot by shot, zoomed in where the answer points, and never a frame in two pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 
-from vreason_agent.errors import ConfigError
 from vreason_agent.graphs import (
     AcceptPolicy,
     Attempt,
@@ -26,11 +25,11 @@ from vreason_agent.graphs import (
     ScriptedReply,
     build_video_qa_graph,
 )
+from vreason_agent.graphs.frame_policy import NamedPart, find_named_part, find_times
 from vreason_agent.graphs.state import Clip
 from vreason_agent.model import Segment
 from vreason_agent.model.families.qwen2_5_vl import Qwen25VL
 from vreason_agent.video import FramePlan
-from vreason_agent.video.capture import Capture
 
 UNSURE = {"entropy_drop": 0.1}
 POLICY = AcceptPolicy(max_retries=0, abstain=False)
@@ -47,7 +46,7 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def look(
+def run_ladder(
     video: Path, *said: str | ScriptedReply, rule: Any = "zoom", asked: Any = None, **build: Any
 ) -> list[dict[str, Any]]:
     """Return the attempts of a ladder whose model says these things, a reply for each rung."""
@@ -68,18 +67,13 @@ def pairs(attempt: dict[str, Any]) -> set[tuple[float, float]]:
 
 
 def test_by_default_the_plan_is_nested_pairs(clip: Path) -> None:
-    (attempt,) = look(clip, "", rule="pairs")
+    (attempt,) = run_ladder(clip, "", rule="pairs")
     assert FramePlan.from_dict(attempt["plan"]).timestamps_seconds == (0.0, 2.0, 4.0, 6.0)
     assert attempt["sampling"] == {"rule": "pairs", "reason": "asked for", "part_seconds": [0.0, 8.0]}
 
 
-@pytest.mark.parametrize("isolate", [False, True])
-def test_shots_share_the_frames_and_more_frames_keep_every_pair(
-    shots: Path, isolate: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if isolate:
-        monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
-    attempts = look(shots, "", "", "", rule="scenes", isolate=isolate)
+def test_shots_share_the_frames_and_more_frames_keep_every_pair(shots: Path) -> None:
+    attempts = run_ladder(shots, "", "", "", rule="scenes")
     assert [segment["start_seconds"] for segment in attempts[1]["plan"]["segments"]] == [0.0, 2.0, 3.0]
     assert pairs(attempts[0]) < pairs(attempts[1]) < pairs(attempts[2])
     assert [attempt["num_frames"] for attempt in attempts] == [4, 8, 16]
@@ -88,7 +82,7 @@ def test_shots_share_the_frames_and_more_frames_keep_every_pair(
 
 
 def test_without_a_cut_the_look_is_spread_and_says_why(clip: Path) -> None:
-    (attempt,) = look(clip, "", rule="scenes", asked={"start_seconds": 1.0, "stop_seconds": 1.5})
+    (attempt,) = run_ladder(clip, "", rule="scenes", asked={"start_seconds": 1.0, "stop_seconds": 1.5})
     assert attempt["sampling"]["rule"] == attempt["plan"]["name"] == "pairs"
     assert attempt["sampling"]["reason"] == "no cut was found"
 
@@ -120,7 +114,7 @@ def test_cuts_that_were_not_looked_for_when_the_run_began_are_not_looked_for_lat
 
 
 def test_the_next_look_keeps_what_was_seen_and_goes_where_the_answer_points(clip: Path) -> None:
-    first, second = look(clip, "At 6 s a red car passes.", "")
+    first, second = run_ladder(clip, "At 6 s a red car passes.", "")
     assert first["sampling"]["reason"] == "the first attempt is spread over the whole part"
     assert first["plan"]["timestamps_seconds"] == [0.0, 1.0, 4.0, 5.0]
     assert second["sampling"] == {
@@ -132,36 +126,33 @@ def test_the_next_look_keeps_what_was_seen_and_goes_where_the_answer_points(clip
 
 
 def test_a_range_in_the_answer_is_zoomed_into_as_it_is(clip: Path) -> None:
-    _, second = look(clip, ScriptedReply("between 2 s and 3 s", UNSURE), "")
+    _, second = run_ladder(clip, ScriptedReply("between 2 s and 3 s", UNSURE), "")
     assert second["sampling"]["part_seconds"] == [2.0, 3.0]
     assert second["plan"]["timestamps_seconds"] == [0.0, 1.0, 2.0, 2.25, 2.5, 2.75, 4.0, 5.0]
 
 
 def test_each_zoom_is_closer_where_answers_keep_naming_one_moment(clip: Path) -> None:
-    attempts = look(clip, *["It is red at 2.5 s."] * 3)
+    attempts = run_ladder(clip, *["It is red at 2.5 s."] * 3)
     parts = [attempt["sampling"]["part_seconds"] for attempt in attempts]
     assert parts == [[0.0, 8.0], [0.5, 4.5], [1.5, 3.5]]
     assert pairs(attempts[0]) < pairs(attempts[1]) < pairs(attempts[2])
 
 
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
+def test_what_cannot_be_zoomed_into_is_spread_and_says_why(clip: Path) -> None:
+    for said, reason in (
         ("", "the last answer names no time"),
         ("red at 99 s", "the reasoning for the answer names 99 s, outside the part that is asked about"),
         ("0.0 red\n4.0 red\n5.0 -\n6.0 red", "names 0 s to 6 s, more than half of the part that is asked about"),
         ("red between 0.2 s and 0.8 s", "names 0.2 s to 0.8 s, where no frame fits between those that were seen"),
-    ],
-)
-def test_what_cannot_be_zoomed_into_is_spread_and_says_why(clip: Path, said: str, reason: str) -> None:
-    first, second = look(clip, said, "")
-    assert second["plan"]["name"] == second["sampling"]["rule"] == "pairs"
-    assert reason in second["sampling"]["reason"]
-    assert pairs(first) < pairs(second)
+    ):
+        first, second = run_ladder(clip, said, "")
+        assert second["plan"]["name"] == second["sampling"]["rule"] == "pairs"
+        assert reason in second["sampling"]["reason"]
+        assert pairs(first) < pairs(second)
 
 
 def test_after_a_zoom_what_names_no_time_is_spread_around_what_was_seen(clip: Path) -> None:
-    _, zoomed, spread = look(clip, "red at 6 s", "", "")
+    _, zoomed, spread = run_ladder(clip, "red at 6 s", "", "")
     assert spread["sampling"]["rule"] == "pairs"
     assert spread["sampling"]["part_seconds"] == [0.0, 8.0]
     assert pairs(zoomed) < pairs(spread)
@@ -224,27 +215,47 @@ def test_the_model_is_given_the_times_and_the_events_tell_plan_and_reason(clip: 
 
 
 def test_a_model_that_counts_even_steps_is_right_about_time_on_either_side_of_a_zoom(clip: Path) -> None:
-    _, zoomed = look(clip, "red at 6 s", "")
+    _, zoomed = run_ladder(clip, "red at 6 s", "")
     config = SimpleNamespace(vision_config=SimpleNamespace(tokens_per_second=2))
     layout = Qwen25VL().lay_out_video(sorted(pairs(zoomed)), config)
     assert layout.pieces == (Segment(2, 8.0), Segment(2, 2.0))  # at 0 and 4 s, at 6 and 7 s
 
 
-@pytest.mark.parametrize("rule", ["scenes", "zoom"])
-def test_an_image_has_one_frame_and_no_plan(picture: Path, rule: str) -> None:
-    (attempt,) = look(picture, "", rule=rule)
-    assert attempt["plan"] is None
-    assert attempt["sampling"]["reason"] == "an image has one frame"
+def test_an_image_has_one_frame_and_no_plan(picture: Path) -> None:
+    for rule in ("scenes", "zoom"):
+        (attempt,) = run_ladder(picture, "", rule=rule)
+        assert attempt["plan"] is None
+        assert attempt["sampling"]["reason"] == "an image has one frame"
 
 
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [
-        ({"rule": "random"}, "use one of: pairs, scenes, zoom"),
-        ({"max_scanned_frames": 1}, "use a number such as 600"),
-        ({"max_scanned_frames": "9"}, "use a number such as 600"),
-    ],
-)
-def test_what_is_no_policy_says_what_to_use(options: Any, match: str) -> None:
-    with pytest.raises(ConfigError, match=match):
-        FramePolicy(**options)
+def test_times_are_numbers_with_a_unit_clock_times_and_heads_of_lines() -> None:
+    for text, times in (
+        ("It falls at 3.2 s.", [3.2]),
+        ("It falls at 3 seconds, i.e. 3sec in.", [3.0, 3.0]),
+        ("between 4 s and 6 s", [4.0, 6.0]),
+        ("from 4 to 6.5 seconds", [4.0, 6.5]),
+        ("4-6 s", [4.0, 6.0]),
+        ("4\u20136 s", [4.0, 6.0]),
+        ("at 1:05 and at 1:02:03.5", [65.0, 3723.5]),
+        ("0.0 -\n8.0 green cross 1 SE", [0.0, 8.0]),
+        ("2 cars and 3 dogs", []),
+        ("7.5", []),
+        ("7.5 is its number", [7.5]),
+        ("frame 12, version 1.2.3 sides", []),
+        ("3 s2 tracks in 5 songs", []),
+    ):
+        assert find_times(text) == times
+
+
+def test_the_answer_comes_first_then_what_is_said_for_it() -> None:
+    for answer, reasoning, part in (
+        ("between 4 s and 6 s", "At 1 s it starts.", NamedPart(4.0, 6.0, "the answer")),
+        ("red", "At 1 s a dog. At 3 s a Red car. Red again at 5 s.", NamedPart(3, 5, "the reasoning for the answer")),
+        ("2", "At 2 s a dog. At 7 s there are 2 dogs.", NamedPart(7, 7, "the reasoning for the answer")),
+        ("red", "At 1 s a dog.\nAt 3 s a hundred cars.", NamedPart(1, 3, "the reasoning")),
+        ("A", "At 1 s a dog. At 3 s one car.", NamedPart(1, 3, "the reasoning")),
+        (None, "Something is there at 3 s.", NamedPart(3, 3, "the reasoning")),
+        ("red", "It is red.", None),
+        (None, "", None),
+    ):
+        assert find_named_part(answer, reasoning) == part

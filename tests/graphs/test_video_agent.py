@@ -15,10 +15,12 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langgraph.checkpoint.memory import InMemorySaver
 
-from vreason_agent.errors import DependencyError, VideoError
-from vreason_agent.graphs import ScriptedChatModel, ScriptedReply, video_agent
+from vreason_agent.errors import DependencyError, VideoError, VideoTooLargeError
+from vreason_agent.graphs import ScriptedChatModel, ScriptedReply, build_video_qa_graph, video_agent
 from vreason_agent.graphs.confidence_retry import ConfidenceRetryMiddleware
 from vreason_agent.graphs.video_agent import build_video_agent
+from vreason_agent.tools import video_tools
+from vreason_agent.video import Limits
 from vreason_agent.video.capture import Capture
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
@@ -86,6 +88,18 @@ def test_an_isolated_agent_decodes_nothing_in_its_own_process(clip: Path, monkey
     assert [item.status for item in messages if isinstance(item, ToolMessage)] == ["success", "error"] + ["success"] * 2
     with pytest.raises(VideoError, match="move it there or allow its folder"):
         agent(clip, Caller(asked=[]), isolate=True, allowed_roots=[])
+
+
+def test_agent_tools_and_graph_refuse_a_file_over_their_limits(clip: Path) -> None:
+    limits, model = Limits(max_seconds=0.5), ScriptedChatModel(replies=[])
+    graph: Any = build_video_qa_graph(model, limits=limits)
+    for read in (
+        lambda: agent(clip, Caller(asked=[]), file_limits=limits),
+        lambda: video_tools(clip, file_limits=limits),
+        lambda: graph.invoke({"video": str(clip), "question": "?"}),
+    ):
+        with pytest.raises(VideoTooLargeError, match=r"max_seconds=0\.5; cut the part you need"):
+            read()
 
 
 def test_without_langchain_the_install_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,8 @@ def format_times(timestamps_seconds: Sequence[float]) -> str:
 def count_frames(attempt: Mapping[str, Any]) -> str:
     """Return how many frames an attempt used, and how many different ones if the video has too few."""
     asked, different = attempt["num_frames"], len(attempt["timestamps_seconds"])
-    return f"{asked} frames" if different >= asked else f"{asked} frames ({different} different)"
+    frames = f"{asked} frame{'s' * (asked != 1)}"
+    return frames if different >= asked else f"{frames} ({different} different)"
 
 
 def format_attempt(attempt: Mapping[str, Any]) -> str:

@@ -274,7 +274,8 @@ def format_event(event: dict[str, Any], *, has_reason: bool) -> str:
     """Return a progress event of the graph as a line, with the reason for the choice of frames if it varies."""
     if event["event"] == "sample":
         reason = f" ({event['sampling']['rule']}: {event['sampling']['reason']})" if has_reason else ""
-        where = f"{event['num_frames']} frames at {format_times(event['timestamps_seconds'])}"
+        count = event["num_frames"]
+        where = f"{count} frame{'s' * (count != 1)} at {format_times(event['timestamps_seconds'])}"
         return f"attempt {event['attempt'] + 1}: {where}{reason}"
     if event["event"] == "answer":
         entropy = ", ".join(f"{name} {value:.3g}" for name, value in event["entropy"].items() if value is not None)

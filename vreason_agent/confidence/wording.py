@@ -92,7 +92,7 @@ def _stability(confidence: Confidence) -> list[str]:
     rungs = confidence.evidence.get("rungs") or []
     if len(rungs) < 2:
         return []
-    seen = ", ".join(f"{_name(rung)} ({rung.get('num_frames')} frames)" for rung in rungs)
+    seen = ", ".join(f"{_name(rung)} ({_count_frames(rung)})" for rung in rungs)
     same = num_agreeing(_answers(confidence)) == len(rungs)
     return [f"Every attempt gave the same answer: {seen}." if same else f"The answer changed between attempts: {seen}."]
 
@@ -100,6 +100,11 @@ def _stability(confidence: Confidence) -> list[str]:
 def _answers(confidence: Confidence) -> list[Mapping[str, Any]]:
     rungs = confidence.evidence.get("rungs") or []
     return [{"text": rung.get("answer"), "choice": rung.get("choice")} for rung in rungs]
+
+
+def _count_frames(rung: Mapping[str, Any]) -> str:
+    count = rung.get("num_frames")
+    return "1 frame" if count == 1 else f"{count} frames"
 
 
 def _name(rung: Mapping[str, Any]) -> str:
