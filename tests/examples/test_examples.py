@@ -80,7 +80,7 @@ def test_the_agent_calls_two_tools_and_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "answer"), [("go_on", "Answer: blue (entropy drop 0.900"), ("stop", "Answer: None")]
+    ("action", "answer"), [("go_on", "Answer: blue (entropy fell by 90%"), ("stop", "Answer: None")]
 )
 def test_a_human_decides_whether_the_budget_is_exceeded(tmp_path: Path, action: str, answer: str) -> None:
     output = run("human_in_the_loop.py", tmp_path, action)

@@ -65,7 +65,7 @@ def brier(
 def calibration_error(
     probabilities: Sequence[float], correct: Sequence[bool], *, num_bins: int = 10, seed: int = 0
 ) -> CalibrationError:
-    """Expected calibration error: mean over bins of |mean probability - share correct|, weighted by their rows.
+    """Expected calibration error: mean over bins of the distance of mean probability and share correct, by rows.
 
     Bins hold equal numbers of rows (M. P. Naeini et al., 2015; equal mass as R. Roelofs et al., 2022).
 
