@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -62,31 +61,18 @@ def docstring_example() -> Callable[..., Any]:
     return build_app
 
 
-@pytest.fixture
-def conversation(clip: Path) -> list[BaseMessage]:
-    """The messages as a checkpointer gives them back after the example ran."""
+def test_the_example_app_runs_every_tool_and_its_conversation_comes_back_from_the_checkpointer(clip: Path) -> None:
     app = docstring_example()(ScriptedModel(), clip, InMemorySaver())
     config = {"configurable": {"thread_id": "1"}}
     app.invoke({"messages": [("human", "What is in the upper left?")]}, config)
     messages: list[BaseMessage] = app.get_state(config).values["messages"]
-    return messages
-
-
-def test_the_example_app_runs_through_every_tool(conversation: list[BaseMessage]) -> None:
-    assert conversation[-1].content == "a red square"
-    results = [message for message in conversation if isinstance(message, ToolMessage)]
+    assert messages[-1].content == "a red square"
+    results = [message for message in messages if isinstance(message, ToolMessage)]
     assert [result.status for result in results] == ["success", "error", "success", "error", "success", "success"]
     assert [shown_index(image) for image in images_of(results[2].content)] == [20]
-
-
-def test_errors_reach_the_model_with_their_remedy(conversation: list[BaseMessage]) -> None:
-    errors = [m.content for m in conversation if isinstance(m, ToolMessage) and m.status == "error"]
-    assert "outside 'front door': use times from 0 to below 4.000 seconds" in errors[0]
-    assert "video='/etc/passwd': Input should be 'front door'" in errors[1]
-
-
-def test_artifacts_come_back_from_the_checkpointer(conversation: list[BaseMessage]) -> None:
-    artifacts = [m.artifact for m in conversation if isinstance(m, ToolMessage) and m.status == "success"]
+    assert "outside 'front door': use times from 0 to below 4.000 seconds" in results[1].content
+    assert "video='/etc/passwd': Input should be 'front door'" in results[3].content
+    artifacts = [result.artifact for result in results if result.status == "success"]
     assert [artifact["video"] for artifact in artifacts] == ["front door"] * 4
     assert artifacts[1]["frame_indices"] == [20]
     assert artifacts[3]["frame_indices"] == [0, 10, 20, 30]

@@ -63,19 +63,17 @@ def test_an_answer_that_cannot_be_read_is_said_to_be_none(clip: Path) -> None:
     assert result.artifact["answer"] is None
 
 
-@pytest.mark.parametrize(
-    ("args", "remedy"),
-    [
+def test_what_cannot_be_asked_is_refused_before_the_model_is_asked(clip: Path) -> None:
+    model = scripted(SURE)
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"question": " "}, "ask something"),
         ({"question": "?", "options": ["red"]}, "give at least two texts"),
         ({"question": "?", "start_seconds": 9.0}, "give an earlier start"),
         ({"question": "?", "stop_seconds": 9.0}, "use at most 4.000"),
-    ],
-)
-def test_what_cannot_be_asked_is_refused_before_the_model_is_asked(clip: Path, args: Any, remedy: str) -> None:
-    model = scripted(SURE)
-    with pytest.raises(ToolException, match=remedy):
-        message(tool_named("ask_segment", clip, chat_model=model), **args)
+    ]
+    for args, remedy in refused:
+        with pytest.raises(ToolException, match=remedy):
+            message(tool_named("ask_segment", clip, chat_model=model), **args)
     assert model.requests == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.tools import ToolException
@@ -16,32 +17,19 @@ from vreason_agent.tools.video_tool import VideoFiles
 from vreason_agent.video.capture import Capture
 
 
-def test_missing_file_fails_when_the_tools_are_made(tmp_path: Path) -> None:
-    with pytest.raises(VideoNotFoundError, match="gone"):
-        video_tools(tmp_path / "gone.mp4")
-
-
-def test_file_that_is_no_video_fails_when_the_tools_are_made(tmp_path: Path) -> None:
-    path = tmp_path / "notes.mp4"
-    path.write_text("not a video")
-    with pytest.raises(VideoDecodeError, match="notes"):
-        video_tools(path)
-
-
-def test_a_url_is_refused(clip: Path) -> None:
-    with pytest.raises(VideoError, match="only local files are read, so download the video first"):
-        video_tools({"door": clip, "web": "https://example.com/clip.mp4"})
-
-
-@pytest.mark.parametrize("nothing", [{}, {"": "clip.mp4"}, {" ": "clip.mp4"}, {3: "clip.mp4"}])
-def test_a_mapping_needs_names(nothing: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match="pass a path, or a mapping"):
-        video_tools(nothing)
-
-
-def test_a_list_of_paths_is_refused_with_the_mapping_to_use(clip: Path) -> None:
-    with pytest.raises(ConfigError, match="a mapping from names to paths"):
-        video_tools([clip])  # type: ignore[arg-type]
+def test_what_cannot_be_bound_fails_when_the_tools_are_made(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.mp4").write_text("not a video")
+    refused: list[tuple[Any, type[Exception], str]] = [
+        (tmp_path / "gone.mp4", VideoNotFoundError, "gone"),
+        (tmp_path / "notes.mp4", VideoDecodeError, "notes"),
+        ({"web": "https://example.com/a.mp4"}, VideoError, "only local files are read, so download the video first"),
+        *(({name: clip}, ConfigError, "pass a path, or a mapping") for name in ("", " ", 3)),
+        ({}, ConfigError, "pass a path, or a mapping"),
+        ([clip], ConfigError, "a mapping from names to paths"),
+    ]
+    for video, error, remedy in refused:
+        with pytest.raises(error, match=remedy):
+            video_tools(video)
 
 
 def test_a_relative_path_stays_bound_after_a_change_of_folder(
@@ -53,15 +41,13 @@ def test_a_relative_path_stays_bound_after_a_change_of_folder(
     assert message(tool).status == "success"
 
 
-def test_nothing_the_model_reads_contains_the_path_or_the_file_name(clip: Path) -> None:
+def test_the_caller_has_the_path_and_the_model_neither_path_nor_file_name(clip: Path) -> None:
     for tool in all_tools(clip):
-        read_by_model = f"{convert_to_openai_tool(tool)} {message(tool, **EXAMPLES[tool.name]).content}"
+        result = message(tool, **EXAMPLES[tool.name])
+        read_by_model = f"{convert_to_openai_tool(tool)} {result.content}"
         assert clip.stem not in read_by_model
         assert str(clip.parent) not in read_by_model
-
-
-def test_the_artifact_has_the_path_for_the_caller(clip: Path) -> None:
-    assert message(tool_named("sample_frames", clip)).artifact["path"] == os.path.realpath(clip)
+        assert result.artifact["path"] == os.path.realpath(clip)
 
 
 def test_a_file_that_vanished_is_a_message_without_its_path(

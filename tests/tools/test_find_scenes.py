@@ -1,8 +1,9 @@
-"""`find_scenes` tells cuts and motion in words, and needs its library."""
+"""`find_scenes` tells cuts and motion in words, `video_info` what is known about a file."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,8 +15,9 @@ from tests.tools.frames import message, tool_named
 from vreason_agent.errors import DependencyError
 from vreason_agent.tools import FindScenesTool, ToolLimits, video_tools
 from vreason_agent.tools.find_scenes import describe_scenes
+from vreason_agent.tools.video_info import describe_video
 from vreason_agent.tools.video_tool import VideoFiles
-from vreason_agent.video import Scenes
+from vreason_agent.video import Scenes, probe
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +74,20 @@ def test_without_the_library_it_is_left_out_or_names_the_install_command(
     assert "find_scenes" not in [tool.name for tool in video_tools(film)]
     with pytest.raises(DependencyError, match=r"pip install 'vreason-agent\[scenes\]'"):
         FindScenesTool(files=VideoFiles.bind(film))
+
+
+def test_it_tells_length_rate_count_and_size(clip: Path) -> None:
+    result = message(tool_named("video_info", {"door": clip}))
+    assert result.content == (
+        "'door': length 4.000 s, frame rate 10.000 frames per second, number of frames 40, picture 320x240 px."
+    )
+    assert (result.artifact["video"], result.artifact["num_frames"], result.artifact["kind"]) == ("door", 40, "video")
+
+
+def test_unknown_facts_are_called_unknown(clip: Path) -> None:
+    unknown = replace(probe(clip), duration_seconds=None, video_fps=None, num_frames=None, is_constant_rate=None)
+    assert describe_video(unknown, "door") == (
+        "'door': length unknown, frame rate unknown, number of frames unknown, picture 320x240 px."
+    )
+    uneven = describe_video(replace(probe(clip), is_constant_rate=False), "door")
+    assert "frames per second on average (their spacing may vary), number" in uneven

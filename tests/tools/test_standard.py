@@ -12,95 +12,37 @@ from langchain_tests.unit_tests import ToolsUnitTests
 
 from tests.tools.frames import all_tools
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "video_info": {},
+    "sample_frames": {"start_seconds": 1.0, "stop_seconds": 3.0, "num_frames": 4},
+    "zoom": {"left": 0.0, "top": 0.0, "right": 0.5, "bottom": 0.5, "timestamps_seconds": [1.5]},
+    "contact_sheet": {"num_frames": 6},
+    "find_scenes": {"stop_seconds": 3.0},
+    "ask_segment": {"question": "Color?", "options": ["red", "blue"], "start_seconds": 1.0, "num_frames": 4},
+}
+
 
 class _Bound:
-    """Gives the suites a tool bound to the clip."""
+    """Gives the suites each tool in turn, bound to the clip."""
 
-    tool_name = "video_info"
-    example: dict[str, Any] = {}  # noqa: RUF012
-    clip: Path
+    bound_tool: BaseTool
 
-    @pytest.fixture(autouse=True)
-    def _bind(self, clip: Path) -> None:
-        self.clip = clip
+    @pytest.fixture(autouse=True, params=list(ARGUMENTS))
+    def _bind(self, clip: Path, request: pytest.FixtureRequest) -> None:
+        self.bound_tool = next(tool for tool in all_tools(clip) if tool.name == request.param)
 
     @property
     def tool_constructor(self) -> BaseTool:
-        return next(tool for tool in all_tools(self.clip) if tool.name == self.tool_name)
+        return self.bound_tool
 
     @property
     def tool_invoke_params_example(self) -> dict[str, Any]:
-        return self.example
+        return ARGUMENTS[self.bound_tool.name]
 
 
-class _SampleFrames(_Bound):
-    tool_name = "sample_frames"
-    example = {"start_seconds": 1.0, "stop_seconds": 3.0, "num_frames": 4}  # noqa: RUF012
-
-
-class _Zoom(_Bound):
-    tool_name = "zoom"
-    example = {"left": 0.0, "top": 0.0, "right": 0.5, "bottom": 0.5, "timestamps_seconds": [1.5]}  # noqa: RUF012
-
-
-class _ContactSheet(_Bound):
-    tool_name = "contact_sheet"
-    example = {"num_frames": 6}  # noqa: RUF012
-
-
-class _FindScenes(_Bound):
-    tool_name = "find_scenes"
-    example = {"stop_seconds": 3.0}  # noqa: RUF012
-
-
-class _AskSegment(_Bound):
-    tool_name = "ask_segment"
-    example = {"question": "Which color?", "options": ["red", "blue"], "start_seconds": 1.0, "num_frames": 4}  # noqa: RUF012
-
-
-class TestVideoInfoUnit(_Bound, ToolsUnitTests):
+class TestUnit(_Bound, ToolsUnitTests):
     pass
 
 
-class TestVideoInfoIntegration(_Bound, ToolsIntegrationTests):
-    pass
-
-
-class TestSampleFramesUnit(_SampleFrames, ToolsUnitTests):
-    pass
-
-
-class TestSampleFramesIntegration(_SampleFrames, ToolsIntegrationTests):
-    pass
-
-
-class TestZoomUnit(_Zoom, ToolsUnitTests):
-    pass
-
-
-class TestZoomIntegration(_Zoom, ToolsIntegrationTests):
-    pass
-
-
-class TestContactSheetUnit(_ContactSheet, ToolsUnitTests):
-    pass
-
-
-class TestContactSheetIntegration(_ContactSheet, ToolsIntegrationTests):
-    pass
-
-
-class TestFindScenesUnit(_FindScenes, ToolsUnitTests):
-    pass
-
-
-class TestFindScenesIntegration(_FindScenes, ToolsIntegrationTests):
-    pass
-
-
-class TestAskSegmentUnit(_AskSegment, ToolsUnitTests):
-    pass
-
-
-class TestAskSegmentIntegration(_AskSegment, ToolsIntegrationTests):
+class TestIntegration(_Bound, ToolsIntegrationTests):
     pass

@@ -26,43 +26,28 @@ def resolve(info: VideoInfo, **fields: Any) -> tuple[float, ...]:
     return TimeRequest(**request).resolve(info, "clip")
 
 
-def test_without_times_the_whole_video_is_sampled_evenly(info: VideoInfo) -> None:
+def test_a_range_is_sampled_evenly_from_its_start_and_without_its_end(info: VideoInfo) -> None:
     assert resolve(info) == pytest.approx((0.0, 1.0, 2.0, 3.0))
-
-
-def test_a_range_is_sampled_from_its_start_and_without_its_end(info: VideoInfo) -> None:
     assert resolve(info, start_seconds=2.0, stop_seconds=3.0, num_frames=2) == pytest.approx((2.0, 2.5))
+    assert max(resolve(info, start_seconds=3.9, stop_seconds=4.001, num_frames=1000)) < 4.0, "rounded up to ms"
 
 
-def test_moments_keep_their_order(info: VideoInfo) -> None:
-    assert resolve(info, timestamps_seconds=[3.0, 0.5]) == (3.0, 0.5)
-
-
-@pytest.mark.parametrize(
-    ("fields", "remedy"),
-    [
+def test_times_outside_the_video_are_refused_with_what_is_allowed(info: VideoInfo) -> None:
+    for fields, remedy in (
         ({"timestamps_seconds": [1.0, 4.0]}, r"has \[4.0\], outside 'clip': use times from 0 to below 4.000 seconds"),
         ({"stop_seconds": 4.5}, "stop_seconds=4.5 is after the end of 'clip': use at most 4.000"),
         ({"start_seconds": 4.0}, "start 4 s is not before the end of 'clip' at 4.00 s; give an earlier start"),
         ({"start_seconds": 2.0, "stop_seconds": 2.0}, "start 2 s, stop 2 s: no part of 'clip'; use 0 <= start < stop"),
         ({"timestamps_seconds": [1.0], "start_seconds": 0.0}, "give either timestamps_seconds, or start_seconds and"),
         ({"timestamps_seconds": [1.0], "stop_seconds": 2.0}, "give either timestamps_seconds, or start_seconds and"),
-    ],
-)
-def test_times_outside_the_video_are_refused_with_what_is_allowed(
-    info: VideoInfo, fields: dict[str, Any], remedy: str
-) -> None:
-    with pytest.raises(ToolException, match=remedy):
-        resolve(info, **fields)
+    ):
+        with pytest.raises(ToolException, match=remedy):
+            resolve(info, **fields)
 
 
 def test_the_printed_length_is_accepted_as_the_end_of_a_range(info: VideoInfo) -> None:
     odd = replace(info, duration_seconds=3.98765)
     assert len(resolve(odd, stop_seconds=float(show_duration(3.98765)))) == 4
-
-
-def test_an_end_rounded_up_by_a_millisecond_samples_nothing_after_the_video(info: VideoInfo) -> None:
-    assert max(resolve(info, start_seconds=3.9, stop_seconds=4.001, num_frames=1000)) < 4.0
 
 
 def test_a_cut_file_is_told_by_name_with_the_part_that_is_there(info: VideoInfo) -> None:
