@@ -9,13 +9,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.phase import Phase
 from vreason_agent.decoding.plain_data import PLAIN, json_object, read_dataclass
 from vreason_agent.decoding.switch import Switch
 from vreason_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class StepRecord(NamedTuple):
@@ -206,6 +209,18 @@ class DecodingTrace:
             "num_video_tokens_kept": self.num_video_tokens_kept,
             "seconds": dict(vars(self.seconds)),
         }
+
+    def plot(self, *, token_texts: Sequence[str] = (), title: str = "") -> Figure:
+        """Return a matplotlib figure of the entropy, its moving average and peak, the phases and the updates.
+
+        See `vreason_agent.plots.plot_trace`; `token_texts`, one per token, are written under it.
+
+        Raises:
+            DependencyError: matplotlib, the extra `plots`, is missing.
+        """
+        from vreason_agent.plots import plot_trace
+
+        return plot_trace(self, token_texts=token_texts, title=title)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field as plain JSON data."""
