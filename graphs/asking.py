@@ -20,7 +20,7 @@ from ..question import check_question, question_text, read_answer, video_questio
 from ..tools.arguments import ToolLimits
 from ..tools.frame_requests import distinct, label
 from ..tools.image_blocks import image_block, text_block
-from ..video import Reading, local_path
+from ..video import ReadOptions, local_path, read_frames
 from .state import Attempt, VideoQAState
 
 FramesAs = Literal["video", "images"]
@@ -99,7 +99,13 @@ def ask_with_video(
 
 
 def ask_with_images(
-    path: str, question: str, options: Sequence[str], times: Sequence[float], *, reading: Reading, limits: ToolLimits
+    path: str,
+    question: str,
+    options: Sequence[str],
+    times: Sequence[float],
+    *,
+    read_options: ReadOptions,
+    limits: ToolLimits,
 ) -> Asked:
     """Return the question after standard base64 JPEG blocks, each after a text with its true time in seconds.
 
@@ -108,7 +114,7 @@ def ask_with_images(
         question: What is asked.
         options: Texts to choose from.
         times: Seconds to look at; a frame that several of them fall on is shown once.
-        reading: How the file is read.
+        read_options: How the file is read.
         limits: `max_side_px` and `max_image_bytes` bound each picture.
 
     Raises:
@@ -116,7 +122,8 @@ def ask_with_images(
         VideoError: If the file cannot be read there.
     """
     check_question(question, options)
-    frames = distinct(reading.frames(local_path(path), times, max_side_px=limits.max_side_px))
+    read = read_frames(local_path(path), times, max_side_px=limits.max_side_px, options=read_options)
+    frames = distinct(read)
     blocks: list[Any] = []
     for position, image in enumerate(frames.images):
         blocks += [] if frames.info.kind == "image" else [text_block(label(frames, position))]

@@ -159,7 +159,7 @@ def build_compare_videos_graph(
 
     Args:
         video_qa: Asks one video: `build_video_qa_graph(chat_model, ...)` without a checkpointer of its own. How videos
-            are read (`allowed_roots`, `isolate`, `backend`) is set there.
+            are read (`read_options`) is set there.
         rank_by: Raw signal by name; of an entropy the lowest comes first. It compares answers of one model only.
         checkpointer: Where the caller wants runs kept; by default nowhere.
 

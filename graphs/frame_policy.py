@@ -14,12 +14,13 @@ from typing import Any, Literal, get_args
 from ..errors import ConfigError, DependencyError, quote
 from ..video import (
     FramePlan,
-    Reading,
+    ReadOptions,
     VideoInfo,
     check_scenes_library,
     find_scenes,
     local_path,
     make_plan,
+    open_video,
     pairs_plan,
     ranges_plan,
     resolve_span,
@@ -209,12 +210,12 @@ def clip_rungs(clip: Clip, ladder: Ladder) -> tuple[int, ...]:
     return rungs[: len(useful) + 1]
 
 
-def add_cuts(clip: Clip, reading: Reading, *, max_frames: int) -> tuple[Clip, list[str]]:
+def add_cuts(clip: Clip, read_options: ReadOptions, *, max_frames: int) -> tuple[Clip, list[str]]:
     """Return the clip with its cuts, or with the reason why there are none, and what the caller is to be warned of.
 
     Args:
         clip: The part that is searched; an image is left as it is.
-        reading: How the file is read.
+        read_options: How the file is read.
         max_frames: Most frames to compare.
 
     Raises:
@@ -227,7 +228,7 @@ def add_cuts(clip: Clip, reading: Reading, *, max_frames: int) -> tuple[Clip, li
     except DependencyError as exc:
         return {**clip, "no_cuts": str(exc)}, [f"frames were not chosen shot by shot: {exc}"]
     start, stop = clip["start_seconds"], clip["stop_seconds"]
-    with reading.open(local_path(clip["path"]), max_kept_bytes=0) as video:
+    with open_video(local_path(clip["path"]), read_options, max_cache_bytes=0) as video:
         cuts = find_scenes(video, start_seconds=start, stop_seconds=stop, max_frames=max_frames).cuts_seconds
     found: Clip = {**clip, "cuts_seconds": list(cuts)} if cuts else {**clip, "no_cuts": "no cut was found"}
     return found, []

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from ..errors import ConfigError, quote
 from ..tools.arguments import ToolLimits
-from ..video import Reading, local_path
+from ..video import ReadOptions, local_path, probe
 from .asking import Asked, FramesAs, ask_with_images, ask_with_video, frames_for, read_attempt, read_ending
 from .budget import NOTHING, Budget, add_spent
 from .context import VideoQAContext, read_span, read_task, read_video, rules_of
@@ -37,7 +37,7 @@ class VideoQANodes:
     """The nodes, with what they share: the chat model and the rules; `frames_as=None` goes by the chat model."""
 
     chat_model: BaseChatModel
-    reading: Reading
+    read_options: ReadOptions
     image_limits: ToolLimits
     ladder: Ladder = field(default_factory=Ladder)
     policy: AcceptPolicy = field(default_factory=AcceptPolicy)
@@ -50,9 +50,9 @@ class VideoQANodes:
         task, video, (start, stop) = read_task(state), read_video(state), read_span(state)
         frames = self.under(runtime.context).frame_policy
         warnings: list[str] = []
-        clip = make_clip(video, self.reading.probe(local_path(video)), start_seconds=start, stop_seconds=stop)
+        clip = make_clip(video, probe(local_path(video), self.read_options), start_seconds=start, stop_seconds=stop)
         if frames.rule == "scenes":
-            clip, warnings = add_cuts(clip, self.reading, max_frames=frames.max_scanned_frames)
+            clip, warnings = add_cuts(clip, self.read_options, max_frames=frames.max_scanned_frames)
         empty = {"attempts": Overwrite([]), "decisions": Overwrite([]), "rung": 0, "variation": {}, "spent": NOTHING}
         return {**empty, "task": task, "clip": clip, "warnings": warnings}
 
@@ -152,7 +152,7 @@ class VideoQANodes:
         asked = (path, question, task["options"], times)
         if (self.frames_as or frames_for(self.chat_model)) == "video":
             return ask_with_video(*asked, expected=final_times(state["plan"]))
-        return ask_with_images(*asked, reading=self.reading, limits=self.image_limits)
+        return ask_with_images(*asked, read_options=self.read_options, limits=self.image_limits)
 
     def _record_answer(self, state: VideoQAState, asked: Asked, message: AIMessage, seconds: float) -> dict[str, Any]:
         attempt = read_attempt(state, asked, message, seconds)

@@ -15,7 +15,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from ..errors import DependencyError
 from ..tools import ToolLimits, video_tools
-from ..video import DEFAULT_LIMITS, Backend, Isolate, Limits, Roots
+from ..video import DEFAULT_OPTIONS, ReadOptions
 
 try:
     from langchain.agents import create_agent
@@ -36,10 +36,7 @@ def build_video_agent(
     *,
     segment_model: BaseChatModel | None = None,
     limits: ToolLimits | None = None,
-    allowed_roots: Roots | None = None,
-    isolate: Isolate = False,
-    backend: Backend = "opencv",
-    file_limits: Limits = DEFAULT_LIMITS,
+    read_options: ReadOptions = DEFAULT_OPTIONS,
     system_prompt: str = SYSTEM_PROMPT,
     middleware: Sequence[AgentMiddleware[Any, Any, Any]] = (),
     checkpointer: BaseCheckpointSaver[Any] | None = None,
@@ -51,10 +48,7 @@ def build_video_agent(
         video: A path, or paths by the names that the model shall use; it can name no other file.
         segment_model: Answers `ask_segment`, for a `chat_model` that sees no video; without one that tool is left out.
         limits: Sizes and counts of one tool call.
-        allowed_roots: Folders that the files must lie in, links resolved; `None` allows any.
-        isolate: Let the tools read in a process of its own; see `Isolation`.
-        backend: What the tools decode with: `"opencv"`, or `"av"`. `segment_model` has its own fields of these names.
-        file_limits: Upper bounds on files and reads.
+        read_options: How the tools read files; `segment_model` has its own field of this name.
         system_prompt: What the agent is told first.
         middleware: LangChain's own or yours, such as `ConfidenceRetryMiddleware()`.
         checkpointer: Where the caller wants conversations kept; by default nowhere.
@@ -67,10 +61,7 @@ def build_video_agent(
         video,
         limits=limits,
         chat_model=segment_model,
-        allowed_roots=allowed_roots,
-        isolate=isolate,
-        backend=backend,
-        file_limits=file_limits,
+        read_options=read_options,
     )
     return create_agent(
         chat_model,

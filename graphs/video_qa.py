@@ -19,7 +19,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from ..tools.arguments import ToolLimits
-from ..video import DEFAULT_LIMITS, Backend, Isolate, Limits, Reading, Roots
+from ..video import DEFAULT_OPTIONS, ReadOptions
 from .asking import FramesAs, check_chat_model, check_image_limits
 from .budget import Budget
 from .context import VideoQAContext, refuse_unknown_input, rules_of
@@ -38,10 +38,7 @@ def build_video_qa_graph(
     frame_policy: FramePolicy | None = None,
     frames_as: FramesAs | None = None,
     image_limits: ToolLimits | None = None,
-    allowed_roots: Roots | None = None,
-    isolate: Isolate = False,
-    backend: Backend = "opencv",
-    limits: Limits = DEFAULT_LIMITS,
+    read_options: ReadOptions = DEFAULT_OPTIONS,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[VideoQAState, VideoQAContext, VideoQAInput, VideoQAOutput]:
     """Return the compiled graph.
@@ -59,11 +56,8 @@ def build_video_qa_graph(
             reads it (`ChatVReason`, or one with a true `reads_video_blocks`), to any other images.
         image_limits: `max_side_px` and `max_image_bytes` of such an image; 640 px and 100,000 bytes by default. Lower
             is cheaper and shows less.
-        allowed_roots: Folders that a video must lie in, links resolved; a `ChatVReason` has the same field, for what
-            it reads. Set both where others than you name videos; `None` allows any file that the process can read.
-        isolate: Read videos in a process of their own, as `ChatVReason(isolate=True)` does.
-        backend: What reads them: `"opencv"`, or `"av"` beside `ChatVReason(backend="av")`.
-        limits: Upper bounds on files and reads; a `ChatVReason` has the same field, for what it reads.
+        read_options: How the graph reads videos: allowed folders, limits, isolation, decoder. A `ChatVReason` has the
+            same field, for what it reads: set both where others than you name videos.
         checkpointer: Where the caller wants runs kept; by default nowhere.
 
     Returns:
@@ -77,8 +71,7 @@ def build_video_qa_graph(
     rules = VideoQAContext(ladder=ladder, policy=policy, budget=budget, frame_policy=frame_policy, frames_as=frames_as)
     given = rules_of(rules)
     asked = _raise_ceiling(check_chat_model(chat_model), given.get("ladder", Ladder()).max_frames)
-    reading = Reading(allowed_roots, isolate, backend, limits)
-    nodes = VideoQANodes(asked, reading, check_image_limits(image_limits), **given)
+    nodes = VideoQANodes(asked, read_options, check_image_limits(image_limits), **given)
     graph = _add_nodes(nodes).compile(checkpointer=checkpointer, name="video_qa")
     refuse_unknown_input(graph, ("video", "question", "options", "start_seconds", "stop_seconds"))
     return graph

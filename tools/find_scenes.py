@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from pydantic import model_validator
 
 from ..errors import quote
-from ..video import Scenes, check_scenes_library
+from ..video import Scenes, check_scenes_library, find_scenes
 from .arguments import SpanArguments, VideoArguments
 from .frame_requests import TimeRequest, show_duration, show_seconds
 from .video_tool import VideoTool
@@ -37,8 +37,12 @@ class FindScenesTool(VideoTool):
         request = TimeRequest(None, start_seconds, stop_seconds, num_frames=1)
         start, stop = request.span(self.files.info(video), video)
         with self.files.reading(video) as path:
-            scenes = self.files.how.scenes(
-                path, start_seconds=start, stop_seconds=stop, max_frames=self.limits.max_scanned_frames
+            scenes = find_scenes(
+                path,
+                start_seconds=start,
+                stop_seconds=stop,
+                max_frames=self.limits.max_scanned_frames,
+                options=self.files.read_options,
             )
         return describe_scenes(scenes, video), {"video": video, "path": path, **scenes.to_dict()}
 

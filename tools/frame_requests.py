@@ -13,7 +13,7 @@ from typing import Any
 from langchain_core.tools import ToolException
 
 from ..errors import ConfigError, VideoError, quote
-from ..video import Frames, Span, VideoInfo, resolve_span, uniform_plan
+from ..video import Frames, Span, VideoInfo, read_frames, resolve_span, uniform_plan
 from .video_tool import VideoFiles
 
 _MILLISECOND = 0.001
@@ -127,7 +127,7 @@ def read_request(files: VideoFiles, name: str, request: TimeRequest, *, max_side
     """
     moments = request.resolve(files.info(name), name)
     with files.reading(name) as path:
-        return distinct(files.how.frames(path, moments, max_side_px=max_side_px))
+        return distinct(read_frames(path, moments, max_side_px=max_side_px, options=files.read_options))
 
 
 def distinct(frames: Frames) -> Frames:

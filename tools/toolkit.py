@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
-from ..video import DEFAULT_LIMITS, Backend, Isolate, Limits, Reading, Roots
+from ..video import DEFAULT_OPTIONS, ReadOptions
 from .arguments import ToolLimits
 from .ask_segment import AskSegmentTool
 from .contact_sheet import ContactSheetTool
@@ -26,10 +26,7 @@ def video_tools(
     limits: ToolLimits | None = None,
     chat_model: BaseChatModel | None = None,
     scenes: bool | None = None,
-    allowed_roots: Roots | None = None,
-    isolate: Isolate = False,
-    backend: Backend = "opencv",
-    file_limits: Limits = DEFAULT_LIMITS,
+    read_options: ReadOptions = DEFAULT_OPTIONS,
 ) -> list[BaseTool]:
     """Return tools with which a model looks at videos that the caller chose.
 
@@ -38,11 +35,7 @@ def video_tools(
         limits: Sizes and counts of one call; the model is told and cannot change them.
         chat_model: Who answers `ask_segment`; without one that tool is left out.
         scenes: Whether `find_scenes` is among them; by default where its library is installed.
-        allowed_roots: Folders that the files must lie in, links resolved; `None` allows any.
-        isolate: Read in a process of its own, which a hostile file may end but not leave; see `Isolation`.
-        backend: What decodes: `"opencv"`, or `"av"` for what OpenCV cannot. `chat_model` has its own fields of these
-            names, for what it reads.
-        file_limits: Upper bounds on files and reads.
+        read_options: How the tools read files; `chat_model` has its own field of this name, for what it reads.
 
     Returns:
         `video_info`, `find_scenes`, `contact_sheet`, `sample_frames`, `zoom` and `ask_segment`, as far as asked for.
@@ -50,9 +43,9 @@ def video_tools(
     Raises:
         ConfigError: `video` names no file, or there is no such backend.
         DependencyError: `scenes=True` and the extra `scenes` is not installed, or the backend cannot be loaded.
-        VideoError: A file is missing, cannot be opened, or is over `file_limits`.
+        VideoError: A file is missing, cannot be opened, or exceeds a limit.
     """
-    files = VideoFiles.bind(video, Reading(allowed_roots, isolate, backend, file_limits))
+    files = VideoFiles.bind(video, read_options)
     bounds = limits or ToolLimits()
     tools: list[BaseTool] = [VideoInfoTool(files=files, limits=bounds)]
     if scenes or (scenes is None and find_spec("scenedetect")):

@@ -9,14 +9,14 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import model_validator
 
 from ..errors import ConfigError, VideoError, quote
-from ..video import Reading, VideoInfo
+from ..video import DEFAULT_OPTIONS, ReadOptions, VideoInfo, probe
 from .arguments import ToolLimits, VideoArguments, bind_arguments, explain_arguments
 
 _logger = logging.getLogger(__name__)
@@ -31,21 +31,23 @@ class VideoFiles:
 
     Attributes:
         paths: Path by name, in the caller's order.
-        how: How they are read.
+        read_options: How they are read.
     """
 
     paths: Mapping[str, str]
-    how: Reading = field(default_factory=Reading)
+    read_options: ReadOptions = DEFAULT_OPTIONS
 
     @classmethod
     def bind(
-        cls, video: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]], how: Reading | None = None
+        cls,
+        video: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
+        read_options: ReadOptions = DEFAULT_OPTIONS,
     ) -> VideoFiles:
         """Name the files and check that each can be opened.
 
         Args:
             video: One path (the model calls it "video"), or paths by the names that the model shall use.
-            how: How they are read; by default in this process, by OpenCV, from anywhere.
+            read_options: How they are read; by default in this process and from anywhere.
 
         Raises:
             ConfigError: No file, an empty name, or something that is neither a path nor a mapping.
@@ -55,8 +57,8 @@ class VideoFiles:
         if not named or not all(isinstance(name, str) and name.strip() for name in named):
             msg = f"video={quote(video)} names no file: pass a path, or a mapping such as {{'front door': 'door.mp4'}}"
             raise ConfigError(msg)
-        reading = how or Reading()
-        return cls({name: reading.probe(_check_path(path)).path for name, path in named.items()}, reading)
+        paths = {name: probe(_check_path(path), read_options).path for name, path in named.items()}
+        return cls(paths, read_options)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,7 +72,7 @@ class VideoFiles:
             ToolException: It can no longer be opened.
         """
         with self.reading(name) as path:
-            return self.how.probe(path)
+            return probe(path, self.read_options)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[str]:

@@ -30,7 +30,7 @@ from vreason_agent.errors import (
     VideoTooLargeError,
 )
 from vreason_agent.messages import video_question
-from vreason_agent.video import Limits, OpenVideo, read_frames
+from vreason_agent.video import Isolation, Limits, OpenVideo, ReadOptions, read_frames
 
 
 def added_up(chunks: Any) -> AIMessageChunk:
@@ -210,13 +210,13 @@ class TestStreaming:
 
     def test_files_of_messages_lie_in_the_allowed_folders(self, engine: FakeEngine, clip: Path, tmp_path: Path) -> None:
         asked = [video_question(clip, "?")]
-        assert ChatVReason(allowed_roots=[clip.parent]).invoke(asked).content == "red"
-        model = ChatVReason(allowed_roots=[str(tmp_path)])
-        for ask in (model.invoke, ChatVReason().bind(allowed_roots=[tmp_path]).invoke):
+        assert ChatVReason(read_options=ReadOptions([clip.parent])).invoke(asked).content == "red"
+        model = ChatVReason(read_options=ReadOptions([str(tmp_path)]))
+        for ask in (model.invoke, ChatVReason().bind(read_options=ReadOptions([tmp_path])).invoke):
             with pytest.raises(VideoError, match="outside the allowed folders"):
                 ask(asked)
-        with pytest.raises(ConfigError, match=r"give a list of folders, e\.g\. \['clips'\]"):
-            ChatVReason(allowed_roots="clips")
+        with pytest.raises(ConfigError, match=r"no list of paths; give one, e\.g\. \['clips'\]"):
+            ReadOptions("clips")
 
     def test_callbacks_are_told_the_logprobs_of_each_token_once(self, engine: FakeEngine) -> None:
         class Told(BaseCallbackHandler):
@@ -348,9 +348,9 @@ class TestErrors:
             ChatVReason(num_frames=8).invoke([HumanMessage([video])])
         assert len(read) == 1
 
-    @pytest.mark.parametrize("isolate", [False, True])
+    @pytest.mark.parametrize("isolation", [None, Isolation()])
     def test_pictures_are_counted_before_one_is_decoded(
-        self, engine: FakeEngine, picture: Path, isolate: bool, monkeypatch: pytest.MonkeyPatch
+        self, engine: FakeEngine, picture: Path, isolation: Isolation | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A list of 1,200 frames was decoded whole, and then refused."""
         monkeypatch.setattr("vreason_agent.video.images.quiet_cv2", lambda: pytest.fail("decoded here"))
@@ -366,7 +366,7 @@ class TestErrors:
         engine.context_length = 5
         for block, match in forms:
             with pytest.raises(ContextOverflowError, match=match):
-                ChatVReason(isolate=isolate).invoke([HumanMessage([block])])
+                ChatVReason(read_options=ReadOptions(isolation=isolation)).invoke([HumanMessage([block])])
 
     def test_images_and_frames_are_counted_together(self, engine: FakeEngine, clip: Path, picture: Path) -> None:
         engine.context_length = 45
@@ -376,9 +376,9 @@ class TestErrors:
         engine.context_length = 46
         assert ChatVReason().invoke([HumanMessage(blocks)]).content
 
-    @pytest.mark.parametrize("isolate", [False, True])
+    @pytest.mark.parametrize("isolation", [None, Isolation()])
     def test_limits_hold_for_a_list_of_frames(
-        self, engine: FakeEngine, picture: Path, isolate: bool, monkeypatch: pytest.MonkeyPatch
+        self, engine: FakeEngine, picture: Path, isolation: Isolation | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """All but the last were ignored."""
         monkeypatch.setattr("vreason_agent.video.reader.read_image", lambda *_, **__: pytest.fail("decoded here"))
@@ -391,12 +391,13 @@ class TestErrors:
             (Limits(max_wall_seconds=0.0), "max_wall_seconds=0; ask for fewer frames"),
             (Limits(max_pixels=1535), "more than max_pixels=1,535; scale it down first"),
         ):
+            model = ChatVReason(read_options=ReadOptions(limits=limits, isolation=isolation))
             with pytest.raises(VideoTooLargeError, match=match):
-                ChatVReason(limits=limits, isolate=isolate).invoke([HumanMessage([block])])
+                model.invoke([HumanMessage([block])])
 
     def test_the_limits_of_the_application_hold_for_every_message(self, engine: FakeEngine, clip: Path) -> None:
         with pytest.raises(VideoTooLargeError, match=r"max_frames=3; ask for fewer at a time"):
-            ChatVReason(limits=Limits(max_frames=3)).invoke([video_question(clip, "?")])
+            ChatVReason(read_options=ReadOptions(limits=Limits(max_frames=3))).invoke([video_question(clip, "?")])
 
     def test_a_missing_video_is_both_kinds_of_error(self, engine: FakeEngine, tmp_path: Path) -> None:
         with pytest.raises(ModelInvalidRequestError) as error:

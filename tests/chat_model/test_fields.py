@@ -22,7 +22,7 @@ from vreason_agent.chat.fields import own_fields
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.errors import ConfigError
 from vreason_agent.messages import video_question
-from vreason_agent.video import Limits, Reading
+from vreason_agent.video import Isolation, Limits, ReadOptions
 
 TOOL = {"type": "function", "function": {"name": "zoom", "parameters": {"type": "object", "properties": {}}}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object", "properties": {}}}}
@@ -46,10 +46,7 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "max_frames": (16, {"times"}, {}),
     "start_seconds": (4.0, {"times"}, {}),
     "stop_seconds": (4.0, {"times"}, {}),
-    "isolate": (True, {"isolate"}, {}),
-    "backend": ("av", {"backend"}, {}),
-    "limits": (Limits(max_frames=8), {"limits"}, {}),
-    "allowed_roots": ([HERE], {"error"}, {}),
+    "read_options": (ReadOptions([HERE]), {"error"}, {}),
     "vreason": ("off", {"schedule"}, {}),
     "tools": ([TOOL], {"tools", "grammar"}, {}),
     "tool_choice": ("any", {"grammar"}, TOOLS),
@@ -66,8 +63,6 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "api_key": (SecretStr("x"), set(), {}),
 }
 SAYS_NOTHING_ABOUT_THE_OUTPUT = {
-    "isolate",
-    "limits",
     "timeout",
     "batch_size",
     "streaming",
@@ -100,13 +95,6 @@ class PlainWords:
 def observed(engine: FakeEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function from a model to all that its calls can be seen to do."""
     rows: list[int] = []
-    readings: list[Reading] = []
-
-    def noted(*how: Any) -> Reading:
-        readings.append(Reading(*how))
-        return readings[-1]
-
-    monkeypatch.setattr("vreason_agent.chat.model.Reading", noted)
     generate, engine.grammar_words = engine.generate, PlainWords()  # type: ignore[attr-defined]
 
     def counted(requests: Any, **how: Any) -> Any:
@@ -129,9 +117,6 @@ def observed(engine: FakeEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) ->
             **how,
             "model": model,
             **{name: value for name, value in vars(request.sampling).items()},
-            "isolate": readings[-1].isolate,
-            "backend": readings[-1].backend,
-            "limits": readings[-1].limits,
             "schedule": request.vreason.schedule,
             "tools": request.tools,
             "grammar": request.grammar,
@@ -166,6 +151,14 @@ def test_what_changes_the_output_identifies_the_model_and_nothing_else_does() ->
         is_told_apart = changed._get_llm_string() != plain._get_llm_string()  # what LangChain's caches look up
         assert is_told_apart == (changed._identifying_params != plain._identifying_params), field
         assert is_told_apart is (field not in SAYS_NOTHING_ABOUT_THE_OUTPUT), field
+
+
+def test_folders_and_decoder_identify_the_model_and_limits_and_isolation_do_not() -> None:
+    plain = ChatVReason()._get_llm_string()
+    for options in (ReadOptions([HERE]), ReadOptions(backend="av")):
+        assert ChatVReason(read_options=options)._get_llm_string() != plain
+    for options in (ReadOptions(limits=Limits(max_frames=8)), ReadOptions(isolation=Isolation())):
+        assert ChatVReason(read_options=options)._get_llm_string() == plain
 
 
 def test_a_model_survives_pickling_and_copying_with_any_argument() -> None:

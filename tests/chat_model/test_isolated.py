@@ -1,4 +1,4 @@
-"""`ChatVReason(isolate=...)` reaches every read of a file: nothing that a message names is decoded in its process."""
+"""`ReadOptions(isolation=...)` reaches every read of a file: nothing that a message names is decoded in its process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vreason_agent.chat_model import ChatVReason
 from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.messages import video_question
 from vreason_agent.model import ImagePart, VideoPart
-from vreason_agent.video import Isolation
+from vreason_agent.video import Isolation, ReadOptions
 from vreason_agent.video.capture import Capture
 
 
@@ -52,12 +52,12 @@ def test_every_kind_of_block_is_decoded_elsewhere_to_the_same_pixels(
     here = pictures_of(engine)
     monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
     monkeypatch.setattr(cv2, "imdecode", lambda *args: pytest.fail("decoded here"))
-    ChatVReason(isolate=True).invoke([message])
+    ChatVReason(read_options=ReadOptions(isolation=Isolation())).invoke([message])
     assert np.array_equal(pictures_of(engine), here)
 
 
 def test_its_limits_are_fields_and_what_they_end_is_a_typed_error(engine: FakeEngine, clip: Path) -> None:
-    chat_model = ChatVReason(isolate=Isolation(max_seconds=0.01))
+    chat_model = ChatVReason(read_options=ReadOptions(isolation=Isolation(max_seconds=0.01)))
     with pytest.raises(ModelInvalidRequestError, match="was ended; ask for fewer frames") as caught:
         chat_model.invoke([video_question(clip, "?")])
     assert isinstance(caught.value, VideoDecodeError)
@@ -69,14 +69,15 @@ def test_a_backend_that_is_asked_for_reads_what_a_message_names(engine: FakeEngi
     (here, _) = engine.requests[-1].turns[0].parts
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("OpenCV was opened"))
-        ChatVReason(backend="av").invoke([message])
+        ChatVReason(read_options=ReadOptions(backend="av")).invoke([message])
     (there, _) = engine.requests[-1].turns[0].parts
     assert isinstance(here, VideoPart)
     assert isinstance(there, VideoPart)
     assert there.timestamps_seconds == here.timestamps_seconds
-    with pytest.raises(ConfigError, match="Input should be 'opencv' or 'av'"):
-        ChatVReason(backend="decord")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="use one of: opencv, av"):
+        ChatVReason(read_options=ReadOptions(backend="decord"))  # type: ignore[arg-type]
 
 
 def test_isolation_does_not_change_what_a_cache_takes_for_the_same_call() -> None:
-    assert ChatVReason(isolate=True)._identifying_params == ChatVReason()._identifying_params
+    isolated = ChatVReason(read_options=ReadOptions(isolation=Isolation()))
+    assert isolated._identifying_params == ChatVReason()._identifying_params

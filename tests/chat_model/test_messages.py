@@ -15,11 +15,12 @@ from vreason_agent.errors import ConfigError, VideoError
 from vreason_agent.messages import Conversation, read_messages, video_question
 from vreason_agent.model import ImagePart, TextPart, VideoPart
 from vreason_agent.question import question_text
-from vreason_agent.video import OpenVideo, Reading, Roots
+from vreason_agent.video import OpenVideo, ReadOptions, Roots
 
 
 def read(*messages: BaseMessage, roots: Roots | None = None, **defaults: Any) -> Conversation:
-    return read_messages(messages, wording=question_text, loader=FrameLoader(FrameDefaults(**defaults), Reading(roots)))
+    loader = FrameLoader(FrameDefaults(**defaults), ReadOptions(roots))
+    return read_messages(messages, wording=question_text, loader=loader)
 
 
 def video_of(conversation: Conversation) -> VideoPart:

@@ -25,7 +25,7 @@ from vreason_agent.errors import ConfigError, VideoError
 from vreason_agent.graphs import AcceptPolicy, Ladder, build_video_qa_graph
 from vreason_agent.messages import video_question
 from vreason_agent.model import VideoPart
-from vreason_agent.video import Reading, probe
+from vreason_agent.video import DEFAULT_OPTIONS, ReadOptions, probe
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.opened import OpenVideo
 
@@ -135,19 +135,19 @@ def test_the_oldest_is_closed_and_one_that_failed_is_not_kept(clip: Path, tmp_pa
     pool, kept = VideoPool(max_videos=1), []
     for name in ("a.avi", "b.avi"):
         shutil.copy(clip, tmp_path / name)
-        with pool.opened(str(tmp_path / name), Reading()) as video:
+        with pool.opened(str(tmp_path / name), DEFAULT_OPTIONS) as video:
             kept.append(video)
     assert [is_closed(video) for video in kept] == [True, False]
-    with pytest.raises(ConfigError), pool.opened(str(tmp_path / "b.avi"), Reading()) as video:
+    with pytest.raises(ConfigError), pool.opened(str(tmp_path / "b.avi"), DEFAULT_OPTIONS) as video:
         video.read([-1.0])
     assert is_closed(kept[1])
 
 
 def test_two_readers_at_once_have_a_video_each_and_one_is_kept(clip: Path) -> None:
     pool = VideoPool()
-    with pool.opened(str(clip), Reading()) as one, pool.opened(str(clip), Reading()) as other:
+    with pool.opened(str(clip), DEFAULT_OPTIONS) as one, pool.opened(str(clip), DEFAULT_OPTIONS) as other:
         assert one is not other
-    with pool.opened(str(clip), Reading()) as kept:
+    with pool.opened(str(clip), DEFAULT_OPTIONS) as kept:
         assert kept is one
     assert is_closed(other)
     pool.clear()
@@ -155,22 +155,22 @@ def test_two_readers_at_once_have_a_video_each_and_one_is_kept(clip: Path) -> No
 
 
 def test_a_video_that_is_open_is_no_way_around_the_allowed_folders(clip: Path, tmp_path: Path) -> None:
-    with video_pool.VIDEO_POOL.opened(str(clip), Reading()):
+    with video_pool.VIDEO_POOL.opened(str(clip), DEFAULT_OPTIONS):
         pass
     question = HumanMessage([{"type": "video", "url": str(clip)}])
     with pytest.raises(VideoError, match=r"outside the allowed folders"):
-        ChatVReason(allowed_roots=[tmp_path]).invoke([question])
+        ChatVReason(read_options=ReadOptions([tmp_path])).invoke([question])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_process_starts_with_an_empty_pool(clip: Path) -> None:
-    with video_pool.VIDEO_POOL.opened(str(clip), Reading()) as parents:
+    with video_pool.VIDEO_POOL.opened(str(clip), DEFAULT_OPTIONS) as parents:
         pass
     pid = os.fork()
     if pid == 0:  # decode nothing here: native thread pools do not survive a fork
         os._exit(len(video_pool.VIDEO_POOL._videos) + is_closed(parents))
     assert os.waitpid(pid, 0)[1] == 0
-    with video_pool.VIDEO_POOL.opened(str(clip), Reading()) as still:
+    with video_pool.VIDEO_POOL.opened(str(clip), DEFAULT_OPTIONS) as still:
         assert still is parents
 
 

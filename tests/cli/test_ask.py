@@ -261,7 +261,7 @@ def test_isolate_reaches_the_chat_model_and_nothing_is_decoded_here(
     command: Command, clip: str, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = build_parser().parse_args(["ask", clip, "What?", "--isolate"])
-    assert getattr(make_chat_model(arguments), "isolate") is True  # noqa: B009
+    assert make_chat_model(arguments).read_options.isolation is not None  # type: ignore[attr-defined]
     script(("red", 0.8, None), ("red", 0.9, None))
     monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
     assert command("ask", clip, "What color?", "--isolate") == 0
@@ -291,7 +291,7 @@ def test_backend_reaches_the_chat_model_and_opencv_opens_nothing(
     command: Command, clip: str, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = build_parser().parse_args(["ask", clip, "What?", "--backend", "av"])
-    assert getattr(make_chat_model(arguments), "backend") == "av"  # noqa: B009
+    assert make_chat_model(arguments).read_options.backend == "av"  # type: ignore[attr-defined]
     script(("red", 0.8, None), ("red", 0.9, None))
     monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("OpenCV was opened"))
     assert command("ask", clip, "What color?", "--backend", "av") == 0

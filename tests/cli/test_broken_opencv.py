@@ -19,7 +19,15 @@ from vreason_agent.errors import DependencyError
 from vreason_agent.tools import video_tools
 from vreason_agent.tools.contact_sheet import draw_sheet
 from vreason_agent.tools.image_blocks import encode_jpeg, fit
-from vreason_agent.video import check_scenes_library, probe, read_frames, read_image, read_images
+from vreason_agent.video import (
+    Isolation,
+    ReadOptions,
+    check_scenes_library,
+    probe,
+    read_frames,
+    read_image,
+    read_images,
+)
 from vreason_agent.video.opencv import load_cv2
 
 REMEDY = "pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
@@ -33,10 +41,10 @@ PICTURE = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
 IMAGE = np.zeros((100, 100, 3), np.uint8)
 DOORS: dict[str, Callable[[str], object]] = {
     "probe": probe,
-    "isolated": lambda path: probe(path, isolate=True),
+    "isolated": lambda path: probe(path, ReadOptions(isolation=Isolation())),
     "read_frames": lambda path: read_frames(path, [0.0]),
     "read_image": lambda _: read_image(PICTURE),
-    "read_images": lambda _: read_images([PICTURE], isolate=True),
+    "read_images": lambda _: read_images([PICTURE], ReadOptions(isolation=Isolation())),
     "find_scenes": lambda _: check_scenes_library(),
     "tool": lambda path: {tool.name: tool for tool in video_tools(path)}["video_info"].invoke({}),
     "jpeg": lambda _: encode_jpeg(IMAGE, max_bytes=9999),

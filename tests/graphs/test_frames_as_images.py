@@ -18,13 +18,12 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import Field
 
-from vreason_agent.graphs import AcceptPolicy, Ladder, ScriptedChatModel, ScriptedReply, build_video_qa_graph
+from vreason_agent.graphs import AcceptPolicy, Ladder, ScriptedChatModel, ScriptedReply, asking, build_video_qa_graph
 from vreason_agent.graphs.asking import frames_for
 from vreason_agent.graphs.compare_videos import build_compare_videos_graph
 from vreason_agent.tools import ToolLimits
-from vreason_agent.video import read_frames
+from vreason_agent.video import Isolation, ReadOptions, read_frames
 from vreason_agent.video.capture import Capture
-from vreason_agent.video.reading import Reading
 
 ONE_LOOK = AcceptPolicy(min_agreeing=1, max_retries=0, abstain=False)
 
@@ -106,13 +105,12 @@ def test_no_pixels_are_kept_and_a_paused_run_reads_them_again(clip: Path) -> Non
 
 async def test_async_frames_are_read_off_the_event_loop(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[threading.Thread] = []
-    read = Reading.frames
 
-    def noting(self: Reading, *args: Any, **kwargs: Any) -> Any:
+    def noting(*args: Any, **kwargs: Any) -> Any:
         threads.append(threading.current_thread())
-        return read(self, *args, **kwargs)
+        return read_frames(*args, **kwargs)
 
-    monkeypatch.setattr(Reading, "frames", noting)
+    monkeypatch.setattr(asking, "read_frames", noting)
     model = OpenAIStyle()
     graph: Any = build_video_qa_graph(model, policy=ONE_LOOK, ladder=Ladder(4, 4))
     await asyncio.wait_for(graph.ainvoke({"video": str(clip), "question": "?"}), 60)
@@ -124,7 +122,7 @@ async def test_async_frames_are_read_off_the_event_loop(clip: Path, monkeypatch:
 def test_frames_are_read_in_another_process_where_isolated(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
     model = OpenAIStyle()
-    ask(clip, model, isolate=True, ladder=Ladder(4, 4))
+    ask(clip, model, read_options=ReadOptions(isolation=Isolation()), ladder=Ladder(4, 4))
     assert len(images(model.sent[0])) == 4
 
 

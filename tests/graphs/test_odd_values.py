@@ -25,6 +25,7 @@ from vreason_agent.graphs import (
 )
 from vreason_agent.graphs.confidence_retry import ConfidenceRetryMiddleware
 from vreason_agent.graphs.context import read_span, read_task, read_video, rules_of
+from vreason_agent.video import ReadOptions
 
 KINDS: dict[str, Any] = {"ladder": Ladder, "policy": AcceptPolicy, "budget": Budget, "frame_policy": FramePolicy}
 ODD: tuple[Any, ...] = (
@@ -115,7 +116,7 @@ def test_arguments_of_the_graph() -> None:
     refuses(lambda value: build(script(), image_limits=value), r"give ToolLimits\(max_side_px=640")
     refuses(lambda value: build(script(), frames_as=value), "use 'video', 'images', or None")
     roots = ("/", b"/", Path("/"), 7, [7], iter(["/"]))
-    refuses(lambda value: build(script(), allowed_roots=value), r"no list of paths; give one, e\.g\. \['/", roots)
+    refuses(lambda value: ReadOptions(value), r"no list of paths; give one, e\.g\. \['/", roots)
 
 
 def test_what_is_asked() -> None:

@@ -20,7 +20,7 @@ from vreason_agent.graphs import ScriptedChatModel, ScriptedReply, build_video_q
 from vreason_agent.graphs.confidence_retry import ConfidenceRetryMiddleware
 from vreason_agent.graphs.video_agent import build_video_agent
 from vreason_agent.tools import video_tools
-from vreason_agent.video import Limits
+from vreason_agent.video import Isolation, Limits, ReadOptions
 from vreason_agent.video.capture import Capture
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
@@ -84,18 +84,19 @@ async def test_async_with_a_checkpointer_the_conversation_is_kept_without_the_ca
 
 def test_an_isolated_agent_decodes_nothing_in_its_own_process(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Capture, "__init__", lambda *_, **__: pytest.fail("a file was opened in this process"))
-    messages = agent(clip, Caller(asked=[]), isolate=True, allowed_roots=[clip.parent]).invoke(ASKED)["messages"]
+    options = ReadOptions([clip.parent], isolation=Isolation())
+    messages = agent(clip, Caller(asked=[]), read_options=options).invoke(ASKED)["messages"]
     assert [item.status for item in messages if isinstance(item, ToolMessage)] == ["success", "error"] + ["success"] * 2
     with pytest.raises(VideoError, match="move it there or allow its folder"):
-        agent(clip, Caller(asked=[]), isolate=True, allowed_roots=[])
+        agent(clip, Caller(asked=[]), read_options=ReadOptions([], isolation=Isolation()))
 
 
 def test_agent_tools_and_graph_refuse_a_file_over_their_limits(clip: Path) -> None:
-    limits, model = Limits(max_seconds=0.5), ScriptedChatModel(replies=[])
-    graph: Any = build_video_qa_graph(model, limits=limits)
+    options, model = ReadOptions(limits=Limits(max_seconds=0.5)), ScriptedChatModel(replies=[])
+    graph: Any = build_video_qa_graph(model, read_options=options)
     for read in (
-        lambda: agent(clip, Caller(asked=[]), file_limits=limits),
-        lambda: video_tools(clip, file_limits=limits),
+        lambda: agent(clip, Caller(asked=[]), read_options=options),
+        lambda: video_tools(clip, read_options=options),
         lambda: graph.invoke({"video": str(clip), "question": "?"}),
     ):
         with pytest.raises(VideoTooLargeError, match=r"max_seconds=0\.5; cut the part you need"):

@@ -29,6 +29,7 @@ from vreason_agent.graphs import (
     VideoQAState,
     build_video_qa_graph,
 )
+from vreason_agent.video import Isolation, ReadOptions
 from vreason_agent.video.capture import Capture
 
 SURE, UNSURE = {"entropy_drop": 0.9, "final_entropy": 0.1}, {"entropy_drop": 0.1, "final_entropy": 0.1}
@@ -72,9 +73,9 @@ def test_traces_that_differ_in_entropy_drop_alone_take_different_routes(clip: Pa
 
 
 def test_a_video_outside_the_allowed_folders_is_not_opened(clip: Path, tmp_path: Path) -> None:
-    assert ask(clip, script(("red", SURE)), policy=ONE_LOOK, allowed_roots=[clip.parent])["answer"] == "red"
+    assert ask(clip, script(("red", SURE)), policy=ONE_LOOK, read_options=ReadOptions([clip.parent]))["answer"] == "red"
     with pytest.raises(VideoError, match="outside the allowed folders"):
-        ask(clip, script(("red", SURE)), allowed_roots=[tmp_path / "other"])
+        ask(clip, script(("red", SURE)), read_options=ReadOptions([tmp_path / "other"]))
 
 
 @pytest.mark.parametrize("as_data", [False, True])
@@ -332,6 +333,6 @@ def test_graphs_import_no_torch() -> None:
 
 def test_an_isolated_graph_decodes_nothing_in_its_own_process(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
-    isolated = ask(clip, script(("red", SURE)), policy=ONE_LOOK, isolate=True)
+    isolated = ask(clip, script(("red", SURE)), policy=ONE_LOOK, read_options=ReadOptions(isolation=Isolation()))
     monkeypatch.undo()
     assert isolated["frames"] == ask(clip, script(("red", SURE)), policy=ONE_LOOK)["frames"]

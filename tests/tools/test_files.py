@@ -14,6 +14,7 @@ from tests.tools.frames import EXAMPLES, all_tools, message, tool_named
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoNotFoundError
 from vreason_agent.tools import video_tools
 from vreason_agent.tools.video_tool import VideoFiles
+from vreason_agent.video import Isolation, ReadOptions
 from vreason_agent.video.capture import Capture
 
 
@@ -68,7 +69,7 @@ def test_a_file_that_vanished_is_a_message_without_its_path(
 def test_isolated_tools_decode_nothing_in_their_own_process(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = {tool.name: message(tool, **EXAMPLES[tool.name]) for tool in all_tools(clip)}
     monkeypatch.setattr(Capture, "__init__", lambda *_, **__: pytest.fail("a file was opened in this process"))
-    for tool in all_tools(clip, isolate=True):
+    for tool in all_tools(clip, read_options=ReadOptions(isolation=Isolation())):
         tool.handle_tool_error = False
         shown = message(tool, **EXAMPLES[tool.name])
         assert (shown.content, shown.artifact) == (here[tool.name].content, here[tool.name].artifact)
@@ -76,16 +77,16 @@ def test_isolated_tools_decode_nothing_in_their_own_process(clip: Path, monkeypa
 
 def test_the_backend_reaches_every_tool(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Capture, "__init__", lambda *_, **__: pytest.fail("OpenCV opened a file"))
-    for tool in all_tools(clip, backend="av"):
+    for tool in all_tools(clip, read_options=ReadOptions(backend="av")):
         tool.handle_tool_error = False
         assert message(tool, **EXAMPLES[tool.name]).status == "success"
-    assert message(tool_named("video_info", clip, backend="av")).artifact["backend"] == "av"
+    assert message(tool_named("video_info", clip, read_options=ReadOptions(backend="av"))).artifact["backend"] == "av"
 
 
 def test_a_file_outside_the_allowed_folders_is_refused(clip: Path, tmp_path: Path) -> None:
-    assert video_tools(clip, allowed_roots=[clip.parent])
+    assert video_tools(clip, read_options=ReadOptions([clip.parent]))
     with pytest.raises(VideoError, match="move it there or allow its folder"):
-        video_tools(clip, allowed_roots=[tmp_path])
+        video_tools(clip, read_options=ReadOptions([tmp_path]))
 
 
 def test_other_errors_are_not_hidden_from_the_caller(clip: Path) -> None:

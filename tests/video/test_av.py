@@ -120,7 +120,7 @@ def test_without_pyav_the_error_tells_how_to_install_it(write_opencv, monkeypatc
 
 def test_a_backend_that_is_none_is_refused(write_opencv):
     with pytest.raises(ConfigError, match="use 'opencv', or 'av'"):
-        read_frames(write_opencv("a.mp4"), [0.0], backend="decord")  # type: ignore[arg-type]
+        read_frames(write_opencv("a.mp4"), [0.0], backend="decord")
 
 
 @pytest.mark.parametrize(

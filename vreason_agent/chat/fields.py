@@ -5,7 +5,6 @@ This module knows no prompt, no thread and no output.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -22,7 +21,7 @@ from vreason_agent.model import SamplingParams
 from vreason_agent.model.model_files import optional_json
 from vreason_agent.model.placement import named_dtype
 from vreason_agent.model.source import default_model, local_folder
-from vreason_agent.video import DEFAULT_LIMITS, Backend, Isolation, Limits
+from vreason_agent.video import DEFAULT_OPTIONS, ReadOptions
 
 _ABILITIES = ModelProfile(
     open_weights=True,
@@ -63,7 +62,7 @@ def model_profile(model: str | None, revision: str | None) -> ModelProfile:
 
 # What LangChain adds to a call for itself, and what says nothing about the output.
 _FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}
-_NOT_IN_OUTPUT = {"api_key", "isolate", "limits", "timeout", "batch_size", "max_retries", "streaming", "stream_usage"}
+_NOT_IN_OUTPUT = {"api_key", "timeout", "batch_size", "max_retries", "streaming", "stream_usage"}
 
 
 def _as_config(value: Any) -> VReasonConfig:
@@ -87,13 +86,6 @@ def _as_tools(value: Sequence[Any] | None) -> list[dict[str, Any]] | None:
     return None if value is None else read_tools(value)
 
 
-def _as_paths(value: Sequence[str | os.PathLike[str]] | None) -> tuple[str, ...] | None:
-    if isinstance(value, str | os.PathLike):
-        msg = f"allowed_roots={quote(value)}: give a list of folders, e.g. [{quote(os.fspath(value))}]"
-        raise ConfigError(msg)
-    return None if value is None else tuple(os.fspath(path) for path in value)
-
-
 class ChatFields(BaseChatModel):
     """The fields, and what they say about one call; see `ChatVReason` for their meaning."""
 
@@ -115,10 +107,7 @@ class ChatFields(BaseChatModel):
     max_frames: int = Field(default=32, ge=2, multiple_of=2)
     start_seconds: float | None = Field(default=None, ge=0)
     stop_seconds: float | None = Field(default=None, gt=0)
-    allowed_roots: Annotated[SkipValidation[Sequence[str | os.PathLike[str]] | None], BeforeValidator(_as_paths)] = None
-    isolate: bool | Isolation = False
-    backend: Backend = "opencv"
-    limits: Limits = DEFAULT_LIMITS
+    read_options: ReadOptions = DEFAULT_OPTIONS
     vreason: Annotated[SkipValidation[VReasonConfig | str | dict[str, Any]], BeforeValidator(_as_config)] = (
         VReasonConfig()
     )
@@ -208,6 +197,8 @@ class ChatFields(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in own_fields(type(self)) if name not in _NOT_IN_OUTPUT}
         fields |= {"model": self.model or default_model(), "vreason": self.vreason_config.to_dict()}
+        roots, backend = self.read_options.roots, self.read_options.backend  # the rest changes no output
+        fields["read_options"] = {"roots": None if roots is None else list(roots), "backend": backend}
         fields["stop_texts"] = fields.pop("stop")  # LangChain puts a call's `stop` in the place of that name
         return {**fields, "output_version": self.output_version}
 

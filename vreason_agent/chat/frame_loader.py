@@ -22,19 +22,23 @@ from vreason_agent.chat.video_pool import VIDEO_POOL
 from vreason_agent.errors import ConfigError, VideoError, VideoTooLargeError, quote
 from vreason_agent.model import ImagePart, Turn, VideoPart
 from vreason_agent.video import (
+    DEFAULT_OPTIONS,
     FramePlan,
-    IsolatedVideo,
     Limits,
-    OpenVideo,
-    Reading,
+    ReadOptions,
     Resize,
     Span,
     VideoInfo,
+    VideoReader,
     fps_plan,
+    image_sizes,
     make_plan,
+    open_video,
     pairs_plan,
     read_frames,
+    read_images,
     resolve_span,
+    still_size,
     uniform_plan,
 )
 from vreason_agent.video.image_size import Size
@@ -147,13 +151,13 @@ class FrameLoader:
 
     Attributes:
         defaults: Frames to look at where a block does not say.
-        reading: How files are read.
+        read_options: How files are read.
         resize_rule: The resize that frames may get while they are read; `None` keeps their size.
         budget: What the prompt may still hold, asked before a frame or an image is decoded; `None` does not ask.
     """
 
     defaults: FrameDefaults = field(default_factory=FrameDefaults)
-    reading: Reading = field(default_factory=Reading)
+    read_options: ReadOptions = DEFAULT_OPTIONS
     resize_rule: ResizeRule | None = None
     budget: ContextBudget | None = None
 
@@ -168,8 +172,9 @@ class FrameLoader:
         if media.frames:
             return self._load_list(media)
         if media.data is not None and media.kind == "image":
-            self._add_image(self.reading.image_sizes([media.data])[0])
-            return ImagePart(self.reading.images([media.data])[0]), FrameEvidence("inline image", "image", 1, ())
+            self._add_image(image_sizes([media.data], self.read_options)[0])
+            (image,) = read_images([media.data], self.read_options)
+            return ImagePart(image), FrameEvidence("inline image", "image", 1, ())
         with self._opened(media) as video:
             info = video.info
             name = media.path or f"inline {media.kind}"
@@ -195,17 +200,17 @@ class FrameLoader:
         return None if self.resize_rule is None else self.resize_rule(num_frames, info.height_px, info.width_px)
 
     @contextmanager
-    def _opened(self, media: Media) -> Iterator[OpenVideo | IsolatedVideo]:
+    def _opened(self, media: Media) -> Iterator[VideoReader]:
         """Open a block's file; inline bytes go through a file of ours, which lies in nobody's roots."""
         if media.path is not None:
-            self._add_image(self.reading.still_size(media.path))
-            with VIDEO_POOL.opened(media.path, self.reading) as video:
+            self._add_image(still_size(media.path, self.read_options))
+            with VIDEO_POOL.opened(media.path, self.read_options) as video:
                 yield video
             return
         with _as_file(media) as path:
-            reading = replace(self.reading, roots=None)
-            self._add_image(reading.still_size(path))
-            with reading.open(path, max_kept_bytes=0) as video:
+            options = replace(self.read_options, roots=None)
+            self._add_image(still_size(path, options))
+            with open_video(path, options, max_cache_bytes=0) as video:
                 yield video
 
     def _add_image(self, size: Size | None) -> None:
@@ -215,13 +220,13 @@ class FrameLoader:
 
     def _load_list(self, media: Media) -> tuple[VideoPart, FrameEvidence]:
         self.defaults.check("the list of frames", len(media.frames))
-        times = _list_times(media.hints, len(media.frames), self.reading.limits)
+        times = _list_times(media.hints, len(media.frames), self.read_options.limits)
         sources = [frame.path or frame.data or b"" for frame in media.frames]
-        sizes = self.reading.image_sizes(sources)
+        sizes = image_sizes(sources, self.read_options)
         if self.budget is not None:
             largest = max(sizes, key=lambda size: size.width * size.height)
             self.budget.add_video(times, largest.height, largest.width)
-        images = self.reading.images(sources)
+        images = read_images(sources, self.read_options)
         if len({image.shape for image in images}) > 1:
             shapes = sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images})
             msg = f"the frames of one video have different sizes ({', '.join(shapes)} px); resize them to one size"

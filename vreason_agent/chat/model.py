@@ -35,7 +35,6 @@ from vreason_agent.chat.tool_calls import read_tools, tool_use
 from vreason_agent.model import GenerationRequest, Turn, VideoLanguageModel, load_model
 from vreason_agent.model.prompts import with_instructions
 from vreason_agent.model.source import BUNDLED_NAME, default_model
-from vreason_agent.video import Reading
 
 __all__ = ["ChatVReason", "SchemaWarning", "UntrainedFormatWarning", "interrupted_by"]
 
@@ -74,12 +73,8 @@ class ChatVReason(ChatFields):
             ladder's last rung: fixes the distance of the two frames of a pair.
         start_seconds: Beginning of the part of a video to look at, where a message does not say.
         stop_seconds: End of it, exclusive.
-        allowed_roots: Folders that the files of messages must lie in, links resolved. Set it where others than you
-            write messages; `None` allows any file that the process can read.
-        isolate: Read files in a process of their own, so that a decoder that dies or hangs is an error: True, or an
-            `Isolation` with its limits on memory and time.
-        backend: What decodes videos: `"opencv"`, or `"av"` (extra `av`) for what OpenCV cannot, such as AV1.
-        limits: Upper bounds on files and reads, which no message can raise; see `Limits`.
+        read_options: How files are read: allowed folders (`roots`; set them where others than you write messages),
+            limits that no message can raise, isolation in a separate process, and the decoder; see `ReadOptions`.
         vreason: How decoding is steered: a `VReasonConfig`, a schedule's name, or a dict of fields.
         tools: Tools the model may call, usually given by `bind_tools`.
         tool_choice: Whether it may, must or must not call one; see `bind_tools`.
@@ -342,9 +337,8 @@ class ChatVReason(ChatFields):
 
     def _conversation(self, messages: Sequence[BaseMessage], *, budget: ContextBudget | None = None) -> Conversation:
         defaults = FrameDefaults(self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds)
-        reading = Reading(self.allowed_roots, self.isolate, self.backend, self.limits)
         engine = self.engine
-        loader = FrameLoader(defaults, reading, engine.frame_resize, budget)
+        loader = FrameLoader(defaults, self.read_options, engine.frame_resize, budget)
         return read_messages(messages, wording=engine.question_prompt, loader=loader)
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from vreason_agent.video import IsolatedVideo, OpenVideo, Reading, stamp_of
+from vreason_agent.video import ReadOptions, VideoReader, open_video, stamp_of
 from vreason_agent.video.source import real_path
 
-MAX_KEPT_BYTES = 2**26
+MAX_CACHE_BYTES = 2**26
 """Pixels of decoded frames that each open video keeps, as the model takes them: 32 frames of 0.6 megapixels."""
 
-Key = tuple[str, tuple[int, ...] | None, str]
+Key = tuple[str, tuple[int, ...] | None, ReadOptions]
 
 
 class VideoPool:
@@ -26,7 +26,7 @@ class VideoPool:
     def __init__(self, max_videos: int = 2) -> None:
         """Keep at most `max_videos` open."""
         self._max_videos, self._lock = max_videos, Lock()
-        self._videos: OrderedDict[Key, OpenVideo | IsolatedVideo] = OrderedDict()
+        self._videos: OrderedDict[Key, VideoReader] = OrderedDict()
         self._parents: list[object] = []
 
     def leave_to_parent(self) -> None:
@@ -35,12 +35,12 @@ class VideoPool:
         self._lock, self._videos = Lock(), OrderedDict()
 
     @contextmanager
-    def opened(self, path: str, reading: Reading) -> Iterator[OpenVideo | IsolatedVideo]:
+    def opened(self, path: str, options: ReadOptions) -> Iterator[VideoReader]:
         """Open a video, or take up the one that is open, for the length of a block; an error in it closes it."""
-        key = (real_path(path), stamp_of(path), repr(reading))
+        key = (real_path(path), stamp_of(path), options)
         with self._lock:
             video = self._videos.pop(key, None)
-        video = video or reading.open(path, max_kept_bytes=MAX_KEPT_BYTES)
+        video = video or open_video(path, options, max_cache_bytes=MAX_CACHE_BYTES)
         try:
             yield video
         except BaseException:
@@ -56,7 +56,7 @@ class VideoPool:
         for video in videos:
             video.close()
 
-    def _put(self, key: Key, video: OpenVideo | IsolatedVideo) -> None:
+    def _put(self, key: Key, video: VideoReader) -> None:
         """Put a video back; another of the same key came back first if two read it at once."""
         with self._lock:
             gone = [self._videos.pop(key)] if key in self._videos else []

@@ -26,6 +26,7 @@ from vreason_agent.cli.parser import (
     frame_count,
     ladder,
     name,
+    read_options_of,
     seconds,
     text,
     whole_number,
@@ -209,7 +210,7 @@ def check_video(arguments: argparse.Namespace, progress: Progress) -> VideoInfo:
     from vreason_agent.cli.probe import describe
     from vreason_agent.video import probe, resolve_span
 
-    info = probe(arguments.video, isolate=arguments.isolate, backend=arguments.backend)
+    info = probe(arguments.video, read_options_of(arguments))
     progress.line(f"video: {describe(info)}")
     resolve_span(info, arguments.start, arguments.stop)
     return info
@@ -230,8 +231,7 @@ def run_graph(
         ladder=ladder,
         policy=build_policy(arguments.seed),
         frame_policy=FramePolicy(arguments.frame_policy),
-        isolate=arguments.isolate,
-        backend=arguments.backend,
+        read_options=read_options_of(arguments),
     )
     question = {
         "video": arguments.video,

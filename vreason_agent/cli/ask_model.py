@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from vreason_agent.cli.parser import read_options_of
 from vreason_agent.errors import GenerationError
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
             device=arguments.device,
             dtype=arguments.dtype,
             seed=arguments.seed,
-            isolate=arguments.isolate,
-            backend=arguments.backend,
+            read_options=read_options_of(arguments),
             vreason=steering or None,
         )
     )

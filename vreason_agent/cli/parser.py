@@ -8,9 +8,12 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from vreason_agent.errors import ConfigError, is_utf8, quote
+
+if TYPE_CHECKING:
+    from vreason_agent.video import ReadOptions
 
 DEFAULT_FRAMES = 4
 DEFAULT_MAX_FRAMES = 32
@@ -162,3 +165,10 @@ def _last_rung(first: int, limit: int) -> int:
     while first * 2 <= limit:
         first *= 2
     return first
+
+
+def read_options_of(arguments: argparse.Namespace) -> ReadOptions:
+    """Return how `--backend` and `--isolate` ask to read files."""
+    from vreason_agent.video import Isolation, ReadOptions
+
+    return ReadOptions(isolation=Isolation() if arguments.isolate else None, backend=arguments.backend)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from vreason_agent.cli.parser import BACKENDS, DEFAULT_MAX_FRAMES, frame_count, name
+from vreason_agent.cli.parser import BACKENDS, DEFAULT_MAX_FRAMES, frame_count, name, read_options_of
 from vreason_agent.cli.terminal import one_line
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what the file is."""
     from vreason_agent.video import pairs_plan, plan_cost, probe
 
-    info = probe(arguments.file, isolate=arguments.isolate, backend=arguments.backend)
+    info = probe(arguments.file, read_options_of(arguments))
     seconds = info.readable_seconds or info.duration_seconds
     times = pairs_plan(0.0, seconds, num_frames=arguments.frames).timestamps_seconds if seconds else (0.0,)
     cost = {"num_times": len(times), **asdict(plan_cost(info, times))}

@@ -12,11 +12,19 @@ from vreason_agent.video.images import read_image
 from vreason_agent.video.info import VideoInfo, VideoStream
 from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation
 from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
-from vreason_agent.video.opened import OpenVideo, open_video
+from vreason_agent.video.opened import OpenVideo
+from vreason_agent.video.options import DEFAULT_OPTIONS, ReadOptions
 from vreason_agent.video.plan import FramePlan, PlanSegment
-from vreason_agent.video.probe import probe
-from vreason_agent.video.reader import read_frames, read_images
-from vreason_agent.video.reading import Reading
+from vreason_agent.video.reading import (
+    VideoReader,
+    find_scenes,
+    image_sizes,
+    open_video,
+    probe,
+    read_frames,
+    read_images,
+    still_size,
+)
 from vreason_agent.video.sampling import (
     PLANS,
     fps_plan,
@@ -28,13 +36,14 @@ from vreason_agent.video.sampling import (
     times_plan,
     uniform_plan,
 )
-from vreason_agent.video.scenes import Scenes, check_scenes_library, find_scenes
+from vreason_agent.video.scenes import Scenes, check_scenes_library
 from vreason_agent.video.sizing import Resize
 from vreason_agent.video.source import Roots, local_path, stamp_of
 from vreason_agent.video.span import Span, resolve_span
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "DEFAULT_OPTIONS",
     "PLANS",
     "Backend",
     "DownloadPolicy",
@@ -47,18 +56,20 @@ __all__ = [
     "OpenVideo",
     "PlanCost",
     "PlanSegment",
-    "Reading",
+    "ReadOptions",
     "Resize",
     "Roots",
     "Scenes",
     "Span",
     "VideoInfo",
+    "VideoReader",
     "VideoStream",
     "check_scenes_library",
     "download",
     "downloaded",
     "find_scenes",
     "fps_plan",
+    "image_sizes",
     "keyframes_plan",
     "local_path",
     "make_plan",
@@ -73,6 +84,7 @@ __all__ = [
     "resolve_span",
     "scenes_plan",
     "stamp_of",
+    "still_size",
     "times_plan",
     "uniform_plan",
 ]
