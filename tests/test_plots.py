@@ -4,6 +4,7 @@ import base64
 import builtins
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ class TestFigures:
         pytest.importorskip("matplotlib", reason="the extra `plots` is not installed")
 
     def test_a_trace_shows_its_series_peak_phases_updates_and_tokens(self) -> None:
-        figure = trace_of(8).plot(token_texts=["a b", "$", "\n", "\x1b", "long" * 9, "f", "g", "h"], title="t")
+        figure: Any = trace_of(8).plot(token_texts=["a b", "$", "\n", "\x1b", "long" * 9, "f", "g", "h"], title="t")
         (ax,) = figure.axes
         lines = {line.get_label(): line for line in ax.get_lines()}
         assert list(lines["entropy"].get_ydata()) == list(trace_of(8).entropy)
@@ -79,7 +80,8 @@ class TestFigures:
         from vreason_agent.plots import plot_trace
 
         thinned = {"stride": 4, "entropy": [1.0, 2.0, 3.0], "phase": ["exploration"] * 3}
-        (ax,) = plot_trace(thinned, answer_start=5).axes
+        figure: Any = plot_trace(thinned, answer_start=5)
+        (ax,) = figure.axes
         lines = {line.get_label(): line for line in ax.get_lines()}
         assert list(lines["entropy"].get_xdata()) == [0, 4, 8]
         assert list(lines["start of the answer"].get_xdata()) == [4.5, 4.5]
@@ -87,7 +89,7 @@ class TestFigures:
     def test_reliability_compares_equal_numbers_of_answers(self) -> None:
         from vreason_agent.plots import plot_reliability
 
-        figure = plot_reliability([0.1, 0.2, 0.8, 0.9], [False, False, True, False], num_bins=2)
+        figure: Any = plot_reliability([0.1, 0.2, 0.8, 0.9], [False, False, True, False], num_bins=2)
         points = figure.axes[0].containers[0].lines[0]
         assert list(points.get_xdata()) == pytest.approx([0.15, 0.85])
         assert list(points.get_ydata()) == pytest.approx([0.0, 0.5])
@@ -97,7 +99,7 @@ class TestFigures:
     def test_risk_counts_answers_of_equal_confidence_together(self) -> None:
         from vreason_agent.plots import plot_risk_coverage
 
-        figure = plot_risk_coverage({"a": ([0.9, 0.5, 0.5, 0.1], [True, False, True, False])}, max_risk=0.1)
+        figure: Any = plot_risk_coverage({"a": ([0.9, 0.5, 0.5, 0.1], [True, False, True, False])}, max_risk=0.1)
         curve = next(line for line in figure.axes[0].get_lines() if line.get_label() == "a")
         assert list(curve.get_xdata()) == pytest.approx([0.25, 0.75, 1.0])
         assert list(curve.get_ydata()) == pytest.approx([0.0, 1 / 3, 0.5])
@@ -105,7 +107,7 @@ class TestFigures:
     def test_accuracy_by_frames_keeps_intervals_and_says_what_is_missing(self) -> None:
         from vreason_agent.plots import plot_accuracy_by_frames
 
-        figure = plot_accuracy_by_frames({"on": [(8, 0.7, 0.6, 0.8), (4, 0.5, None, None)]}, chance=0.25)
+        figure: Any = plot_accuracy_by_frames({"on": [(8, 0.7, 0.6, 0.8), (4, 0.5, None, None)]}, chance=0.25)
         (ax,) = figure.axes
         assert list(ax.containers[0].lines[0].get_xdata()) == [4, 8]
         assert [tick.get_text() for tick in ax.get_xticklabels()] == ["4", "8"]

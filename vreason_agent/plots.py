@@ -11,7 +11,7 @@ import html
 import io
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +28,7 @@ PHASE_COLORS = {"exploration": "#fdebd3", "exploitation": "#dbeafe"}
 TOKENS_PER_ROW = 60
 MAX_ROWS = 8
 MAX_LABEL_CHARS = 12
-_RULES: dict[str, Any] = {
+_RULES: Any = {
     "svg.fonttype": "none",  # text stays text: small files that can be searched
     "svg.hashsalt": "vreason-agent",  # the same numbers give the same bytes
     "font.family": "sans-serif",
@@ -233,7 +233,7 @@ def _draw_trace(ax: Axes, data: Mapping[str, Any], rows: range, stride: int) -> 
     forced = data.get("forced") or [False] * (rows.stop)
     if hidden := [row for row in rows if forced[row]]:
         heights = [data["entropy"][row] for row in hidden]
-        dots = {"facecolor": "white", "edgecolor": GRAY, "s": 14, "zorder": 3}
+        dots: dict[str, Any] = {"facecolor": "white", "edgecolor": GRAY, "s": 14, "zorder": 3}
         ax.scatter([row * stride for row in hidden], heights, label="forced by a grammar", **dots)
     if averages := data.get("entropy_ema"):
         known = [math.nan if averages[row] is None else averages[row] for row in rows]
@@ -262,7 +262,7 @@ def _draw_intervals(
     x, y = [row[0] for row in rows], [row[1] for row in rows]
     below = [0.0 if row[2] is None else max(0.0, row[1] - row[2]) for row in rows]
     above = [0.0 if row[3] is None else max(0.0, row[3] - row[1]) for row in rows]
-    style = {"fmt": "o-" if line else "o", "markersize": 5, "capsize": 2, "elinewidth": 1}
+    style: dict[str, Any] = {"fmt": "o-" if line else "o", "markersize": 5, "capsize": 2, "elinewidth": 1}
     ax.errorbar(x, y, yerr=[below, above], color=color, label=label, clip_on=False, **style)
 
 
@@ -305,7 +305,7 @@ def _label(text: str) -> str:
 
 
 @contextmanager
-def _drawing() -> Iterator[Any]:
+def _drawing() -> Iterator[Callable[[float, float], Figure]]:
     """Yield the maker of figures of a size in inches, under this module's style."""
     try:
         import matplotlib

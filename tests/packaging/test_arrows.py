@@ -25,9 +25,11 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "tools": ({"errors", "video", "confidence", "question"}, {*MODELS, "langgraph"}),
     "graphs": ({"errors", "video", "confidence", "question", "tools"}, {*MODELS, "cv2"}),
     "evaluation": ({"errors", "answers", "confidence"}, {*LANGCHAIN, *MODELS}),
+    "serve": ({"errors", "video", "model", "chat", "decision_model"}, {*MODELS, "langgraph", "cv2"}),
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
     "cli": (
-        {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"},
+        {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"}
+        | {"serve"},
         set(),
     ),
     "langgraph_app": ({"chat_model", "graphs"}, {*MODELS, "cv2"}),

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
@@ -25,7 +25,7 @@ from vreason_agent.chat.streaming import OnToken
 from vreason_agent.errors import VReasonError
 from vreason_agent.model import Generation, GenerationRequest, StreamEvent, VideoLanguageModel
 
-_COLLECTOR: ContextVar[BatchCollector | None] = ContextVar("GATHERING", default=None)
+_COLLECTOR: ContextVar[Collector | None] = ContextVar("COLLECTOR", default=None)
 
 
 def generate(engine: VideoLanguageModel, request: GenerationRequest, on_token: OnToken) -> Generation:
@@ -50,6 +50,31 @@ class PendingCall:
         """Pass a token on; True ends the row."""
         self.has_begun = True
         return bool(self.on_token(event))
+
+    def settle(self, outcome: Generation | BaseException) -> None:
+        """Hand the caller what the generation led to."""
+        if isinstance(outcome, BaseException):
+            self.outcome.set_exception(outcome)
+        else:
+            self.outcome.set_result(outcome)
+
+
+class Collector(Protocol):
+    """Where calls meet, and who runs them."""
+
+    def generate(self, call: PendingCall) -> Generation:
+        """Wait for the call's generation; raises what that raises."""
+        ...
+
+
+@contextmanager
+def collected_by(collector: Collector) -> Iterator[None]:
+    """Let a collector run every generation begun in this context."""
+    token = _COLLECTOR.set(collector)
+    try:
+        yield
+    finally:
+        _COLLECTOR.reset(token)
 
 
 class BatchCollector:
@@ -83,17 +108,14 @@ class BatchCollector:
     def _run(self, calls: list[PendingCall]) -> None:
         outcomes: list[Generation | BaseException] = []
         for _, same in groupby(calls, key=lambda call: id(call.engine)):
-            outcomes += _outcomes(list(same))
+            outcomes += run_together(list(same))
         with self._lock:
             self._num_running -= len(calls)
         for call, outcome in zip(calls, outcomes, strict=True):
-            if isinstance(outcome, BaseException):
-                call.outcome.set_exception(outcome)
-            else:
-                call.outcome.set_result(outcome)
+            call.settle(outcome)
 
 
-def _outcomes(calls: Sequence[PendingCall]) -> Sequence[Generation | BaseException]:
+def run_together(calls: Sequence[PendingCall]) -> Sequence[Generation | BaseException]:
     """What each generation leads to; where one is refused before the first token, each is tried alone."""
 
     def on_token(event: StreamEvent) -> bool:
@@ -104,7 +126,7 @@ def _outcomes(calls: Sequence[PendingCall]) -> Sequence[Generation | BaseExcepti
     except BaseException as exc:  # handed to the callers, who raise it
         if len(calls) == 1 or not isinstance(exc, VReasonError) or any(call.has_begun for call in calls):
             return [exc] * len(calls)
-    return [outcome for call in calls for outcome in _outcomes([call])]
+    return [outcome for call in calls for outcome in run_together([call])]
 
 
 class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
@@ -162,13 +184,10 @@ class SharedCalls(Runnable[LanguageModelInput, AIMessage]):
         for each in configs:
             if each.get("max_concurrency") is None:
                 each["max_concurrency"] = max_rows  # LangChain's own default is fewer threads than rows
-        token = _COLLECTOR.set(BatchCollector(num_calls, max_rows))
-        try:
+        with collected_by(BatchCollector(num_calls, max_rows)):
             yield configs
-        finally:
-            _COLLECTOR.reset(token)
 
 
 def _leave_batch() -> None:
-    if collector := _COLLECTOR.get():
+    if isinstance(collector := _COLLECTOR.get(), BatchCollector):
         collector.leave()
