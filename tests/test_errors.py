@@ -21,6 +21,7 @@ def test_a_quote_is_the_repr_and_keeps_both_ends_of_a_long_one() -> None:
     for length in range(MAX_QUOTED_CHARS - 4, MAX_QUOTED_CHARS + 4):
         assert len(quote("x" * length)) == min(length + 2, MAX_QUOTED_CHARS)
     assert shorten("short") == "short"
+    assert quote(10**5000) == "<int>"  # Python refuses to write it out
 
 
 def test_no_door_repeats_a_long_input_whole() -> None:

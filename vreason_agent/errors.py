@@ -67,8 +67,14 @@ MAX_QUOTED_CHARS = 200
 
 
 def quote(value: object) -> str:
-    """Return the `repr` of something given, shortened in the middle to at most `MAX_QUOTED_CHARS`, for a message."""
-    return shorten(repr(value))
+    """Return the `repr` of something given, shortened in the middle to at most `MAX_QUOTED_CHARS`, for a message.
+
+    A value whose `repr` fails, such as an integer of more than 4,300 digits, is named by its type.
+    """
+    try:
+        return shorten(repr(value))
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def shorten(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from transformers import GenerationConfig, PreTrainedModel
 
+from tests.decoding.conftest import load_named_model
 from tests.decoding.tiny_models import ROUNDING_NATS, make_prompt
 from vreason_agent.decoding import DecodingTrace, Switch, VReasonConfig, decode
 from vreason_agent.decoding.config import Schedule
@@ -14,8 +15,8 @@ def steered_trace(model: PreTrainedModel, config: VReasonConfig, greedy: Generat
     return decode(model, **make_prompt(model).arguments, config=config, generation_config=greedy).traces[0]
 
 
-def check_direction(trace: DecodingTrace) -> None:
-    """Every update lowers its loss; where a trained model does not look at the video, the loss may stay as it is."""
+def check_direction(trace: DecodingTrace, *, least: int) -> None:
+    """No update raises its loss, and at least `least` of the 16 lower it by more than rounding."""
     assert trace.loss_after is not None
     assert [before is None for before in trace.loss] == [after is None for after in trace.loss_after]
     moves = [
@@ -25,7 +26,12 @@ def check_direction(trace: DecodingTrace) -> None:
     ]
     assert len(moves) == 16
     assert max(moves) < ROUNDING_NATS
-    assert sum(move < -ROUNDING_NATS for move in moves) >= 8
+    assert sum(move < -ROUNDING_NATS for move in moves) >= least
+
+
+def strict_moves(model: PreTrainedModel) -> int:
+    """A random model attends to the video at every step; a trained one need not, and then nothing moves."""
+    return 8 if model is load_named_model("bundled") else 16
 
 
 @pytest.mark.parametrize("schedule", ["switching", "alternating"])
@@ -34,7 +40,7 @@ def test_one_small_step_moves_the_entropy_in_the_commanded_direction(
 ) -> None:
     config = VReasonConfig(schedule=schedule, learning_rate=0.01, record_loss_after=True)
     trace = steered_trace(hf_model, config, greedy)
-    check_direction(trace)
+    check_direction(trace, least=strict_moves(hf_model))
 
 
 def test_the_direction_holds_after_a_sign_flip(varied_model: PreTrainedModel, greedy: GenerationConfig) -> None:
@@ -42,7 +48,7 @@ def test_the_direction_holds_after_a_sign_flip(varied_model: PreTrainedModel, gr
     trace = steered_trace(varied_model, config, greedy)
     switches = [switch for switch in trace.switch if switch is not None]
     assert switches == [Switch.RAISE, Switch.LOWER] * 8
-    check_direction(trace)
+    check_direction(trace, least=strict_moves(varied_model))
 
 
 def test_current_draws_from_the_updated_distribution(sharp_model: PreTrainedModel, greedy: GenerationConfig) -> None:

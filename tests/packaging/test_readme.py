@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import subprocess
+import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from vreason_agent.cli import build_parser, main
+from vreason_agent.decoding import VReasonConfig
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md"]
@@ -58,30 +63,40 @@ def test_every_option_of_ask_is_in_the_readme() -> None:
     assert [option for option in sorted(options) if option not in readme] == []
 
 
-@pytest.mark.parametrize(
-    ("document", "printed"),
-    [
-        ("README.md", r"green \{'final_entropy': .*\ngreen \{'attempts': "),
-        ("docs/graphs.md", r".+ (entropy|no answer)"),
-        ("docs/chat-model.md", r"\w+\n\['reasoning', 'text'\]\n\{'final_entropy': "),
-        ("docs/confidence.md", r"(?s)This is the model's answer.*\n0\.\d+ \[0\.0, .* \('steered', 'toy_model'\)\n$"),
-    ],
-)
-def test_the_first_python_examples_work_on_the_clip_that_demo_video_writes(
-    document: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_readmes_python_answers_truly_on_the_clip_that_demo_video_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    block = first_python_block(ROOT / document)
     monkeypatch.chdir(tmp_path)
     assert main(["demo-video", "clip.mp4"]) == 0
     capsys.readouterr()
-    exec(compile(block, document, "exec"), {})
-    assert re.match(printed, capsys.readouterr().out)
+    for block in python_blocks(ROOT / "README.md"):
+        exec(compile(block, "README.md", "exec"), {})
+    assert re.match(r"green \{'final_entropy': .*\ngreen \{'attempts': ", capsys.readouterr().out)
 
 
-def first_python_block(document: Path) -> str:
-    found = re.search(r"^```python\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_page_s_python_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    """One process; the blocks of a page share their names, as a reader who types them one after the other has it."""
+    for clip in ("clip.mp4", "door.mp4", "garden.mp4", "yard.mp4"):
+        assert main(["demo-video", str(tmp_path / clip)]) == 0
+    pages = {page.name: python_blocks(page) for page in DOCUMENTS if python_blocks(page)}
+    assert len(pages) >= 8
+    runner = "import json, sys\nfor page, blocks in json.load(sys.stdin).items():\n    names = {}\n"
+    runner += "    for block in blocks:\n        exec(compile(block, page, 'exec'), names)\n"
+    command = [sys.executable, "-c", runner]
+    done = subprocess.run(command, input=json.dumps(pages), capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def python_blocks(document: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_method_page_names_every_field_of_the_configuration() -> None:
+    rows = re.findall(r"^\|.*\|$", (ROOT / "docs" / "method.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[2])}
+    assert named == {field.name for field in fields(VReasonConfig)}
 
 
 def test_documents_link_to_files_that_exist() -> None:
