@@ -14,7 +14,6 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage
 
-from vreason_agent.chat.output_format import OutputFormat
 from vreason_agent.chat.response import Response
 from vreason_agent.chat.splitter import split_output
 from vreason_agent.decoding import Phase, VReasonConfig
@@ -119,13 +118,13 @@ class Engine:
             temperature=setting.temperature, seed=setting.seed, max_new_tokens=setting.max_new_tokens
         )
         requests = [
-            GenerationRequest(one.turns, sampling, setting.vreason_for(question))
+            GenerationRequest(one.turns, sampling, setting.vreason_for(question), options=one.options)
             for question, one in zip(questions, conversations, strict=True)
         ]
         generations = self.model.generate(requests)
         seconds = (time.monotonic() - started) / len(questions)
-        rows = zip(conversations, generations, strict=True)
-        return [self._answer_of(one, generation, setting, seconds) for one, generation in rows]
+        rows = zip(conversations, requests, generations, strict=True)
+        return [self._answer_of(*row, seconds=seconds) for row in rows]
 
     def _read(self, question: Question, setting: Setting) -> Conversation:
         """Return what `ChatVReason` makes of the same question, without its video where no frame is to be seen."""
@@ -136,11 +135,10 @@ class Engine:
         return read_messages([message], wording=self.model.question_prompt)
 
     def _answer_of(
-        self, conversation: Conversation, generation: Generation, setting: Setting, seconds: float
+        self, conversation: Conversation, request: GenerationRequest, generation: Generation, *, seconds: float
     ) -> Answer:
-        output, free = split_output(generation.text), OutputFormat()
-        evidence, options = conversation.evidence, conversation.options
-        reply = Response(self.model, generation, output, evidence, options, setting.vreason, free, has_logprobs=False)
+        reply = Response(self.model, request, conversation, generation, split_output(generation.text))
+        evidence = conversation.evidence
         confidence, trace, span = reply.confidence(), generation.trace, reply.answer_span
         return Answer(
             text=generation.text,
@@ -159,6 +157,9 @@ class Engine:
                 "answer_stop": span[1] if span else None,
                 "num_updates": trace.num_updates,
                 "share_differs_from_minimize": trace.share_differs_from_minimize,
+                "options": confidence.options,
+                "frame_statistics": reply.frame_statistics,
+                "setup": reply.setup,
                 "exploitation_share": trace.phase_shares.get(Phase.EXPLOITATION.value),
             },
         )

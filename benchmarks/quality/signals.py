@@ -11,6 +11,13 @@ from vreason_agent.evaluation.report import accuracy_of, percent, signal_table
 
 HIGHER_IS_CONFIDENT = {
     "answer_probability": True,
+    "joint_probability": True,
+    "option_probability": True,
+    "option_margin": True,
+    "option_probability_before": True,
+    "option_margin_before": True,
+    "option_mass": True,
+    "self_certainty": True,
     "answer_entropy": False,
     "mean_entropy": False,
     "final_entropy": False,

@@ -13,6 +13,7 @@ class HandTrace:
     logprobs: list[float] = field(default_factory=list)
     forced: list[bool] = field(default_factory=list)
     unsteered_entropy: list[float | None] | None = None
+    self_certainty: list[float | None] | None = None
 
     def __post_init__(self) -> None:
         self.logprobs = self.logprobs or [-value for value in self.entropy]

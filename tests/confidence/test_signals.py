@@ -25,6 +25,21 @@ def test_the_final_phase_ends_with_the_answer_and_not_with_the_text() -> None:
     assert signals["peak_entropy"] == 2.0
 
 
+def test_joint_probability_is_the_product_over_the_answer_and_free_tokens_alone_count() -> None:
+    trace = HandTrace([1.0] * 4, logprobs=[-9.0, math.log(0.5), math.log(0.125), -9.0], forced=[False] * 4)
+    assert read_signals(trace, (1, 3))["joint_probability"] == pytest.approx(0.0625)
+    trace.forced[2] = True
+    assert read_signals(trace, (1, 3))["joint_probability"] == pytest.approx(0.5)
+    assert read_signals(trace)["joint_probability"] is None
+
+
+def test_self_certainty_is_the_mean_over_free_tokens_and_none_where_it_was_not_recorded() -> None:
+    trace = HandTrace([1.0] * 3, self_certainty=[2.0, 4.0, 90.0], forced=[False, False, True])
+    assert read_signals(trace)["self_certainty"] == 3.0
+    trace.self_certainty = None
+    assert read_signals(trace)["self_certainty"] is None
+
+
 def test_answer_probability_is_the_geometric_mean_over_the_answer_alone() -> None:
     trace = HandTrace([1.0] * 4, logprobs=[-9.0, math.log(0.5), math.log(0.125), -9.0])
     assert read_signals(trace, (1, 3))["answer_probability"] == pytest.approx(0.25)

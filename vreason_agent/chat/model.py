@@ -28,7 +28,7 @@ from vreason_agent.chat.fields import ChatFields, model_profile
 from vreason_agent.chat.frame_loader import ContextBudget, FrameDefaults, FrameLoader
 from vreason_agent.chat.langchain_errors import as_langchain_errors
 from vreason_agent.chat.output_format import FormatLimits
-from vreason_agent.chat.response import PROVIDER, PreparedCall, starts_in_reasoning
+from vreason_agent.chat.response import PROVIDER, PreparedCall
 from vreason_agent.chat.streaming import Stopper, aiterate, arun, interrupted_by, iterate, run
 from vreason_agent.chat.structured import Method, structured_output
 from vreason_agent.chat.tool_calls import read_tools, tool_use
@@ -294,7 +294,7 @@ class ChatVReason(ChatFields):
     def _prepare(self, messages: Sequence[BaseMessage]) -> PreparedCall:
         engine, output_format = self.engine, self.output_format
         conversation = self._conversation(messages, budget=ContextBudget(engine.context_length, engine.count_tokens))
-        in_reasoning = starts_in_reasoning(engine)
+        in_reasoning = engine.starts_in_reasoning
         if ignored := output_format.unenforced:
             told = f"this part of the schema is not enforced while decoding: {'; '.join(ignored)}; check it afterwards"
             warnings.warn(told, SchemaWarning, stacklevel=2)
@@ -308,6 +308,7 @@ class ChatVReason(ChatFields):
             vreason=self.vreason_config,
             tools=self._tools,
             grammar=grammar,
+            options=() if output_format.is_enforced else conversation.options,
         )
         return PreparedCall(
             engine,

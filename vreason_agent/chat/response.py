@@ -24,13 +24,21 @@ from vreason_agent.chat.conversation import Conversation
 from vreason_agent.chat.frame_loader import FrameEvidence, evidence_of
 from vreason_agent.chat.langchain_errors import GenerationTimeoutError, PromptTooLongError
 from vreason_agent.chat.output_format import OutputFormat
+from vreason_agent.chat.setup import describe_setup
 from vreason_agent.chat.splitter import Channel, Output, OutputSplitter, Piece, split_output
 from vreason_agent.chat.streaming import Item, OnToken, Stopper
 from vreason_agent.chat.tool_calls import CallReader, read_call
-from vreason_agent.confidence import Confidence, read_signals, token_span
+from vreason_agent.confidence import (
+    Confidence,
+    OptionProbabilities,
+    frame_statistics,
+    read_option_signals,
+    read_signals,
+    token_span,
+)
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import GenerationError
-from vreason_agent.model import Generation, GenerationRequest, StreamEvent, TextPart, Turn, VideoLanguageModel
+from vreason_agent.model import Generation, GenerationRequest, StreamEvent, VideoLanguageModel, VideoPart
 from vreason_agent.model.source import BUNDLED_NAME
 
 MAX_TRACE_POINTS = 256
@@ -42,13 +50,39 @@ class Response:
     """One generation and its parts, with what it was asked."""
 
     engine: VideoLanguageModel
+    request: GenerationRequest
+    conversation: Conversation
     generation: Generation
     output: Output
-    evidence: tuple[FrameEvidence, ...]
-    options: tuple[str, ...]
-    vreason: VReasonConfig
-    output_format: OutputFormat
-    has_logprobs: bool
+    output_format: OutputFormat = field(default_factory=OutputFormat)
+    has_logprobs: bool = False
+
+    @property
+    def evidence(self) -> tuple[FrameEvidence, ...]:
+        """What was looked at."""
+        return self.conversation.evidence
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What there was to choose from."""
+        return self.conversation.options
+
+    @property
+    def vreason(self) -> VReasonConfig:
+        """How decoding was steered."""
+        return self.request.vreason
+
+    @cached_property
+    def setup(self) -> dict[str, Any]:
+        """The setup that the answer was made with, as calibrators name it."""
+        form = "json" if self.output_format.schema is not None else "tools" if self.output_format.use.tools else "free"
+        return describe_setup(self.engine, self.request, self.evidence, output_form=form)
+
+    @cached_property
+    def frame_statistics(self) -> dict[str, float] | None:
+        """Statistics of the frames of the last video; `None` without one."""
+        videos = [part for turn in self.request.turns for part in turn.parts if isinstance(part, VideoPart)]
+        return frame_statistics(videos[-1].images) if videos else None
 
     def response_metadata(self) -> dict[str, Any]:
         """Return everything about the answer that is not the answer; JSON-plain."""
@@ -79,14 +113,25 @@ class Response:
     def confidence(self) -> Confidence:
         """Return the confidence record of this one pass."""
         parsed, span = self._parsed, self.answer_span
-        signals = read_signals(self.generation.trace, span)
+        signals = read_signals(self.generation.trace, span, options=self._option_signals)
         return Confidence(
             answer={"text": parsed.answer, "choice": parsed.choice, "kind": self._kind},
             signals=signals,
+            options=None if self.option_probabilities is None else self.option_probabilities.to_dict(),
             steering=self._steering(signals["unsteered_final_entropy"]),
             evidence={**evidence_of(self.evidence), "rungs": []},
             warnings=tuple(self._warnings()),
         )
+
+    @cached_property
+    def option_probabilities(self) -> OptionProbabilities | None:
+        """How likely each option is, before the reasoning and at the answer; `None` where it was not measured."""
+        scores = self.generation.option_scores
+        return None if scores is None else OptionProbabilities.of(self.options, scores.before, scores.after)
+
+    @cached_property
+    def _option_signals(self) -> dict[str, float | None]:
+        return read_option_signals(self.option_probabilities, self._parsed.answer)
 
     @cached_property
     def _parsed(self) -> ParsedAnswer:
@@ -319,14 +364,12 @@ class PreparedCall:
         )
 
     def _metadata(self, generation: Generation, output: Output) -> dict[str, Any]:
-        evidence, options = self.conversation.evidence, self.conversation.options
         response = Response(
             self.engine,
+            self.request,
+            self.conversation,
             generation,
             output,
-            evidence,
-            options,
-            self.request.vreason,
             self.output_format,
             self.has_logprobs,
         )
@@ -338,9 +381,3 @@ class PreparedCall:
             num_tokens, limit = len(generation.token_ids), self.stopper.timeout_seconds
             msg = f"timeout={limit:g} s passed after {num_tokens} tokens; raise timeout or lower max_tokens, num_frames"
             raise GenerationTimeoutError(msg)
-
-
-def starts_in_reasoning(engine: VideoLanguageModel) -> bool:
-    """Tell whether the model's template itself opens `<think>`, as those of thinking-only models do."""
-    prompt = engine.encoder.encode([Turn("user", (TextPart("?"),))])
-    return str(engine.tokenizer.decode(prompt.input_ids[-8:])).rstrip().endswith("<think>")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vreason_agent.cli.terminal import printable
-from vreason_agent.confidence import SIGNAL_NAMES, Confidence, describe_confidence
+from vreason_agent.confidence import OPTION_SIGNALS, SIGNAL_NAMES, Confidence, describe_confidence
 
 if TYPE_CHECKING:
     from vreason_agent.video import VideoInfo
@@ -26,6 +26,8 @@ UNITS = {
     "perplexity": "",
     "num_tokens": "",
     "answer_probability": "",
+    "joint_probability": "",
+    **dict.fromkeys(OPTION_SIGNALS, ""),
     "entropy_drop": "",
 }
 

@@ -4,6 +4,8 @@ Nothing here imports torch or knows a model; traces are read through a protocol.
 """
 
 from vreason_agent.confidence.calibration import Calibrator, apply_calibrator
+from vreason_agent.confidence.frame_statistics import FrameRange, frame_statistics
+from vreason_agent.confidence.options import OPTION_SIGNALS, OptionProbabilities, option_shift, read_option_signals
 from vreason_agent.confidence.ranking import check_ranking_signal, check_threshold_signal, ranking_key
 from vreason_agent.confidence.record import Action, Confidence, confidence_of
 from vreason_agent.confidence.signals import SIGNAL_NAMES, read_signals, token_span
@@ -11,18 +13,24 @@ from vreason_agent.confidence.stability import largest_group, num_agreeing
 from vreason_agent.confidence.wording import describe_confidence
 
 __all__ = [
+    "OPTION_SIGNALS",
     "SIGNAL_NAMES",
     "Action",
     "Calibrator",
     "Confidence",
+    "FrameRange",
+    "OptionProbabilities",
     "apply_calibrator",
     "check_ranking_signal",
     "check_threshold_signal",
     "confidence_of",
     "describe_confidence",
+    "frame_statistics",
     "largest_group",
     "num_agreeing",
+    "option_shift",
     "ranking_key",
+    "read_option_signals",
     "read_signals",
     "token_span",
 ]

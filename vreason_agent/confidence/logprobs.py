@@ -61,6 +61,11 @@ class LogprobTrace:
         """Nothing is known to have been steered."""
         return None
 
+    @property
+    def self_certainty(self) -> None:
+        """Needs the whole vocabulary, which no server lists."""
+        return None
+
     def peak(self, stop: int | None = None) -> tuple[int, float] | None:
         """Step and value (nats) of the highest moving average before `stop`; of the mean where it did not start."""
         known = [(value, -step) for step, value in enumerate(self.entropy_ema[:stop]) if value is not None]

@@ -6,7 +6,17 @@ from typing import Any
 
 from vreason_agent.errors import ConfigError, quote
 
-HIGHER_IS_BETTER = ("answer_probability", "entropy_drop")
+HIGHER_IS_BETTER = (
+    "answer_probability",
+    "entropy_drop",
+    "joint_probability",
+    "option_margin",
+    "option_margin_before",
+    "option_mass",
+    "option_probability",
+    "option_probability_before",
+    "self_certainty",
+)
 LOWER_IS_BETTER = (
     "answer_entropy",
     "final_entropy",

@@ -29,6 +29,8 @@ class Confidence:
         calibrated: Whether `probability` comes from a calibrator that matches this setup.
         answer: `text` and `choice` as read from the output, and `kind`: `"choice"`, `"open"` or `"unparsed"`.
         signals: Raw signals by name (see `read_signals`); `None` is "not measured".
+        options: Of a question with options, each one's probability among them `before` the reasoning and `after` it,
+            and their `mass` (see `OptionProbabilities`); `None` where it was not measured.
         units: What the numbers are of: unit and source of entropies, size of the vocabulary they were taken over.
         steering: Whether V-Reason steered the generation, with which schedule, and which entropy the signals saw.
         evidence: `num_frames` and `timestamps_seconds`: the distinct frames that were seen, each once, however many of
@@ -45,6 +47,7 @@ class Confidence:
     calibrated: bool = False
     answer: Mapping[str, Any] = field(default_factory=lambda: {"text": None, "choice": None, "kind": "unparsed"})
     signals: Mapping[str, float | None] = field(default_factory=dict)
+    options: Mapping[str, Any] | None = None
     units: Mapping[str, str] = field(default_factory=lambda: dict(UNITS))
     steering: Mapping[str, Any] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(

@@ -8,11 +8,13 @@ no threshold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from math import exp
 from statistics import fmean, linear_regression
 from typing import Protocol
+
+from vreason_agent.confidence.options import OPTION_SIGNALS
 
 SIGNAL_NAMES = (
     "final_entropy",
@@ -21,12 +23,15 @@ SIGNAL_NAMES = (
     "mean_entropy",
     "weakest_window_entropy",
     "answer_probability",
+    "joint_probability",
     "answer_entropy",
     "perplexity",
+    "self_certainty",
     "slope",
     "num_increases",
     "num_tokens",
     "unsteered_final_entropy",
+    *OPTION_SIGNALS,
 )
 WINDOW_SHARE, MIN_WINDOW_TOKENS = 0.1, 8  # confidence research: windows of thousands of tokens never fit a video trace
 
@@ -56,6 +61,10 @@ class Trace(Protocol):
     def unsteered_entropy(self) -> Sequence[float | None] | None:
         """Entropy of the base model at the same prefix, nats, where it was recorded."""
 
+    @property
+    def self_certainty(self) -> Sequence[float | None] | None:
+        """Divergence of each distribution from the even one, nats, where it was recorded."""
+
     def peak(self, stop: int | None = None) -> tuple[int, float] | None:
         """Step and value (nats) of the highest moving average before `stop`; `None` without a free step."""
 
@@ -69,13 +78,16 @@ class Trace(Protocol):
         """Relative fall from the peak to the final phase; 0 where the entropy was at its peak when the answer ended."""
 
 
-def read_signals(trace: Trace, answer_span: Span | None = None) -> dict[str, float | None]:
+def read_signals(
+    trace: Trace, answer_span: Span | None = None, *, options: Mapping[str, float | None] | None = None
+) -> dict[str, float | None]:
     """Return every raw signal of one generation under its name.
 
     Args:
         trace: Per-token record of the generation.
         answer_span: Token indices `[start, stop)` of the answer text; `None` when no answer could be read, and then the
-            final phase ends with the generation and the two answer signals are `None`.
+            final phase ends with the generation and the three answer signals are `None`.
+        options: What `read_option_signals` gave; without options its signals are `None`.
 
     Returns:
         One entry per name in `SIGNAL_NAMES`:
@@ -84,10 +96,14 @@ def read_signals(trace: Trace, answer_span: Span | None = None) -> dict[str, flo
         `peak_entropy` highest moving average; `mean_entropy` over the generation;
         `weakest_window_entropy` highest mean over a window of a tenth of the trace, at least 8 tokens;
         `answer_probability` geometric mean probability of the answer's tokens, in (0, 1];
+        `joint_probability` their product: the probability of the whole answer at its place, in (0, 1];
         `answer_entropy` mean entropy over them; `perplexity` exp of minus the mean log-probability of all free tokens,
-        from 1 (F. Jelinek et al., 1977; lower: more settled); `slope` least-squares, nats per token;
+        from 1 (F. Jelinek et al., 1977; lower: more settled); `self_certainty` mean divergence of the distributions
+        from an even one, nats, from 0 (Kang et al., arXiv 2502.18581; higher: more settled, of one vocabulary only);
+        `slope` least-squares, nats per token;
         `num_increases` steps after the peak on which the moving average rose; `num_tokens` generated;
-        `unsteered_final_entropy` as `final_entropy`, of the base model at the same prefixes, if it was recorded.
+        `unsteered_final_entropy` as `final_entropy`, of the base model at the same prefixes, if it was recorded;
+        and those of `read_option_signals`.
     """
     stop = answer_span[1] if answer_span else None
     peak = trace.peak(stop)
@@ -99,12 +115,15 @@ def read_signals(trace: Trace, answer_span: Span | None = None) -> dict[str, flo
         "mean_entropy": _mean(free),
         "weakest_window_entropy": _weakest_window(free),
         "answer_probability": _answer_probability(trace, answer_span),
+        "joint_probability": _joint_probability(trace, answer_span),
         "answer_entropy": _answer_entropy(trace, answer_span),
         "perplexity": _perplexity(trace),
+        "self_certainty": _self_certainty(trace),
         "slope": linear_regression(range(len(free)), free).slope if len(free) > 1 else None,
         "num_increases": _num_increases(trace, stop),
         "num_tokens": len(trace.entropy),
         "unsteered_final_entropy": _unsteered_final_entropy(trace, stop),
+        **{name: (options or {}).get(name) for name in OPTION_SIGNALS},
     }
 
 
@@ -139,6 +158,18 @@ def _free_steps(trace: Trace, span: Span | None) -> list[int]:
 def _answer_probability(trace: Trace, span: Span | None) -> float | None:
     logprob = _mean([trace.logprobs[step] for step in _free_steps(trace, span)])
     return None if logprob is None else exp(min(logprob, 0.0))
+
+
+def _joint_probability(trace: Trace, span: Span | None) -> float | None:
+    steps = _free_steps(trace, span)
+    return exp(min(sum(trace.logprobs[step] for step in steps), 0.0)) if steps else None
+
+
+def _self_certainty(trace: Trace) -> float | None:
+    if trace.self_certainty is None:
+        return None
+    steps = _free_steps(trace, (0, len(trace.logprobs)))
+    return _mean([value for step in steps if (value := trace.self_certainty[step]) is not None])
 
 
 def _perplexity(trace: Trace) -> float | None:

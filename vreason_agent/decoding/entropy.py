@@ -34,6 +34,19 @@ def distribution(logits: torch.Tensor) -> Distribution:
     return Distribution(log_probs, -(finite.exp() * finite).sum(dim=-1))
 
 
+def self_certainty(log_probs: torch.Tensor) -> torch.Tensor:
+    """Return `(batch,)`, nats: the divergence of an even distribution over the vocabulary from each of `log_probs`.
+
+    Implements KL(U || p) = -mean(log p) - log V of Kang et al., "Scalable Best-of-N Selection for Large Language Models
+    via Self-Certainty", arXiv 2502.18581: 0 for an even distribution, larger the more peaked. Tokens of probability 0
+    are left out of mean and V. Values of different vocabularies do not compare.
+    """
+    is_possible = ~torch.isneginf(log_probs)
+    count = is_possible.sum(dim=-1)
+    total = log_probs.masked_fill(~is_possible, 0.0).sum(dim=-1)
+    return (-total / count - count.to(log_probs.dtype).log()).clamp_min(0.0)
+
+
 def precise_dtype(tensor: torch.Tensor) -> torch.dtype:
     """Return the type to compute with: float32 for half precision, otherwise the tensor's own."""
     return torch.promote_types(tensor.dtype, torch.float32)

@@ -14,7 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 from vreason_agent.decoding.clock import seconds_now
 from vreason_agent.decoding.compat import cache_argument
 from vreason_agent.decoding.config import VReasonConfig
-from vreason_agent.decoding.entropy import Distribution, distribution
+from vreason_agent.decoding.entropy import Distribution, distribution, self_certainty
 from vreason_agent.decoding.lite import drop_video_tokens
 from vreason_agent.decoding.positions import NextPositions
 from vreason_agent.decoding.prompt import Prompt
@@ -198,6 +198,7 @@ class DecodeLoop:
     def _record(self, step: int, tokens: torch.Tensor, current: _Step) -> list[int]:
         """Record the running rows' tokens; return the rows whose watcher asked to end."""
         logprobs = current.raw.log_probs.gather(1, tokens.unsqueeze(1)).squeeze(1).tolist()
+        certainties = self_certainty(current.raw.log_probs).tolist()
         top_logprobs = self._top_logprobs(current.raw.log_probs)
         cancelled = []
         for index, (row, token) in enumerate(zip(self._rows, tokens.tolist(), strict=True)):
@@ -210,6 +211,7 @@ class DecodeLoop:
                 forced=current.processed.forced[index],
                 controller_norm=self._norms.get(index),
                 unsteered_entropy=current.unsteered[index] if current.unsteered else None,
+                self_certainty=certainties[index],
                 top_logprobs=top_logprobs[index],
             )
             record = row.add(step, drawn, current.updates.get(index))

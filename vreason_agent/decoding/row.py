@@ -37,6 +37,7 @@ class Drawn:
     forced: bool
     controller_norm: float | None = None
     unsteered_entropy: float | None = None
+    self_certainty: float | None = None
     top_logprobs: TopLogprobs = ()
 
 
@@ -89,6 +90,7 @@ class Row:
             forced=drawn.forced,
             loss_after=update.loss_after if update else None,
             unsteered_entropy=drawn.unsteered_entropy,
+            self_certainty=drawn.self_certainty,
         )
         self.records.append(record)
         self.top_logprobs.append(drawn.top_logprobs)

@@ -33,6 +33,7 @@ class StepRecord(NamedTuple):
     loss: float | None
     controller_norm: float | None
     forced: bool
+    self_certainty: float | None = None
     loss_after: float | None = None
     unsteered_entropy: float | None = None
 
@@ -84,6 +85,8 @@ class DecodingTrace:
         loss_after: Sign times entropy after the update, if asked for (`record_loss_after`).
         unsteered_entropy: Entropy without the controller at the same prefix, nats, if asked for
             (`record_unsteered_entropy`). It is not what an unsteered run would have shown.
+        self_certainty: Divergence of the raw next-token distribution from the even one, nats, from 0 (see
+            `entropy.self_certainty`); `None` in traces of earlier versions.
         steered: Whether a controller was attached.
         not_steered_because: Why not; `None` if steered.
         num_video_tokens: Video tokens in the prompt.
@@ -105,6 +108,7 @@ class DecodingTrace:
     forced: tuple[bool, ...] = ()
     loss_after: tuple[float | None, ...] | None = None
     unsteered_entropy: tuple[float | None, ...] | None = None
+    self_certainty: tuple[float | None, ...] | None = None
     steered: bool = False
     not_steered_because: str | None = None
     num_video_tokens: int = 0

@@ -7,6 +7,7 @@ from its own `torch.Generator`.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 import warnings
@@ -22,12 +23,22 @@ from transformers import GenerationConfig, LogitsProcessorList
 from vreason_agent.answers import parse_answer
 from vreason_agent.decoding import DecodeResult, TokenEvent, VReasonConfig, decode
 from vreason_agent.decoding.clock import seconds_now
+from vreason_agent.decoding.continuations import TREE_ATTENTION, score_continuations
 from vreason_agent.errors import GenerationError
 from vreason_agent.model.draft import EncodedPrompt
 from vreason_agent.model.encoding import PromptEncoder, VisionSpec
 from vreason_agent.model.families.base import ModelFamily
 from vreason_agent.model.grammar import GrammarWords
-from vreason_agent.model.parts import Generation, GenerationRequest, SamplingParams, StreamEvent, TextPart, Turn
+from vreason_agent.model.option_scores import OptionTexts
+from vreason_agent.model.parts import (
+    Generation,
+    GenerationRequest,
+    OptionScores,
+    SamplingParams,
+    StreamEvent,
+    TextPart,
+    Turn,
+)
 from vreason_agent.model.placement import memory_remedy, out_of_memory_as
 from vreason_agent.model.preprocess import FrameResize, frame_resize
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, reasoning_prompt
@@ -133,6 +144,29 @@ class VideoLanguageModel:
     def num_bytes(self) -> int:
         """Memory of the weights, bytes."""
         return sum(weight.numel() * weight.element_size() for weight in self.hf_model.parameters())
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """Twelve hex digits of the weights: of each one's name and shape and of 256 of its numbers, evenly chosen."""
+        digest = hashlib.sha256()
+        for name, weight in self.hf_model.named_parameters():
+            numbers = weight.detach().flatten()
+            chosen = numbers[:: max(1, len(numbers) // 256)].float().cpu().numpy()
+            digest.update(f"{name}{tuple(weight.shape)}".encode() + chosen.tobytes())
+        return digest.hexdigest()[:12]
+
+    @cached_property
+    def quantization(self) -> str | None:
+        """Name of the method that its weights were quantized by; `None` without one."""
+        config = getattr(self.hf_model.config, "quantization_config", None)
+        method = config.get("quant_method") if isinstance(config, Mapping) else getattr(config, "quant_method", None)
+        return None if method is None else str(getattr(method, "value", method))
+
+    @cached_property
+    def starts_in_reasoning(self) -> bool:
+        """Whether the chat template itself opens `<think>`, as those of thinking-only models do."""
+        prompt = self.encoder.encode([Turn("user", (TextPart("?"),))])
+        return str(self.tokenizer.decode(prompt.input_ids[-8:])).rstrip().endswith("<think>")
 
     @cached_property
     def grammar_words(self) -> GrammarWords:
@@ -310,7 +344,36 @@ class _Batch:
             seconds={**known, **seconds},
             vision=prompt.uses,
             notes=(*prompt.notes, *self._context_note(prompt, request.sampling, len(ids))),
+            option_scores=self._score_options(index, result),
         )
+
+    def _score_options(self, index: int, result: DecodeResult) -> OptionScores | None:
+        """Measure how likely each option is, by one pass on the cache that decoding left."""
+        _, request, prompt = self._rows[index]
+        model, stream, ids = self._model, self._streams[index], result.sequences[index]
+        config = model.hf_model.config.get_text_config()
+        if not request.options or not ids or config._attn_implementation not in TREE_ATTENTION:
+            return None
+        longest = max(one.num_tokens for _, _, one in self._rows)
+        num_steps = result.input_ids.shape[1] - longest
+        branches = OptionTexts(model.tokenizer, model.question_prompt).branches(
+            request.options,
+            stream.text,
+            ids,
+            stream.token_texts,
+            num_prompt_entries=result.cache.get_seq_length() - (num_steps - 1),
+            last_prompt_id=int(prompt.input_ids[-1]),
+            starts_in_reasoning=model.starts_in_reasoning,
+        )
+        before, *after = score_continuations(
+            model.hf_model,
+            result.cache,
+            row=index,
+            num_padding=longest - prompt.num_tokens,
+            position_ids=prompt.position_ids,
+            branches=branches,
+        )
+        return OptionScores(tuple(before), tuple(after[0]) if after else None)
 
     def _context_note(self, prompt: EncodedPrompt, sampling: SamplingParams, num_generated: int) -> tuple[str, ...]:
         room = self._model.context_length - prompt.num_tokens

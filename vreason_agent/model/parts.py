@@ -157,6 +157,7 @@ class GenerationRequest:
         vreason: how decoding is steered.
         tools: definitions of tools in OpenAI's form, for the prompt.
         grammar: what the output must look like, in the words of `VideoLanguageModel.grammar_words`; `None` is free.
+        options: what there is to choose from: how likely each is gets measured (`Generation.option_scores`).
     """
 
     turns: tuple[Turn, ...]
@@ -164,6 +165,7 @@ class GenerationRequest:
     vreason: VReasonConfig = field(default_factory=VReasonConfig)
     tools: tuple[Mapping[str, Any], ...] = ()
     grammar: str | None = None
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,19 @@ class VisionUse:
 
 
 @dataclass(frozen=True)
+class OptionScores:
+    """Log-probability (nats) of writing each option, in the options' order, by the model without steering.
+
+    Attributes:
+        before: Right after the prompt, as an answer without reasoning.
+        after: Where the answer stands; `None` where there is none.
+    """
+
+    before: tuple[float, ...]
+    after: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
 class Generation:
     """The answer to one request.
 
@@ -209,6 +224,8 @@ class Generation:
             whole batch's.
         vision: what each image and video cost, in the order of the prompt.
         notes: what a user should know about this answer, such as positions that cannot tell frames apart.
+        option_scores: how likely each of the request's options is; `None` without any, and with an attention whose
+            masks are fixed.
     """
 
     text: str
@@ -222,6 +239,7 @@ class Generation:
     seconds: Mapping[str, float] = field(default_factory=dict)
     vision: tuple[VisionUse, ...] = ()
     notes: tuple[str, ...] = ()
+    option_scores: OptionScores | None = None
 
     @property
     def is_cut(self) -> bool:
