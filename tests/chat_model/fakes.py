@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
-
-import torch
 
 from vreason_agent.answers import parse_answer
 from vreason_agent.decoding import DecodingTrace
@@ -51,7 +48,6 @@ class FakeEngine:
     def __init__(self, text: str = SETTLED, *, name: str = "fake", prompt_end: str = "assistant\n") -> None:
         self.text, self.name, self.prompt_end = text, name, prompt_end
         self.tokenizer = FakeTokenizer()
-        self.encoder = SimpleNamespace(encode=self._encode)
         self.question_prompt, self.answer_parser = plain_prompt, parse_answer
         self.context_length = 1000
         self.requests: list[GenerationRequest] = []
@@ -73,8 +69,9 @@ class FakeEngine:
         parts = [part for turn in turns for part in turn.parts]
         return sum(10 * len(part.images) if isinstance(part, VideoPart) else 5 for part in parts)
 
-    def _encode(self, _: Sequence[Turn], tools: Sequence[Any] = ()) -> Any:
-        return SimpleNamespace(input_ids=torch.tensor(self.tokenizer.encode(self.prompt_end)))
+    @property
+    def starts_in_reasoning(self) -> bool:
+        return self.prompt_end.rstrip().endswith("<think>")
 
     def _one(self, request: GenerationRequest, on_token: Any) -> Generation:
         ids = self.tokenizer.encode(self.text)[: request.sampling.max_new_tokens]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import GenerationConfig, PreTrainedModel
@@ -32,7 +34,8 @@ def test_what_was_generated_has_the_log_probability_that_the_trace_has(hf_model:
     prompts = [make_prompt(hf_model, seed=i, num_pairs=p, num_text=6 + 2 * i) for i, p in enumerate((3, 2))]
     batch = make_batch(hf_model, prompts)
     result = run(hf_model, batch)
-    before = [layer.keys.clone() for layer in result.cache.layers]  # type: ignore[attr-defined]
+    layers: Any = result.cache.layers
+    before = [layer.keys.clone() for layer in layers]
     for row, prompt in enumerate(prompts):
         padding = batch.length - prompt.length
         found = score_continuations(
@@ -46,8 +49,7 @@ def test_what_was_generated_has_the_log_probability_that_the_trace_has(hf_model:
         logprobs = result.traces[row].logprobs
         assert found[0][0] == pytest.approx(sum(logprobs[:LENGTH]), abs=LENGTH * ROUNDING_NATS)
         assert found[1][0] == pytest.approx(sum(logprobs[STEP : STEP + LENGTH]), abs=LENGTH * ROUNDING_NATS)
-    after = [layer.keys for layer in result.cache.layers]  # type: ignore[attr-defined]
-    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert all(torch.equal(one, layer.keys) for one, layer in zip(before, layers, strict=True))
 
 
 def read_anew(model: PreTrainedModel, prompt: TinyPrompt, tokens: list[int], continuation: tuple[int, ...]) -> float:

@@ -1,17 +1,19 @@
 """Do frames look like those that a calibrator was fitted on? Four plain statistics of pictures and their usual range.
 
 A probability is an average over questions like the labelled ones. Statistics cannot tell that a question is of another
-kind; they do tell footage of another kind. Numpy only; this module knows no model.
+kind; they do tell footage of another kind. Only measuring needs numpy; this module knows no model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from math import ceil, fsum
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 STATISTICS = ("brightness", "contrast", "saturation", "edges")
 MAX_SIDE_PX = 64
@@ -29,6 +31,8 @@ def frame_statistics(images: npt.NDArray[np.uint8]) -> dict[str, float]:
         `brightness` mean luma; `contrast` standard deviation of luma; `saturation` mean of largest minus smallest
         channel; `edges` mean absolute difference of neighboring luma in a row.
     """
+    import numpy as np
+
     step = max(1, -(-max(images.shape[1:3]) // MAX_SIDE_PX))
     small = images[:, ::step, ::step].astype(np.float32) / 255
     luma = small @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -61,28 +65,29 @@ class FrameRange:
         """
         if len(rows) < 20:
             return None
+        import numpy as np
+
         table = np.array([[row[name] for name in STATISTICS] for row in rows])
         precision = np.linalg.inv(np.cov(table.T) + _RIDGE * np.eye(len(STATISTICS)))
-        distances = np.sort(_distances(table, table.mean(axis=0), precision))
-        rank = min(len(rows), int(np.ceil((1 - FALSE_ALARM) * (len(rows) + 1))))
-        mean = tuple(float(value) for value in table.mean(axis=0))
-        matrix = tuple(tuple(float(value) for value in line) for line in precision)
-        return cls(mean, matrix, float(distances[rank - 1]))
+        usual = cls(tuple(table.mean(axis=0).tolist()), tuple(map(tuple, precision.tolist())), 0.0)
+        distances = sorted(usual.distance(row) for row in rows)
+        rank = min(len(rows), ceil((1 - FALSE_ALARM) * (len(rows) + 1)))
+        return replace(usual, limit=distances[rank - 1])
+
+    def distance(self, statistics: Mapping[str, float]) -> float:
+        """Return the squared Mahalanobis distance of frames with these statistics from the mean."""
+        centered = [statistics[name] - mean for name, mean in zip(STATISTICS, self.mean, strict=True)]
+        weighed = [
+            fsum(weight * value for weight, value in zip(line, centered, strict=True)) for line in self.precision
+        ]
+        return fsum(value * part for value, part in zip(centered, weighed, strict=True))
 
     def is_unusual(self, statistics: Mapping[str, float]) -> bool:
         """Whether frames with these statistics look unlike the calibrator's."""
-        row = np.array([[statistics[name] for name in STATISTICS]])
-        return bool(_distances(row, np.array(self.mean), np.array(self.precision))[0] > self.limit)
+        return self.distance(statistics) > self.limit
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FrameRange:
         """Read JSON data."""
         matrix = tuple(tuple(float(value) for value in line) for line in data["precision"])
         return cls(tuple(float(value) for value in data["mean"]), matrix, float(data["limit"]))
-
-
-def _distances(
-    table: npt.NDArray[np.float64], mean: npt.NDArray[np.float64], precision: npt.NDArray[Any]
-) -> npt.NDArray[np.float64]:
-    centered = table - mean
-    return np.asarray(np.einsum("ni,ij,nj->n", centered, precision, centered))
