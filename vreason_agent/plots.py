@@ -206,6 +206,61 @@ def plot_accuracy_by_frames(
         return figure
 
 
+def plot_categories(
+    series: Mapping[str, Mapping[str, tuple[float, float | None, float | None]]], *, title: str = ""
+) -> Figure:
+    """Plot a share per category with its interval, the series side by side.
+
+    Args:
+        series: By name, the rows (share, low end, high end) by category; `None` for an unknown interval.
+        title: Heading.
+
+    Raises:
+        ConfigError: No rows.
+        DependencyError: matplotlib is missing.
+    """
+    categories = list(dict.fromkeys(category for rows in series.values() for category in rows))
+    if not categories:
+        raise ConfigError("series={} has no rows, so there is nothing to plot; give {'name': {'kind': (share, …)}}")
+    with _drawing() as new_figure:
+        figure = new_figure(max(5.6, 1.6 + 0.25 * len(categories) * (1 + len(series))), 3.8)
+        ax = figure.subplots()
+        step = 0.8 / max(1, len(series) - 1) if len(series) > 1 else 0.0
+        for index, (color, (name, rows)) in enumerate(zip(_colors(), series.items(), strict=False)):
+            offset = (index * step - 0.4) * 0.7 if len(series) > 1 else 0.0
+            points = [(categories.index(category) + offset, *row) for category, row in rows.items()]
+            _draw_intervals(ax, points, color=color, label=name, line=False)
+        ax.set_xticks(range(len(categories)), categories, rotation=30, ha="right")
+        ax.set(ylim=(0, 1), ylabel="accuracy")
+        ax.set_title(title, loc="left", fontsize=10)
+        figure.legend(loc="outside lower center", ncols=4)
+        return figure
+
+
+def plot_profiles(series: Mapping[str, Sequence[float]], *, title: str = "") -> Figure:
+    """Plot mean entropies at equal shares of the way from the first generated token to the last.
+
+    Args:
+        series: By name, entropies in nats at evenly spaced places.
+        title: Heading.
+
+    Raises:
+        ConfigError: No series.
+        DependencyError: matplotlib is missing.
+    """
+    if not series:
+        raise ConfigError("series={} is empty, so there is nothing to plot; give {'name': [entropies]}")
+    with _drawing() as new_figure:
+        figure = new_figure(5.6, 3.8)
+        ax = figure.subplots()
+        for color, (name, values) in zip(_colors(), series.items(), strict=False):
+            ax.plot([100 * i / max(len(values) - 1, 1) for i in range(len(values))], values, color=color, label=name)
+        ax.set(ylim=(0, None), xlabel="% of the generation", ylabel="mean entropy (nats)")
+        ax.set_title(title, loc="left", fontsize=10)
+        figure.legend(loc="outside lower center", ncols=3)
+        return figure
+
+
 def image_bytes(figure: Figure, image_format: Literal["svg", "png"] = "svg") -> bytes:
     """Return a figure as SVG (text stays text) or PNG (144 dots per inch); equal figures give equal bytes."""
     buffer = io.BytesIO()

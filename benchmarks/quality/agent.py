@@ -9,11 +9,11 @@ from itertools import accumulate, product
 from typing import Any
 
 from benchmarks.quality.bench import Bench
-from benchmarks.quality.engine import Setting
 from benchmarks.quality.ladder import answer_of, climb, reasons
 from benchmarks.quality.schedules import require_dev
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.evaluation import Answer, Estimate, Question, Result, mean, paired_difference, score
+from vreason_agent.evaluation.adapter import Setting
 from vreason_agent.evaluation.report import accuracy_of, markdown_table, number, percent
 from vreason_agent.graphs.policy import AcceptPolicy, Ladder
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks.quality.clips import ensure_clips
-from benchmarks.quality.engine import Engine, Setting
 from vreason_agent import __version__
 from vreason_agent.evaluation import Question, Result, run
+from vreason_agent.evaluation.adapter import Engine, Setting
 from vreason_agent.evaluation.dataset import digest_of
+from vreason_agent.evaluation.world import ensure_clips
 from vreason_agent.tiny.world import SceneSet, Split
 
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.quality.bench import Bench
-from benchmarks.quality.engine import Setting
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.evaluation import CalibrationReport, Result, fit_calibrator
+from vreason_agent.evaluation.adapter import Setting
 from vreason_agent.evaluation.report import markdown_table, number
 
 

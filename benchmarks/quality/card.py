@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmarks.quality.bench import Bench
-from benchmarks.quality.clips import oracle_results
-from benchmarks.quality.engine import Setting
 from vreason_agent.evaluation import Estimate, Result, mean
+from vreason_agent.evaluation.adapter import Setting
 from vreason_agent.evaluation.report import accuracy_of, by_kind, card_table, percent
+from vreason_agent.evaluation.world import oracle_results
 
 Results = Sequence[Result]
 

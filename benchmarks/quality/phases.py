@@ -10,11 +10,11 @@ from dataclasses import replace
 from itertools import product
 
 from benchmarks.quality.bench import Bench
-from benchmarks.quality.engine import Setting
 from benchmarks.quality.schedules import require_dev
 from vreason_agent.decoding import DecodingTrace, VReasonConfig
 from vreason_agent.decoding.phase import PhaseTracker
 from vreason_agent.evaluation import Answer, Result
+from vreason_agent.evaluation.adapter import Setting
 from vreason_agent.evaluation.report import markdown_table, number, signal_auroc
 
 DROP = "entropy_drop"

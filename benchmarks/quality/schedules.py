@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from benchmarks.quality.bench import Bench
-from benchmarks.quality.engine import Setting
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError
 from vreason_agent.evaluation import Result, mean
+from vreason_agent.evaluation.adapter import Setting
 from vreason_agent.evaluation.report import comparison_table, markdown_table, number
 
 SCHEDULES = ("off", "switching", "alternating", "minimize", "maximize", "random")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmarks.quality.bench import Bench
-from benchmarks.quality.engine import Setting
 from vreason_agent.decoding import VReasonConfig
+from vreason_agent.evaluation.adapter import Setting
 from vreason_agent.evaluation.report import accuracy_of, percent, signal_table
 
 HIGHER_IS_CONFIDENT = {

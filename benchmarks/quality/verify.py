@@ -7,10 +7,10 @@ from typing import Any
 
 from benchmarks.quality.agent import run_agent
 from benchmarks.quality.bench import Bench
-from benchmarks.quality.engine import Setting
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.evaluation import Question, Result
+from vreason_agent.evaluation.adapter import Setting
 from vreason_agent.graphs import build_video_qa_graph
 from vreason_agent.graphs.policy import AcceptPolicy, Ladder
 from vreason_agent.graphs.state import VideoQAInput

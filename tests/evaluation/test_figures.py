@@ -11,7 +11,6 @@ import pytest
 from benchmarks.quality.agent import agent, run_agent, tune_policy
 from benchmarks.quality.bench import Bench
 from benchmarks.quality.card import card
-from benchmarks.quality.engine import Setting
 from benchmarks.quality.phases import tune_phase
 from benchmarks.quality.schedules import compare_schedules, decoding_config, tune_steps
 from benchmarks.quality.signals import HIGHER_IS_CONFIDENT, signals
@@ -19,6 +18,7 @@ from vreason_agent.confidence import SIGNAL_NAMES
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError
 from vreason_agent.evaluation import Answer, Question
+from vreason_agent.evaluation.adapter import Setting
 from vreason_agent.graphs.policy import AcceptPolicy, Ladder
 
 LADDER, OFF = Ladder(), VReasonConfig(schedule="off")

@@ -24,12 +24,15 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "confidence": ({"errors", "answers"}, {*LANGCHAIN, *MODELS, "cv2"}),
     "tools": ({"errors", "video", "confidence", "question"}, {*MODELS, "langgraph"}),
     "graphs": ({"errors", "video", "confidence", "question", "tools"}, {*MODELS, "cv2"}),
-    "evaluation": ({"errors", "answers", "confidence"}, {*LANGCHAIN, *MODELS}),
+    "evaluation": (
+        {"errors", "answers", "video", "decoding", "model", "confidence", "plots", "tiny", *CHAT},
+        {"langgraph", *MODELS},
+    ),
     "serve": ({"errors", "video", "model", "chat", "decision_model"}, {*MODELS, "langgraph", "cv2"}),
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
     "cli": (
         {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"}
-        | {"serve"},
+        | {"serve", "evaluation"},
         set(),
     ),
     "langgraph_app": ({"chat_model", "graphs"}, {*MODELS, "cv2"}),

@@ -1,17 +1,30 @@
-"""Datasets, scoring, intervals, resumable runs and their tables; it takes callables and knows no model."""
+"""Datasets, scoring, intervals, resumable runs and their reports.
+
+What is imported here takes callables and knows no model; `evaluation.adapter` makes a loaded model such a callable.
+"""
 
 from __future__ import annotations
 
 from vreason_agent.evaluation.answer import Answer, hash_tokens
+from vreason_agent.evaluation.benchmark_files import BENCHMARKS, load_benchmark
 from vreason_agent.evaluation.dataset import Question, load_questions, write_questions
 from vreason_agent.evaluation.fitting import CalibrationReport, fit_calibrator
-from vreason_agent.evaluation.metrics import Estimate, accuracy, auroc, mcnemar_p_value, mean, paired_difference
+from vreason_agent.evaluation.metrics import (
+    Estimate,
+    accuracy,
+    auroc,
+    bootstrap_difference,
+    mcnemar_p_value,
+    mean,
+    paired_difference,
+)
 from vreason_agent.evaluation.reliability import augrc, aurc, brier, calibration_error, risk_coverage
 from vreason_agent.evaluation.risk_control import RiskThreshold, certify_threshold
-from vreason_agent.evaluation.runner import AnswerBatch, Result, run
+from vreason_agent.evaluation.runner import AnswerBatch, Result, Run, read_runs, run
 from vreason_agent.evaluation.scoring import Score, score
 
 __all__ = [
+    "BENCHMARKS",
     "Answer",
     "AnswerBatch",
     "CalibrationReport",
@@ -19,20 +32,24 @@ __all__ = [
     "Question",
     "Result",
     "RiskThreshold",
+    "Run",
     "Score",
     "accuracy",
     "augrc",
     "aurc",
     "auroc",
+    "bootstrap_difference",
     "brier",
     "calibration_error",
     "certify_threshold",
     "fit_calibrator",
     "hash_tokens",
+    "load_benchmark",
     "load_questions",
     "mcnemar_p_value",
     "mean",
     "paired_difference",
+    "read_runs",
     "risk_coverage",
     "run",
     "score",

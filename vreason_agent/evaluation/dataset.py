@@ -12,13 +12,14 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from vreason_agent.answers import match_option
 from vreason_agent.errors import ConfigError, EvaluationError, is_utf8, quote, shorten
 
+Scoring = Literal["exact", "numerical", "mra", "mra_strict"]
 _REQUIRED = ("id", "video", "question", "answer")
 _VIDEO_SUFFIX = re.compile(
     r"\.(?:mp4|m4v|mov|mkv|webm|avi|mpe?g|m?ts|m2ts|flv|wmv|ogv|3gp|vob|mxf|y4m|gif)", re.IGNORECASE
@@ -39,6 +40,7 @@ class Question:
         kind: Name of the group it is reported in.
         video_id: Questions of equal `video_id` share a video: intervals treat them as one cluster.
         num_answers: Answers that a guesser of an open question chooses among, where the dataset knows.
+        scoring: How its answer is compared with the true one, see `score`.
         details: Anything else the dataset says (event times, say); carried, never interpreted here.
     """
 
@@ -50,6 +52,7 @@ class Question:
     kind: str = "all"
     video_id: str = ""
     num_answers: int | None = None
+    scoring: Scoring = "exact"
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -72,7 +75,17 @@ class Question:
     def digest(self) -> str:
         """Twelve hex digits of everything an answer or its score depends on, but not of where the clip lies."""
         parts = [self.id, self.cluster if self.video_id else "", self.question, list(self.options), self.answer]
-        return digest_of(parts)
+        return digest_of(parts if self.scoring == "exact" else [*parts, self.scoring])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {**asdict(self), "options": list(self.options)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Question:
+        """Read what `to_dict` wrote; keys that a later version added are ignored."""
+        known = {item.name: record[item.name] for item in fields(cls) if item.name in record}
+        return cls(**{**known, "options": tuple(known.get("options", ()))})
 
 
 def digest_of(value: Any) -> str:
@@ -106,7 +119,10 @@ def question_from_dict(record: Mapping[str, Any], *, folder: Path, source: str) 
         raise EvaluationError(_wrong(source, "details", details, "an object"))
     if num_answers is not None and (type(num_answers) is not int or num_answers < 1):
         raise EvaluationError(_wrong(source, "num_answers", num_answers, "a whole number from 1"))
-    known = {"options", "kind", "video_id", "num_answers", *_REQUIRED, "details"}
+    scoring: Any = record.get("scoring") or "exact"
+    if scoring not in get_args(Scoring):
+        raise EvaluationError(_wrong(source, "scoring", scoring, f"one of {', '.join(get_args(Scoring))}"))
+    known = {"options", "kind", "video_id", "num_answers", "scoring", *_REQUIRED, "details"}
     return Question(
         id=_text(record, "id", source),
         video=video if "://" in video else str(folder / video),
@@ -116,6 +132,7 @@ def question_from_dict(record: Mapping[str, Any], *, folder: Path, source: str) 
         kind=_text(record, "kind", source, default="all"),
         video_id=_text(record, "video_id", source, default=""),
         num_answers=num_answers,
+        scoring=scoring,
         details={**details, **{key: value for key, value in record.items() if key not in known}},
     )
 
@@ -212,7 +229,7 @@ def write_questions(path: str | Path, questions: Sequence[Question]) -> None:
         for question in questions:
             video = Path(question.video)
             relative = video.relative_to(folder) if video.is_relative_to(folder) else video
-            file.write(json.dumps({**asdict(question), "video": str(relative)}, ensure_ascii=False) + "\n")
+            file.write(json.dumps({**question.to_dict(), "video": str(relative)}, ensure_ascii=False) + "\n")
 
 
 def _from_jsonl(source: Path) -> list[Question]:

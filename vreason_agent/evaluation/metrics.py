@@ -98,6 +98,38 @@ def paired_difference(
     return Estimate(estimate.value, max(-1.0, center - half), min(1.0, center + half), estimate.n)
 
 
+def bootstrap_difference(
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """Mean of `second - first` over the same questions with a percentile interval from resampled clusters.
+
+    Whole clusters (videos) are drawn with replacement, with all their questions (B. Efron and R. Tibshirani, 1993). A
+    value may be a mean over several seeds of one question. The interval is `None` where all differences are the same.
+
+    Raises:
+        EvaluationError: The two series have different lengths.
+    """
+    require_equal_length(first, second)
+    differences = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
+    if len(differences) == 0:
+        return Estimate(None, None, None, 0)
+    value, groups = float(differences.mean()), cluster_index(len(differences), clusters)
+    sums, counts = np.bincount(groups, differences), np.bincount(groups)
+    if np.ptp(differences) == 0 or len(sums) < 2:
+        return Estimate(value, None, None, len(differences))
+    rng, means = np.random.default_rng(seed), []
+    for start in range(0, num_resamples, 500):  # 500 resamples at a time: little memory for thousands of videos
+        drawn = rng.integers(0, len(sums), (min(500, num_resamples - start), len(sums)))
+        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return Estimate(value, float(low), float(high), len(differences))
+
+
 def mcnemar_p_value(first: Sequence[bool], second: Sequence[bool]) -> float:
     """Two-sided exact McNemar test: are "only first right" and "only second right" equally frequent?
 

@@ -1,8 +1,9 @@
 """Ask a callable every question of a dataset and keep each answer on disk as soon as it is there.
 
 A run file is JSONL: for each configuration a header line `{"run": hash, "config": {...}}`, then one line per question
-keyed by the run's hash and the question's digest. Stopped and started again, a run goes on where it was; scores are
-not read back but computed anew. This module does not know what answers.
+keyed by the run's hash and the question's digest, with the whole question and answer, so that a run can be scored anew
+without its dataset. Stopped and started again, a run goes on where it was; scores are not read back but computed anew.
+This module does not know what answers.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vreason_agent.errors import ConfigError, EvaluationError, VReasonError
+from vreason_agent.errors import ConfigError, EvaluationError, VReasonError, quote
 from vreason_agent.evaluation.answer import Answer
 from vreason_agent.evaluation.dataset import Question, digest_of, require_unique
 from vreason_agent.evaluation.scoring import Score, score
 
+ROWS = "rows.jsonl"
+"""Name of the run file in the folder of an `eval` run."""
 AnswerBatch = Callable[[Sequence[Question]], Sequence[Answer]]
 
 
@@ -93,15 +96,60 @@ def _answer_batch(answer: AnswerBatch, batch: Sequence[Question]) -> list[Answer
 
 
 def _row(run_hash: str, question: Question, answer: Answer) -> dict[str, Any]:
+    verdict = score(question, answer)
     return {
         "run": run_hash,
         "digest": question.digest,
         "id": question.id,
         "kind": question.kind,
+        "group": question.cluster,
         "truth": question.answer,
-        "is_correct": score(question, answer).is_correct,  # for the reader of the file; never read back
+        "is_correct": verdict.is_correct,  # for readers of the file, as is `points`; never read back
+        "points": verdict.points,
+        "question": question.to_dict(),
         "answer": answer.to_dict(),
     }
+
+
+@dataclass(frozen=True)
+class Run:
+    """All answers of one configuration, scored anew."""
+
+    config: Mapping[str, Any]
+    results: list[Result]
+
+    @property
+    def label(self) -> str:
+        """What the configuration is called in tables; runs that differ in their seed share it."""
+        return str(self.config.get("label") or digest_of(dict(self.config)))
+
+
+def read_runs(path: str | Path) -> list[Run]:
+    """Return every configuration of a run file (or of the folder of an `eval` run), in the order they were begun.
+
+    A question that failed and was asked again counts with its last answer; one that failed only, as an error row.
+
+    Raises:
+        EvaluationError: No run file there, or a broken one.
+    """
+    file = Path(path) / ROWS if Path(path).is_dir() else Path(path)
+    lines = _whole_lines(file, is_repaired=False)
+    if not lines:
+        msg = f"no answers at {quote(str(file))}; make them with: vreason-agent eval DATASET --out {Path(path)}"
+        raise EvaluationError(msg)
+    configs: dict[str, Mapping[str, Any]] = {}
+    rows: dict[str, dict[str, Result]] = {}
+    for number, line in enumerate(lines, start=1):
+        record = _record(file, number, line)
+        if "config" in record:
+            configs[record["run"]] = record["config"]
+            rows.setdefault(record["run"], {})
+        elif "question" not in record:
+            raise EvaluationError(_broken(file, number, "a row of an older version, without its question"))
+        else:
+            question, answer = Question.from_dict(record["question"]), _answer(file, number, record)
+            rows[record["run"]][question.digest] = Result(question, answer, score(question, answer))
+    return [Run(config, list(rows[run_hash].values())) for run_hash, config in configs.items() if rows[run_hash]]
 
 
 def _append(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -147,8 +195,8 @@ def _broken(file: Path, number: int, what: str) -> str:
     return f"{file}:{number} is {what}; delete that line, or start the run anew: rm {file}"
 
 
-def _whole_lines(file: Path) -> list[bytes]:
-    """Return the file's lines, cutting off a last one that a killed process left half written."""
+def _whole_lines(file: Path, *, is_repaired: bool = True) -> list[bytes]:
+    """Return the file's lines without a last one that a killed process left half written; repaired, it is cut off."""
     if not file.exists():
         return []
     if not file.is_file():
@@ -156,6 +204,6 @@ def _whole_lines(file: Path) -> list[bytes]:
         raise EvaluationError(msg)
     content = file.read_bytes()
     end = content.rfind(b"\n") + 1
-    if end < len(content):
+    if is_repaired and end < len(content):
         os.truncate(file, end)
     return content[:end].split(b"\n")[:-1]  # not splitlines(): JSON strings may hold U+2028

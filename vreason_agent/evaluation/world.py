@@ -1,4 +1,4 @@
-"""Clips of the bundled world as files on disk, with their questions and the oracle that knows their scenes.
+"""Questions about generated clips: the bundled world's clips as files, and the oracle that knows their scenes.
 
 This module knows no model.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,13 @@ ENDINGS = tuple(CODECS)
 
 
 def ensure_clips(
-    data: Path, split: Split, num_clips: int, *, first_seed: int = 0, scene_set: SceneSet = "standard"
+    data: Path,
+    split: Split,
+    num_clips: int,
+    *,
+    first_seed: int = 0,
+    scene_set: SceneSet = "standard",
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Question]:
     """Write the clips of `num_clips` seeds that are not there yet, and return their questions.
 
@@ -36,6 +41,7 @@ def ensure_clips(
         num_clips: Number of clips; one question each.
         first_seed: Seed of the first of them.
         scene_set: `"standard"`, `"dense"` or `"mixed"`.
+        on_progress: Called with (done, total) after each clip.
     """
     folder = data / f"{split}-{scene_set}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,8 +49,8 @@ def ensure_clips(
     questions: list[Question] = []
     for seed in range(first_seed, first_seed + num_clips):
         questions += _ensure_clip(folder, seed, split, scene_set)
-        if sys.stderr.isatty() and seed % 20 == 0:
-            print(f"\rclips {seed - first_seed}/{num_clips} ", end="", file=sys.stderr, flush=True)
+        if on_progress is not None:
+            on_progress(seed - first_seed + 1, num_clips)
     return questions
 
 

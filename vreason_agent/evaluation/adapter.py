@@ -1,25 +1,27 @@
-"""The model as a callable for `vreason_agent.evaluation`: questions in, answers with their raw signals out.
+"""A loaded model as the callable that `run` takes: questions in, answers with their raw signals out.
 
-Frames, prompt, parser and signals are those of the package, so that an answer here is the answer that `ask` gives.
+Frames, prompt, parser and signals are those of the package, so that an answer here is the answer that `ask` gives for
+the same frames. This module does not know whether an answer is right.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from hashlib import sha256
 from typing import Any
 
 from langchain_core.messages import HumanMessage
 
 from vreason_agent.chat.response import Response
 from vreason_agent.chat.splitter import split_output
-from vreason_agent.decoding import Phase, VReasonConfig
+from vreason_agent.decoding import DecodingTrace, Phase, VReasonConfig
 from vreason_agent.errors import VideoDecodeError
-from vreason_agent.evaluation import Answer, AnswerBatch, Question, hash_tokens
-from vreason_agent.evaluation.dataset import digest_of
+from vreason_agent.evaluation.answer import Answer, hash_tokens
+from vreason_agent.evaluation.dataset import Question, digest_of
+from vreason_agent.evaluation.runner import AnswerBatch
 from vreason_agent.messages import Conversation, read_messages, video_question
 from vreason_agent.model import Generation, GenerationRequest, SamplingParams, VideoLanguageModel, load_model
 from vreason_agent.video import pairs_plan, probe
@@ -34,7 +36,7 @@ class Setting:
         max_frames: Last rung of the ladder whose layout the frames have; `None` spreads them evenly.
         vreason: Decoding.
         temperature: 0 is greedy.
-        seed: Seed of the sampling.
+        seed: With sampling, or a random schedule, every question draws from this seed and its own digest.
         max_new_tokens: Limit of an answer's length.
     """
 
@@ -47,8 +49,11 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """A short name for the progress line."""
-        return f"{self.vreason.schedule}, {self.num_frames} frames"
+        """A short name for progress and tables; seeds share it."""
+        lite = " lite" if self.vreason.lite else ""
+        sampled = f", T {self.temperature:g}" if self.temperature else ""
+        frames = f"{self.num_frames} frames" if self.num_frames else "no video"
+        return f"{self.vreason.schedule}{lite}, {frames}{sampled}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that the answers depend on, as JSON data."""
@@ -56,11 +61,15 @@ class Setting:
         drawn = {"seed": "of the question"} if self.vreason.schedule == "random" else {}
         return {**rest, "vreason": {**self.vreason.to_dict(), **drawn}}
 
+    def seed_for(self, question: Question) -> int | None:
+        """Return the seed of one question's sampling, so that no two questions draw the same numbers."""
+        return None if self.seed is None else (int(question.digest[:8], 16) + self.seed) % 2**32
+
     def vreason_for(self, question: Question) -> VReasonConfig:
         """Return the decoding of one question: a random schedule draws for each anew, not one sequence for all."""
         if self.vreason.schedule != "random":
             return self.vreason
-        return replace(self.vreason, seed=int(question.digest[:8], 16))
+        return replace(self.vreason, seed=(int(question.digest[:8], 16) + (self.seed or 0)) % 2**32)
 
 
 def times_to_see(video: str, setting: Setting) -> tuple[float, ...]:
@@ -91,10 +100,14 @@ class Engine:
     fingerprint: str
 
     @classmethod
-    def load(cls, name: str) -> Engine:
-        """Load a model and identify it by a few of its weights, so that a new checkpoint is never taken for the old."""
-        model = load_model(name)
-        digest = hashlib.sha256(model.name.encode())
+    def load(cls, name: str, **options: Any) -> Engine:
+        """Load a model (see `load_model` for the options) and identify it."""
+        return cls.of(load_model(name, **options))
+
+    @classmethod
+    def of(cls, model: VideoLanguageModel) -> Engine:
+        """Identify a model by a few of its weights, so that a new checkpoint is never taken for the old."""
+        digest = sha256(model.name.encode())
         for weight_name, weight in model.hf_model.named_parameters():
             digest.update(weight_name.encode())
             digest.update(weight.detach().flatten()[:64].float().cpu().numpy().tobytes())
@@ -114,11 +127,10 @@ class Engine:
     def _answer(self, setting: Setting, questions: Sequence[Question]) -> list[Answer]:
         started = time.monotonic()
         conversations = [self._read(question, setting) for question in questions]
-        sampling = SamplingParams(
-            temperature=setting.temperature, seed=setting.seed, max_new_tokens=setting.max_new_tokens
-        )
         requests = [
-            GenerationRequest(one.turns, sampling, setting.vreason_for(question), options=one.options)
+            GenerationRequest(
+                one.turns, _sampling(setting, question), setting.vreason_for(question), options=one.options
+            )
             for question, one in zip(questions, conversations, strict=True)
         ]
         generations = self.model.generate(requests)
@@ -155,6 +167,7 @@ class Engine:
                 "timestamps_seconds": [second for one in evidence for second in one.timestamps_seconds],
                 "entropy": [round(float(value), 5) for value in trace.entropy],
                 "answer_stop": span[1] if span else None,
+                "peak_position": peak_position(trace, span[1] if span else None),
                 "num_updates": trace.num_updates,
                 "share_differs_from_minimize": trace.share_differs_from_minimize,
                 "options": confidence.options,
@@ -163,6 +176,17 @@ class Engine:
                 "exploitation_share": trace.phase_shares.get(Phase.EXPLOITATION.value),
             },
         )
+
+
+def peak_position(trace: DecodingTrace, stop: int | None) -> float | None:
+    """Return where the entropy's moving average peaks, from 0 (the first token) to 1 (the end of the answer)."""
+    peak, length = trace.peak(stop), len(trace.entropy) if stop is None else stop
+    return None if peak is None else peak[0] / max(length - 1, 1)
+
+
+def _sampling(setting: Setting, question: Question) -> SamplingParams:
+    seed = setting.seed_for(question) if setting.temperature else None
+    return SamplingParams(temperature=setting.temperature, seed=seed, max_new_tokens=setting.max_new_tokens)
 
 
 def _type_of(block: Any) -> str | None:

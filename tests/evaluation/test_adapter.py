@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.quality.bench import Bench
-from benchmarks.quality.engine import Engine, Setting
 from benchmarks.quality.phases import entropy_drop
 from benchmarks.quality.verify import verify
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.evaluation import hash_tokens
+from vreason_agent.evaluation.adapter import Engine, Setting
 from vreason_agent.graphs.policy import AcceptPolicy, Ladder
 from vreason_agent.messages import video_question
 

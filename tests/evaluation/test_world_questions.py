@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality.clips import ensure_clips, oracle_results
 from vreason_agent.evaluation import Answer, Result, score
+from vreason_agent.evaluation.world import ensure_clips, oracle_results
 
 
 @pytest.fixture(scope="module")
