@@ -128,7 +128,7 @@ def test_progress_on_a_terminal_is_one_line(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     clock = iter([0.0, 1.0, 11.0, 21.0])
-    monkeypatch.setattr(eval_command.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     show = eval_command.progress_line("off")
     for done in (0, 5, 10):
         show(done, 10)
