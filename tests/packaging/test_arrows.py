@@ -28,11 +28,15 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "answers", "video", "decoding", "model", "confidence", "plots", "tiny", *CHAT},
         {"langgraph", *MODELS},
     ),
-    "serve": ({"errors", "video", "model", "chat", "decision_model"}, {*MODELS, "langgraph", "cv2"}),
+    "qa": ({"graphs", "video"}, {*MODELS, "langgraph", "cv2"}),
+    "serve": (
+        {"errors", "video", "decoding", "model", "chat", "decision_model", "qa"},
+        {*MODELS, "langgraph", "cv2"},
+    ),
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
     "cli": (
         {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"}
-        | {"serve", "evaluation"},
+        | {"qa", "serve", "evaluation"},
         set(),
     ),
     "langgraph_app": ({"chat_model", "graphs"}, {*MODELS, "cv2"}),

@@ -291,6 +291,24 @@ class TestScripted:
         said = (await client.chat(response_format=schema)).json()["choices"][0]["message"]["content"]
         assert json.loads(said)["city"] in ("Oslo", "Rome")
 
+    async def test_a_question_is_asked_until_its_answer_settles(self, client: Client, clip: Path) -> None:
+        data = f"data:video/avi;base64,{base64.b64encode(clip.read_bytes()).decode()}"
+        asked = {"video": data, "question": "Say red.", "options": ["red", "blue"], "max_frames": 8, "schedule": "off"}
+        response = await client.post("/v1/ask", json=asked)
+        *events, end, _ = response.text.split("\n\n")
+        rows = [json.loads(event.removeprefix("data: ")) for event in events]
+        assert end == "data: [DONE]"
+        assert (rows[0]["event"], rows[0]["model"]["name"]) == ("open", "echo")
+        assert [row["event"] for row in rows if row["event"] != "token"][1:4] == ["sample", "answer", "judge"]
+        result = rows[-1]["result"]
+        assert result["best_guess"]["answer"] == "red"
+        assert result["confidence"]["steering"]["vreason"] == "off"
+        assert "".join(row["text"] for row in rows if row.get("channel") == "text") == "red" * len(result["attempts"])
+        refused = await client.post("/v1/ask", json={"video": "file:///etc/passwd", "question": "What?"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_video")
+        late = await client.post("/v1/ask", json={**asked, "start_seconds": 99})
+        assert "99" in json.loads(late.text.split("\n\n")[1].removeprefix("data: "))["error"]["message"]
+
     async def test_decisions_have_a_probability_for_each_alternative(self, client: Client) -> None:
         questions = {
             "color": {"type": "choice", "instructions": "Which?", "criteria": {"red": None, "blue": None}},

@@ -118,6 +118,16 @@ def test_a_client_that_hangs_up_frees_its_place(server: Server) -> None:
     assert httpx.get(health).json()["num_admitted"] == 0
 
 
+def test_the_command_asks_a_server(server: Server) -> None:
+    options = [word for option in OPTIONS for word in ("--option", option)]
+    command = [sys.executable, "-m", "vreason_agent", "ask", str(server.clip), QUESTION, *options]
+    done = subprocess.run([*command, "--server", server.url], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Answer: circle (option A)")
+    absent = subprocess.run([*command, "--server", "http://127.0.0.1:9"], capture_output=True, text=True, check=False)
+    assert (absent.returncode, "vreason-agent serve" in absent.stderr) == (1, True)
+
+
 def test_a_port_that_is_taken_is_one_sentence(server: Server) -> None:
     port = re.findall(r":(\d+)/", server.url)[0]
     command = [sys.executable, "-m", "vreason_agent", "serve", "--port", port]

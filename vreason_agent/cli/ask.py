@@ -9,9 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vreason_agent.cli.answer_report import DECISIONS, format_times, to_json, to_text
@@ -37,7 +36,6 @@ from vreason_agent.errors import quote
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from vreason_agent.graphs import AcceptPolicy
     from vreason_agent.video import VideoInfo
 
 EXIT_ANSWERED = 0
@@ -116,6 +114,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="B",
         help="video decoder: opencv, or av (extra av) for codecs that OpenCV lacks, such as AV1 (default: opencv)",
     )
+    add(
+        "--server",
+        type=name,
+        metavar="URL",
+        help="let a running `vreason-agent serve` answer, with its model; its key is $VREASON_API_KEY",
+    )
     add("--json", action="store_true", help="print one JSON object on stdout, also on failure, and nothing else there")
     add("--quiet", action="store_true", help="no progress and no notes on stderr, only errors")
     parser.set_defaults(run=run)
@@ -124,6 +128,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(arguments: argparse.Namespace) -> int:
     """Answer the question; return 0, or 3 if the model abstained."""
     check_arguments(arguments)
+    if arguments.server:
+        return ask_server(arguments)
     with local_copy(arguments):
         return answer_question(arguments)
 
@@ -168,9 +174,7 @@ def answer_question(arguments: argparse.Namespace) -> int:
         loaded = time.perf_counter()
         result = run_graph(arguments, chat_model, (num_frames, max_frames), progress)
     seconds_spent = {"loading_seconds": loaded - began, "seconds": time.perf_counter() - began}
-    report = to_json(result, info, model, seconds_spent)
-    print(json.dumps(report) if arguments.json else to_text(report))
-    return EXIT_ABSTAINED if report["decision"]["action"] == "abstain" else EXIT_ANSWERED
+    return print_report(arguments, to_json(result, info, model, seconds_spent))
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
@@ -223,51 +227,60 @@ def run_graph(
     progress: Progress,
 ) -> dict[str, Any]:
     """Run the graph, show on stderr what it does, and return its output."""
-    from vreason_agent.graphs import FramePolicy, Ladder, build_video_qa_graph
+    from vreason_agent.qa import VideoQuestion, answer_events
 
-    ladder = Ladder(num_frames=rungs[0], max_frames=rungs[1])
-    graph = build_video_qa_graph(
-        chat_model,
-        ladder=ladder,
-        policy=build_policy(arguments.seed),
-        frame_policy=FramePolicy(arguments.frame_policy),
-        read_options=read_options_of(arguments),
+    question = VideoQuestion(
+        video=arguments.video,
+        question=arguments.question,
+        options=arguments.option or [],
+        start_seconds=arguments.start,
+        stop_seconds=arguments.stop,
+        num_frames=rungs[0],
+        max_frames=rungs[1],
+        frame_policy=arguments.frame_policy,
+        seed=arguments.seed,
     )
-    question = {
-        "video": arguments.video,
-        "question": arguments.question,
-        "options": arguments.option or [],
-        "start_seconds": arguments.start,
-        "stop_seconds": arguments.stop,
-    }
-    result: dict[str, Any] = {}
-    stream: Any = graph.stream
-    for mode, data in stream(question, stream_mode=["custom", "messages", "values"]):
-        if mode == "values":
-            result = data
-        elif mode == "messages":
-            for channel, piece in readable_pieces(data[0]):
-                progress.token(piece, channel=channel)
-        else:
-            progress.line(format_event(data, has_reason=arguments.frame_policy != "pairs"))
+    events = answer_events(chat_model, question, read_options=read_options_of(arguments))
+    result: dict[str, Any] = show_events(events, progress, has_reason=arguments.frame_policy != "pairs")["result"]
     return result
 
 
-def build_policy(seed: int | None) -> AcceptPolicy:
-    """Return the graph's default policy, its retries using the seeds after the given one."""
-    from vreason_agent.graphs import AcceptPolicy
+def show_events(events: Iterable[dict[str, Any]], progress: Progress, *, has_reason: bool) -> dict[str, Any]:
+    """Show events as they come; return the last, which holds the result."""
+    event: dict[str, Any] = {}
+    for event in events:
+        if event["event"] == "token":
+            progress.token(event["text"], channel=event["channel"])
+        elif event["event"] in ("sample", "answer", "judge"):
+            progress.line(format_event(event, has_reason=has_reason))
+    return event
 
-    default = AcceptPolicy()
-    if seed is None:
-        return default
-    variations = [{**variation, "seed": seed + number} for number, variation in enumerate(default.variations, start=1)]
-    return replace(default, variations=tuple(variations))
+
+def ask_server(arguments: argparse.Namespace) -> int:
+    """Let a running server answer; return 0, or 3 if the model abstained. Nothing heavy is imported."""
+    from types import SimpleNamespace
+
+    from vreason_agent.cli.ask_server import server_events
+    from vreason_agent.cli.probe import describe
+
+    began = time.perf_counter()
+    progress = Progress(quiet=arguments.quiet)
+    events = server_events(arguments, ladder(arguments.frames, arguments.max_frames))
+    opened = next(events)
+    facts = {**opened["video"], "path": arguments.video}  # a video that was sent along has another name there
+    info: Any = SimpleNamespace(**facts, to_dict=lambda: facts)
+    progress.line(f"video: {describe(info)}")
+    progress.line(f"model: {opened['model']['name']} on {opened['model']['device']}, at {arguments.server}")
+    ended = show_events(events, progress, has_reason=arguments.frame_policy != "pairs")
+    progress.end_tokens()
+    seconds_spent = {"loading_seconds": 0.0, "seconds": time.perf_counter() - began}
+    return print_report(arguments, to_json(ended["result"], info, opened["model"], seconds_spent))
 
 
-def readable_pieces(message: Any) -> list[tuple[str, str]]:
-    """Return what a streamed piece of a message adds to the model's reasoning and to its answer."""
-    blocks = [(block["type"], block) for block in message.content_blocks]
-    return [(kind, block[kind]) for kind, block in blocks if kind in ("reasoning", "text") and block.get(kind)]
+def print_report(arguments: argparse.Namespace, report: dict[str, Any]) -> int:
+    """Print the answer; return 0, or 3 if the model abstained."""
+    print(json.dumps(report) if arguments.json else to_text(report))
+    return EXIT_ABSTAINED if report["decision"]["action"] == "abstain" else EXIT_ANSWERED
 
 
 def format_event(event: dict[str, Any], *, has_reason: bool) -> str:

@@ -28,12 +28,14 @@ from starlette.types import Receive, Scope, Send
 from vreason_agent import __version__
 from vreason_agent.chat.model import ChatVReason
 from vreason_agent.errors import VReasonError
+from vreason_agent.model import describe_model
+from vreason_agent.qa import aanswer_events
 from vreason_agent.serve.completion import Completion
 from vreason_agent.serve.gate import DOCUMENTED, ModelUnknownError, RequestGate, error_body, install_error_handlers
 from vreason_agent.serve.metrics import Metrics
 from vreason_agent.serve.queue import SharedQueue
-from vreason_agent.serve.requests import ChatRequest, DecisionRequest, with_assets, with_media
-from vreason_agent.video import Isolation
+from vreason_agent.serve.requests import AskRequest, ChatRequest, DecisionRequest, local_video, with_assets, with_media
+from vreason_agent.video import Isolation, local_path, probe
 
 LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 _Result = TypeVar("_Result")
@@ -87,6 +89,7 @@ def create_app(chat_model: ChatVReason, settings: ServeSettings | None = None) -
     )
     app.post("/v1/chat/completions", summary="Answer a conversation", response_model=None)(server.chat_completions)
     app.post("/v1/systemone", summary="Answer typed questions with probabilities")(server.decide)
+    app.post("/v1/ask", summary="Ask a ladder of attempts, as a stream of events", response_model=None)(server.ask)
     app.get("/v1/models", summary="The model that answers")(server.models)
     app.get("/healthz", summary="Whether the server answers")(server.health)
     app.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)(server.show_metrics)
@@ -138,7 +141,7 @@ class _Server:
 
     async def _events(
         self, first: dict[str, Any], chunks: AsyncGenerator[dict[str, Any]], completion: Completion, began: float
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str]:
         try:
             yield _event(first)
             async for chunk in chunks:
@@ -146,6 +149,40 @@ class _Server:
             self.metrics.observe_answer(began, completion.usage)
         except VReasonError as error:
             yield _event(error_body(error)[1])
+        yield "data: [DONE]\n\n"
+
+    async def ask(self, body: AskRequest, request: Request) -> Response:
+        """Answer with as many frames as it takes, like `vreason-agent ask`; its events come as they happen."""
+        self._check_model(body.model)
+        with contextlib.ExitStack() as held:
+            held.enter_context(self.queue.admitted(1))
+            events = self._asked(body, held)
+            first = await _while_connected(request, _next(events))
+            return _EventStream(self._told(first, events), held.pop_all())
+        raise AssertionError  # for the type checker: nothing above is suppressed
+
+    async def _asked(self, body: AskRequest, held: contextlib.ExitStack) -> AsyncGenerator[dict[str, Any]]:
+        chat_model = self.chat_model.for_call(None, body.call_options(self.chat_model.vreason_config))
+        chat_model, folder = held.enter_context(self._media(chat_model))
+        allow = self.settings.allow_download
+        video = await asyncio.to_thread(local_video, body.video, folder, allow_download=allow)
+        read_options = chat_model.read_options
+        info = await asyncio.to_thread(probe, local_path(video), read_options)
+        yield {"event": "open", "video": info.to_dict(), "model": describe_model(chat_model.engine)}
+        question = body.about(video)
+        with self.queue.joined():
+            async with contextlib.aclosing(aanswer_events(chat_model, question, read_options=read_options)) as events:
+                async for event in events:
+                    yield event
+
+    async def _told(self, first: dict[str, Any], events: AsyncGenerator[dict[str, Any]]) -> AsyncGenerator[str]:
+        async with contextlib.aclosing(events):
+            try:
+                yield _event(first)
+                async for event in events:
+                    yield _event(event)
+            except VReasonError as error:
+                yield _event(error_body(error)[1])
         yield "data: [DONE]\n\n"
 
     async def decide(self, body: DecisionRequest, request: Request) -> dict[str, Any]:
@@ -175,14 +212,16 @@ class _Server:
 
     @contextlib.contextmanager
     def _media(self, chat_model: ChatVReason) -> Iterator[tuple[ChatVReason, Path]]:
-        """Yield a folder for downloads, and the chat model that may read it too, in isolation."""
+        """Yield a folder for downloads and inline videos, and the chat model that may read it too.
+
+        What is downloaded is not to be trusted: it is read in isolation.
+        """
         with tempfile.TemporaryDirectory(prefix="vreason-") as folder:
-            if self.settings.allow_download:
-                options = chat_model.read_options
-                roots, isolation = (*(options.roots or ()), folder), options.isolation or Isolation()
-                options = replace(options, roots=roots, isolation=isolation)
-                chat_model = chat_model.for_call(None, {"read_options": options})
-            yield chat_model, Path(folder)
+            options = chat_model.read_options
+            options = replace(options, roots=(*(options.roots or ()), folder))
+            if self.settings.allow_download and options.isolation is None:
+                options = replace(options, isolation=Isolation())
+            yield chat_model.for_call(None, {"read_options": options}), Path(folder)
 
     async def models(self) -> dict[str, Any]:
         """List the one model."""
@@ -207,13 +246,18 @@ class _EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncIterator[str], held: contextlib.ExitStack) -> None:
+    def __init__(self, events: AsyncGenerator[str], held: contextlib.ExitStack) -> None:
         super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
-        self._held = held
+        self._events, self._held = events, held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._held:
             await super().__call__(scope, receive, send)
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the events; they are closed by the task that read them."""
+        async with contextlib.aclosing(self._events):
+            await super().stream_response(send)
 
 
 def _event(data: dict[str, Any]) -> str:

@@ -83,6 +83,16 @@ class SharedQueue:
         with collected_by(_Waiting(self, call.stopper)):
             return call.run(on_token)
 
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Let every generation begun in this context wait in this line; afterwards those that still do are dropped."""
+        stopper = Stopper()
+        try:
+            with collected_by(_Waiting(self, stopper)):
+                yield
+        finally:
+            stopper.cancel()
+
     def wait(self, call: PendingCall, stopper: Stopper) -> Generation:
         """Wait for the call's round, and for its generation; raises what that raises."""
         with self._changed:

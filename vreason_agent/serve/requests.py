@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal
 from langchain_core.messages import BaseMessage, convert_to_messages
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from vreason_agent.chat.media import is_media
+from vreason_agent.chat.media import is_media, read_block
+from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError, VideoError, quote
+from vreason_agent.qa import VideoQuestion
 from vreason_agent.video.download import download, is_remote
 from vreason_agent.video.url_text import shown
 
@@ -180,6 +182,46 @@ class DecisionRequest(BaseModel):
         max_length=4,
         description="Media blocks by their placeholders in the state.",
     )
+
+
+class AskRequest(VideoQuestion):
+    """The body of `POST /v1/ask`: a question for a ladder of attempts; its `video` may be a `data:` URL as well."""
+
+    model: str | None = None
+    schedule: str | None = None
+
+    def call_options(self, steering: VReasonConfig) -> dict[str, Any]:
+        """Return the arguments of `ChatVReason` that the request gives, over the server's own steering."""
+        changes = {"schedule": self.schedule, "seed": self.seed}
+        given = {name: value for name, value in changes.items() if value is not None}
+        seed = {} if self.seed is None else {"seed": self.seed}
+        return {"vreason": {**steering.to_dict(), **given}, **seed} if given else {}
+
+    def about(self, video: str) -> VideoQuestion:
+        """Return the question, about a video on this machine."""
+        return VideoQuestion(**{**self.model_dump(include=set(VideoQuestion.model_fields)), "video": video})
+
+
+def local_video(video: str, folder: Path, *, allow_download: bool) -> str:
+    """Return the path of a video that is named by its path or address, or is in a `data:` URL.
+
+    Args:
+        video: What a client sent.
+        folder: Where a file of ours is written.
+        allow_download: Whether https addresses may be fetched, by the one checked way.
+
+    Raises:
+        ConfigError: A `data:` URL cannot be read.
+        VideoError: An address is not allowed, or could not be fetched.
+    """
+    if is_remote(video):
+        return _fetched(video, folder, allow_download)
+    if video[:5].lower() != "data:":
+        return video
+    media = read_block({"type": "video", "url": video})
+    path = folder / f"video{media.suffix if media else ''}"
+    path.write_bytes((media.data if media else None) or b"")
+    return str(path)
 
 
 def with_media(value: Any, folder: Path, *, allow_download: bool) -> Any:
