@@ -61,8 +61,9 @@ class _Follower:
         input_ids = kwargs["input_ids"]
         if input_ids.shape[1] > 1:
             mask = kwargs.get("attention_mask")
-            is_real = torch.ones_like(input_ids) if mask is None else mask
-            self._rows = [_Row(self._wanted(ids[real.bool()])) for ids, real in zip(input_ids, is_real, strict=True)]
+            if mask is None or mask.dim() != 2:  # a mask of pairs comes with one row and no padding
+                mask = torch.ones_like(input_ids)
+            self._rows = [_Row(self._wanted(ids[real.bool()])) for ids, real in zip(input_ids, mask, strict=True)]
         else:
             for row, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
                 row.written.append(token)
