@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from vreason_agent.decoding import DecodingTrace, VReasonConfig
-from vreason_agent.decoding.phase import Phase
-from vreason_agent.decoding.switch import Switch
+from vreason_agent.decoding.phase import Phase, Switch
 from vreason_agent.errors import ConfigError, DependencyError
 
 

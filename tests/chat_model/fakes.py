@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vreason_agent.answers import parse_answer
-from vreason_agent.decoding import DecodingTrace
+from vreason_agent.decoding import DecodingTrace, StepRecord
 from vreason_agent.decoding.phase import Phase
 from vreason_agent.errors import GenerationError
 from vreason_agent.model import Generation, GenerationRequest, StreamEvent, Turn, VideoPart
@@ -81,7 +81,7 @@ class FakeEngine:
                 self.gate.acquire()
             kept.append(token)
             self.num_made += 1
-            event = StreamEvent(0, step, self.tokenizer.texts[token], token, -0.1, 1.0, "exploration")
+            event = StreamEvent(0, self.tokenizer.texts[token], StepRecord(0, step, token, -0.1, 1.0))
             if on_token and on_token(event):
                 finish = "cancelled"
                 break

@@ -128,7 +128,7 @@ def test_a_reader_that_is_dropped_in_the_generations_own_thread_leaves_without_a
 
     def closing(event: StreamEvent, on_token: OnToken) -> bool | None:
         is_over = on_token(event)
-        if event.step == 1:
+        if event.record is not None and event.record.step == 1:
             begun.wait()
             try:
                 items.close()

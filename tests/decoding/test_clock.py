@@ -12,7 +12,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from tests.decoding.tiny_models import make_prompt
 from vreason_agent.decoding import DecodingSeconds, DecodingTrace, VReasonConfig, decode, vreason_generate
-from vreason_agent.decoding.clock import seconds_now
+from vreason_agent.decoding.compat import seconds_now
 
 
 @pytest.mark.parametrize(("device", "waits"), [("cpu", []), ("cuda:1", ["cuda:1"]), ("mps", ["mps"])])

@@ -21,10 +21,9 @@ from vreason_agent.decoding import Phase, Switch, VReasonConfig, distribution, n
 from vreason_agent.decoding.config import Schedule
 from vreason_agent.decoding.controller import ValueCacheController
 from vreason_agent.decoding.lite import drop_video_tokens
-from vreason_agent.decoding.phase import PhaseState, PhaseTracker
-from vreason_agent.decoding.positions import NextPositions, text_positions
+from vreason_agent.decoding.phase import PhaseState, PhaseTracker, SwitchSchedule
+from vreason_agent.decoding.prompt import NextPositions, text_positions
 from vreason_agent.decoding.sampling import TokenSampler
-from vreason_agent.decoding.switch import SwitchSchedule
 
 
 def test_entropy_of_known_distributions() -> None:

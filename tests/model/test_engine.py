@@ -199,13 +199,13 @@ def test_events_spell_the_text_and_carry_what_the_trace_records(model: VideoLang
     answers = model.generate(REQUESTS[:2], on_token=lambda event: events.append(event))
     for row, answer in enumerate(answers):
         mine = [event for event in events if event.row == row]
-        tokens = [event for event in mine if event.token_id is not None]
+        tokens = [event.record for event in mine if event.record is not None]
         assert "".join(event.text for event in mine) == answer.text
-        assert [event.token_id for event in tokens] == list(answer.token_ids)
-        assert [event.step for event in tokens] == list(range(len(answer.token_ids)))
-        assert [event.entropy for event in tokens] == list(answer.trace.entropy)
-        assert [event.logprob for event in tokens] == list(answer.trace.logprobs)
-        assert {event.phase for event in tokens} <= {"exploration", "exploitation"}
+        assert [token.token_id for token in tokens] == list(answer.token_ids)
+        assert [token.step for token in tokens] == list(range(len(answer.token_ids)))
+        assert [token.entropy for token in tokens] == list(answer.trace.entropy)
+        assert [token.logprob for token in tokens] == list(answer.trace.logprobs)
+        assert {token.phase for token in tokens} <= {"exploration", "exploitation"}
 
 
 def test_the_text_is_what_the_tokenizer_decodes(model: VideoLanguageModel) -> None:
@@ -240,7 +240,9 @@ def test_rows_with_different_stop_texts_share_a_batch(models: dict[str, VideoLan
 
 def test_a_callback_that_returns_true_ends_its_row_alone(models: dict[str, VideoLanguageModel]) -> None:
     model = models["qwen2_5_vl"]
-    answers = model.generate(REQUESTS[:2], on_token=lambda event: event.row == 0 and event.step == 3)
+    answers = model.generate(
+        REQUESTS[:2], on_token=lambda event: event.row == 0 and event.record is not None and event.record.step == 3
+    )
     assert [answer.finish_reason for answer in answers] == ["cancelled", "length"]
     assert [len(answer.token_ids) for answer in answers] == [4, 12]
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.chat_model.fakes import FakeEngine
 from tests.serve.conftest import QUESTION, Client, Connection
+from vreason_agent.decoding import StepRecord
 from vreason_agent.errors import GenerationError
 from vreason_agent.model import StreamEvent
 
@@ -148,7 +149,7 @@ async def test_a_failure_after_the_first_token_is_an_event_of_the_stream(
     client: Client, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(requests: Any, *, on_token: Any) -> Any:
-        on_token(StreamEvent(0, 0, "<think>At", 1, -0.1, 1.0, "exploration"))
+        on_token(StreamEvent(0, "<think>At", StepRecord(0, 0, 1, -0.1, 1.0)))
         raise GenerationError("memory ran out; use fewer frames")
 
     monkeypatch.setattr(engine, "generate", fail)

@@ -327,8 +327,8 @@ class PreparedCall:
             yield chunk
 
     def _event_chunks(self, event: StreamEvent) -> Iterator[ChatGenerationChunk]:
-        if self.has_logprobs and event.token_id is not None and event.logprob is not None:
-            entry = logprob_entry(self.engine.tokenizer, event.token_id, event.logprob, event.top_logprobs)
+        if self.has_logprobs and (token := event.record) is not None:
+            entry = logprob_entry(self.engine.tokenizer, token.token_id, token.logprob, token.top_logprobs)
             self._new_logprobs.append(entry)
         yield from chain.from_iterable(map(self._chunks, self._splitter.feed(event.text)))
 

@@ -9,10 +9,9 @@ from vreason_agent.decoding.config import Schedule, VReasonConfig
 from vreason_agent.decoding.decode import decode
 from vreason_agent.decoding.entropy import distribution, normalized_entropy
 from vreason_agent.decoding.generate import vreason_generate
-from vreason_agent.decoding.phase import Phase
-from vreason_agent.decoding.result import DecodeResult, TokenEvent
-from vreason_agent.decoding.switch import Switch
-from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
+from vreason_agent.decoding.loop import DecodeResult
+from vreason_agent.decoding.phase import Phase, Switch
+from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace, StepRecord
 
 __all__ = [
     "DecodeResult",
@@ -20,8 +19,8 @@ __all__ = [
     "DecodingTrace",
     "Phase",
     "Schedule",
+    "StepRecord",
     "Switch",
-    "TokenEvent",
     "VReasonConfig",
     "decode",
     "distribution",

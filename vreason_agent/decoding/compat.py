@@ -1,13 +1,15 @@
-"""What differs between the releases of transformers that `pyproject.toml` allows; every other module asks here.
+"""What differs between releases of transformers and between devices; every other module asks here.
 
 This module knows names of transformers' interfaces, and nothing of decoding.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields
 from typing import Any, Final
 
+import torch
 from transformers import Cache
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
@@ -25,3 +27,16 @@ def cache_argument(cache: Cache) -> dict[str, Any]:
 def cache_of(named: Any) -> Any:
     """Return the cache in a model's arguments or in an output of transformers; `None` without one."""
     return named.get(CACHE_NAME)
+
+
+def seconds_now(device: torch.device) -> float:
+    """Return a wall clock's seconds, read once `device` has finished what it was given; only differences mean anything.
+
+    CUDA and MPS take work into a queue and let Python go on, so that a clock read at once would book a pass's time to
+    whoever waits for its result. On the CPU nothing is waited for.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter()

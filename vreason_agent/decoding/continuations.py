@@ -16,7 +16,7 @@ from transformers.cache_utils import DynamicLayer
 
 from vreason_agent.decoding.compat import cache_argument
 from vreason_agent.decoding.entropy import distribution
-from vreason_agent.decoding.positions import NextPositions
+from vreason_agent.decoding.prompt import NextPositions
 
 TREE_ATTENTION = ("sdpa", "eager")
 """Attention implementations that take a mask of any form."""

@@ -11,7 +11,7 @@ import torch
 
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.entropy import precise_dtype
-from vreason_agent.decoding.switch import Switch
+from vreason_agent.decoding.phase import Switch
 
 
 class ValueCacheController:

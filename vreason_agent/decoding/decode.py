@@ -19,17 +19,20 @@ from transformers import (
 )
 
 from vreason_agent.decoding.cache import check_cache
-from vreason_agent.decoding.clock import seconds_now
-from vreason_agent.decoding.compat import cache_argument
+from vreason_agent.decoding.compat import cache_argument, seconds_now
 from vreason_agent.decoding.config import VReasonConfig, checked_config
-from vreason_agent.decoding.loop import DecodeLoop
+from vreason_agent.decoding.loop import DecodeLoop, DecodeResult
 from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt, make_prompt
-from vreason_agent.decoding.result import DecodeResult, OnToken
-from vreason_agent.decoding.rules import LoopRules, pad_token_id, prepare_generation_config
+from vreason_agent.decoding.rules import (
+    LoopRules,
+    StopRules,
+    check_stop_strings,
+    pad_token_id,
+    prepare_generation_config,
+)
 from vreason_agent.decoding.sampling import TokenSampler
-from vreason_agent.decoding.stopping import StopRules, check_stop_strings
-from vreason_agent.decoding.trace import DecodingSeconds
+from vreason_agent.decoding.trace import DecodingSeconds, OnToken
 from vreason_agent.errors import ConfigError, GenerationError
 
 

@@ -20,18 +20,15 @@ from transformers import (
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from vreason_agent.decoding.cache import check_cache
-from vreason_agent.decoding.clock import seconds_now
-from vreason_agent.decoding.compat import cache_argument, cache_of
+from vreason_agent.decoding.compat import cache_argument, cache_of, seconds_now
 from vreason_agent.decoding.config import VReasonConfig, checked_config
-from vreason_agent.decoding.loop import DecodeLoop
+from vreason_agent.decoding.loop import DecodeLoop, DecodeResult
 from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt
-from vreason_agent.decoding.result import DecodeResult, OnToken
-from vreason_agent.decoding.rules import LoopRules, pad_token_id
+from vreason_agent.decoding.rules import LoopRules, StopRules, check_stop_strings, pad_token_id
 from vreason_agent.decoding.sampling import TokenSampler
-from vreason_agent.decoding.stopping import StopRules, check_stop_strings
 from vreason_agent.decoding.streamer import streamer_of_generate
-from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
+from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace, OnToken
 from vreason_agent.errors import GenerationError
 
 

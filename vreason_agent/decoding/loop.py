@@ -1,4 +1,4 @@
-"""The decode loop: one token per step for a batch, steered or not, recorded in a trace per row.
+"""The decode loop: one token per step for a batch, steered or not, and its result with a trace per row.
 
 Both doors, `decode` and `vreason_generate`, end in `DecodeLoop.run`. This module knows transformers' interfaces but no
 model class: of the model only `hf_model(**inputs)`.
@@ -11,19 +11,43 @@ from dataclasses import dataclass, field, replace
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from vreason_agent.decoding.clock import seconds_now
-from vreason_agent.decoding.compat import cache_argument
+from vreason_agent.decoding.compat import cache_argument, seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.entropy import Distribution, distribution, self_certainty
 from vreason_agent.decoding.lite import drop_video_tokens
-from vreason_agent.decoding.positions import NextPositions
-from vreason_agent.decoding.prompt import Prompt
-from vreason_agent.decoding.result import DecodeResult, TokenEvent
-from vreason_agent.decoding.row import Drawn, Row, TopLogprobs, Update, check_finite
-from vreason_agent.decoding.rules import LoopRules
+from vreason_agent.decoding.prompt import NextPositions, Prompt
+from vreason_agent.decoding.row import Row, Update, check_finite
+from vreason_agent.decoding.rules import FinishReason, LoopRules
 from vreason_agent.decoding.sampling import ProcessedScores
 from vreason_agent.decoding.steering import steer
-from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace
+from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace, StepRecord, TopLogprobs
+
+
+@dataclass
+class DecodeResult:
+    """What a batch generated.
+
+    Attributes:
+        sequences: Per row, the new token ids without padding, end token included.
+        finish_reasons: Per row, `stop` (end token, stop string, a caller's criterion), `length` (token or time limit)
+            or `cancelled` (`on_token` returned True).
+        traces: Per row.
+        top_logprobs: Per row and token, the most likely tokens and their raw log-probabilities; empty unless asked for.
+        input_ids: `(batch, length)`, prompt and generated tokens, finished rows padded.
+        cache: The key-value cache with base values only, of the prompt and all generated tokens but the last. Under
+            Lite it lacks the video tokens that were dropped and cannot be the prefix of another prompt.
+        scores: Per step, processed scores `(batch, vocab_size)`; `None` unless asked for.
+        logits: Per step, raw logits `(batch, vocab_size)`; `None` unless asked for.
+    """
+
+    sequences: list[list[int]]
+    finish_reasons: list[FinishReason]
+    traces: list[DecodingTrace]
+    top_logprobs: list[list[TopLogprobs]]
+    input_ids: torch.Tensor
+    cache: DynamicCache
+    scores: tuple[torch.Tensor, ...] | None = None
+    logits: tuple[torch.Tensor, ...] | None = None
 
 
 @dataclass
@@ -204,19 +228,27 @@ class DecodeLoop:
         for index, (row, token) in enumerate(zip(self._rows, tokens.tolist(), strict=True)):
             if not row.is_running:
                 continue
-            drawn = Drawn(
+            entropy, forced = current.entropies[index], current.processed.forced[index]
+            state, update = row.observe(step, entropy, forced=forced), current.updates.get(index)
+            record = StepRecord(
+                row=index,
+                step=step,
                 token_id=token,
                 logprob=logprobs[index],
-                entropy=current.entropies[index],
-                forced=current.processed.forced[index],
+                entropy=entropy,
+                entropy_ema=state.entropy_ema,
+                phase=state.phase,
+                forced=forced,
+                switch=update.switch if update else None,
+                loss=update.loss if update else None,
+                loss_after=update.loss_after if update else None,
                 controller_norm=self._norms.get(index),
                 unsteered_entropy=current.unsteered[index] if current.unsteered else None,
                 self_certainty=certainties[index],
                 top_logprobs=top_logprobs[index],
             )
-            record = row.add(step, drawn, current.updates.get(index))
-            event = TokenEvent(index, step, token, drawn.logprob, drawn.entropy, record.phase.value, drawn.top_logprobs)
-            if self._rules.on_token is not None and self._rules.on_token(event):
+            row.records.append(record)
+            if self._rules.on_token is not None and self._rules.on_token(record):
                 cancelled.append(index)
         return cancelled
 
@@ -229,10 +261,10 @@ class DecodeLoop:
     def _result(self, decode_seconds: float) -> DecodeResult:
         seconds = replace(self._seconds, decode=decode_seconds, updates=self._steering.seconds)
         return DecodeResult(
-            sequences=[[record.token_ids for record in row.records] for row in self._rows],
+            sequences=[[record.token_id for record in row.records] for row in self._rows],
             finish_reasons=[row.finish_reason for row in self._rows if row.finish_reason is not None],
             traces=[self._trace(index, row, seconds) for index, row in enumerate(self._rows)],
-            top_logprobs=[row.top_logprobs for row in self._rows],
+            top_logprobs=[[record.top_logprobs for record in row.records] for row in self._rows],
             input_ids=self._input_ids,
             cache=self._cache,
             scores=tuple(self._scores) if self._rules.keep_scores else None,

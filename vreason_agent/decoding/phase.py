@@ -1,12 +1,14 @@
-"""Where in its reasoning a sequence stands: the entropy's moving average, its running peak, and the macro phase.
+"""Where in its reasoning a sequence stands, and the sign of its updates: moving average, peak, macro phase, switch.
 
 Implements the macro-exploration and macro-exploitation of Sridhar et al., "Video Reasoning without Training", arXiv
 2510.17045; differs: the peak is found online (a running maximum and a margin), and the average starts as the mean of
-the first tokens. This module knows floats only: no tensors, no controller, no model.
+the first tokens. The paper's alpha is +1 for `Switch.LOWER` and -1 for `Switch.RAISE` and exists inside the loss
+only. This module knows floats only: no tensors, no controller, no model.
 """
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -82,3 +84,45 @@ class PhaseTracker:
         is_below = ema < (1.0 - self._config.peak_margin) * peak
         phase = Phase.EXPLOITATION if is_below else self.state.phase
         return PhaseState(phase, ema, peak, self.state.peak_step)
+
+
+class Switch(StrEnum):
+    """What an update does to the entropy."""
+
+    LOWER = "lower"
+    RAISE = "raise"
+
+    @property
+    def loss_sign(self) -> float:
+        """Factor of the entropy in the loss that is minimized: +1 lowers it, -1 raises it."""
+        return 1.0 if self is Switch.LOWER else -1.0
+
+
+class SwitchSchedule:
+    """Chooses the sign of each update of one sequence."""
+
+    def __init__(self, config: VReasonConfig) -> None:
+        self._schedule = config.schedule
+        self._random = random.Random(config.seed)
+        self._last = Switch.LOWER
+
+    def choose(self, entropy: float, state: PhaseState) -> Switch:
+        """Return the sign for an update at `entropy` (nats, before the update) in `state`.
+
+        `state` already counts this entropy. That changes no comparison: an entropy is above its average exactly if
+        it was above the average before it. (Only `ema_decay=0` differs: the average then is the entropy itself, which
+        is never above it, so that `switching` raises until exploitation.)
+        """
+        self._last = self._next(entropy, state)
+        return self._last
+
+    def _next(self, entropy: float, state: PhaseState) -> Switch:
+        if self._schedule in ("minimize", "maximize"):
+            return Switch.LOWER if self._schedule == "minimize" else Switch.RAISE
+        if self._schedule == "random":
+            return self._random.choice((Switch.LOWER, Switch.RAISE))
+        if state.phase is Phase.EXPLOITATION:
+            return Switch.LOWER
+        is_high = state.entropy_ema is not None and entropy > state.entropy_ema
+        should_lower = self._last is Switch.RAISE if self._schedule == "alternating" else is_high
+        return Switch.LOWER if should_lower else Switch.RAISE

@@ -9,13 +9,10 @@ import math
 from dataclasses import dataclass, field
 
 from vreason_agent.decoding.config import VReasonConfig
-from vreason_agent.decoding.phase import PhaseState, PhaseTracker
-from vreason_agent.decoding.stopping import FinishReason
-from vreason_agent.decoding.switch import Switch, SwitchSchedule
+from vreason_agent.decoding.phase import PhaseState, PhaseTracker, Switch, SwitchSchedule
+from vreason_agent.decoding.rules import FinishReason
 from vreason_agent.decoding.trace import StepRecord
 from vreason_agent.errors import GenerationError
-
-TopLogprobs = tuple[tuple[int, float], ...]
 
 
 @dataclass
@@ -27,20 +24,6 @@ class Update:
     loss_after: float | None = None
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """The token drawn for one row at one step, with the distribution it came from."""
-
-    token_id: int
-    logprob: float
-    entropy: float
-    forced: bool
-    controller_norm: float | None = None
-    unsteered_entropy: float | None = None
-    self_certainty: float | None = None
-    top_logprobs: TopLogprobs = ()
-
-
 @dataclass
 class Row:
     """One sequence being generated.
@@ -48,13 +31,11 @@ class Row:
     Attributes:
         config: The configuration of the generation.
         records: One per token.
-        top_logprobs: One per token.
         finish_reason: `None` while it runs.
     """
 
     config: VReasonConfig
     records: list[StepRecord] = field(default_factory=list)
-    top_logprobs: list[TopLogprobs] = field(default_factory=list)
     finish_reason: FinishReason | None = None
 
     def __post_init__(self) -> None:
@@ -75,29 +56,9 @@ class Row:
         """Return the sign of an update at `step`, given the entropy (nats) before it."""
         return self._schedule.choose(entropy, self._tracker.preview(step, entropy))
 
-    def add(self, step: int, drawn: Drawn, update: Update | None) -> StepRecord:
-        """Take in the token of `step` and return its record; `update` is what that step's update did, if it had one."""
-        state = self._state_after(step, drawn)
-        record = StepRecord(
-            token_ids=drawn.token_id,
-            logprobs=drawn.logprob,
-            entropy=drawn.entropy,
-            entropy_ema=state.entropy_ema,
-            phase=state.phase,
-            switch=update.switch if update else None,
-            loss=update.loss if update else None,
-            controller_norm=drawn.controller_norm,
-            forced=drawn.forced,
-            loss_after=update.loss_after if update else None,
-            unsteered_entropy=drawn.unsteered_entropy,
-            self_certainty=drawn.self_certainty,
-        )
-        self.records.append(record)
-        self.top_logprobs.append(drawn.top_logprobs)
-        return record
-
-    def _state_after(self, step: int, drawn: Drawn) -> PhaseState:
-        return self._tracker.state if drawn.forced else self._tracker.observe(step, drawn.entropy)
+    def observe(self, step: int, entropy: float, *, forced: bool) -> PhaseState:
+        """Take in the entropy (nats) of the token of `step` and return the state; a forced token changes nothing."""
+        return self._tracker.state if forced else self._tracker.observe(step, entropy)
 
 
 def check_finite(entropies: list[float], step: int) -> None:

@@ -1,4 +1,4 @@
-"""How a batch is decoded: its rules, read from transformers' `GenerationConfig`.
+"""How a batch is decoded, and when and why its sequences end, read from transformers' `GenerationConfig` and criteria.
 
 This module knows transformers' generation options and no model class.
 """
@@ -7,16 +7,53 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import (
+    GenerationConfig,
+    MaxLengthCriteria,
+    MaxTimeCriteria,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteriaList,
+)
 
-from vreason_agent.decoding.result import OnToken
 from vreason_agent.decoding.sampling import TokenSampler
-from vreason_agent.decoding.stopping import StopRules
 from vreason_agent.decoding.streamer import Streamer
+from vreason_agent.decoding.trace import OnToken
 from vreason_agent.errors import ConfigError, quote
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+class StopRules:
+    """Tells why each row ends after a token, if it does.
+
+    Criteria on length or time give `length`; every other one (end token, stop string, the caller's) gives `stop`,
+    which wins where both hold.
+    """
+
+    def __init__(self, criteria: StoppingCriteriaList) -> None:
+        self._limits = [c for c in criteria if isinstance(c, MaxLengthCriteria | MaxTimeCriteria)]
+        self._stops = StoppingCriteriaList(
+            c for c in criteria if not isinstance(c, MaxLengthCriteria | MaxTimeCriteria)
+        )
+
+    def check(
+        self, input_ids: torch.Tensor, scores: tuple[torch.Tensor, ...] | None = None
+    ) -> list[FinishReason | None]:
+        """Return a reason or `None` per row.
+
+        Args:
+            input_ids: `(batch, length)`, prompt and everything generated so far.
+            scores: Processed scores per step, for criteria that read them.
+        """
+        num_rows = input_ids.shape[0]
+        stops = self._stops(input_ids, scores).tolist() if self._stops else [False] * num_rows
+        is_full = any(bool(torch.as_tensor(limit(input_ids, scores)).any()) for limit in self._limits)
+        limit_reason: FinishReason | None = "length" if is_full else None
+        return ["stop" if stop else limit_reason for stop in stops]
 
 
 @dataclass(frozen=True)
@@ -74,3 +111,18 @@ def pad_token_id(generation_config: GenerationConfig) -> int:
     """Return the token that fills ended rows of a prepared config: padding, else the first end token, else 0."""
     padding = generation_config._pad_token_tensor
     return 0 if padding is None else int(padding)
+
+
+def check_stop_strings(
+    stop_strings: str | list[str] | None, tokenizer: PreTrainedTokenizerBase | None, *, keyword: str
+) -> None:
+    """Refuse stop strings without the tokenizer that finds them; `keyword` is the caller's name for it.
+
+    Raises:
+        ConfigError: `stop_strings` is given and `tokenizer` is not.
+    """
+    if stop_strings is not None and tokenizer is None:
+        raise ConfigError(
+            f"stop_strings={quote(stop_strings)} are found in text, which needs the model's tokenizer; pass it as "
+            f"{keyword}=tokenizer"
+        )

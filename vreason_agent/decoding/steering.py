@@ -15,12 +15,12 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from vreason_agent.decoding.cache import SteeredLayer
-from vreason_agent.decoding.clock import seconds_now
+from vreason_agent.decoding.compat import seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.controller import ValueCacheController
 from vreason_agent.decoding.entropy import distribution
 from vreason_agent.decoding.last_layer import LastLayer
-from vreason_agent.decoding.switch import Switch
+from vreason_agent.decoding.phase import Switch
 from vreason_agent.errors import GenerationError
 
 

@@ -6,36 +6,78 @@ This module knows no tensors and no model.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vreason_agent.decoding.config import VReasonConfig
-from vreason_agent.decoding.phase import Phase
+from vreason_agent.decoding.phase import Phase, Switch
 from vreason_agent.decoding.plain_data import PLAIN, json_object, read_dataclass
-from vreason_agent.decoding.switch import Switch
 from vreason_agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+TopLogprobs = tuple[tuple[int, float], ...]
+_SERIES = {
+    "token_ids": "token_id",
+    "logprobs": "logprob",
+    "entropy": "entropy",
+    "entropy_ema": "entropy_ema",
+    "phase": "phase",
+    "switch": "switch",
+    "loss": "loss",
+    "controller_norm": "controller_norm",
+    "forced": "forced",
+    "loss_after": "loss_after",
+    "unsteered_entropy": "unsteered_entropy",
+    "self_certainty": "self_certainty",
+}
+"""Which field of the steps each series of a trace holds."""
 
-class StepRecord(NamedTuple):
-    """One generated token; every field is explained at the series of the same name in `DecodingTrace`."""
 
-    token_ids: int
-    logprobs: float
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One generated token of one row: what `on_token` is called with, and what traces and stream events are made of.
+
+    Attributes:
+        row: Row of the batch.
+        step: Number of the token in its row, from 0.
+        token_id: The token.
+        logprob: Natural logarithm of its raw probability (before temperature, top-k, penalties, grammar).
+        entropy: Entropy of the raw distribution it was drawn from, nats.
+        entropy_ema: Moving average of the entropy, nats; `None` during the warm-up.
+        phase: Macro phase after this token's entropy was taken in.
+        forced: Whether a grammar left no choice about the token.
+        switch: What the update of this step did; `None` without one.
+        loss: Sign times entropy before that update; `None` without one.
+        loss_after: The same after it, if asked for.
+        controller_norm: L2 norm of the controller after the step, in units of the values; `None` if nothing is steered.
+        unsteered_entropy: Entropy without the controller at the same prefix, nats, if asked for.
+        self_certainty: Divergence of the raw distribution from the even one, nats, from 0 (`entropy.self_certainty`).
+        top_logprobs: The most likely tokens with their raw log-probabilities, best first; empty unless asked for.
+    """
+
+    row: int
+    step: int
+    token_id: int
+    logprob: float
     entropy: float
-    entropy_ema: float | None
-    phase: Phase
-    switch: Switch | None
-    loss: float | None
-    controller_norm: float | None
-    forced: bool
-    self_certainty: float | None = None
+    entropy_ema: float | None = None
+    phase: Phase = Phase.EXPLORATION
+    forced: bool = False
+    switch: Switch | None = None
+    loss: float | None = None
     loss_after: float | None = None
+    controller_norm: float | None = None
     unsteered_entropy: float | None = None
+    self_certainty: float | None = None
+    top_logprobs: TopLogprobs = ()
+
+
+OnToken = Callable[[StepRecord], bool | None]
+"""Called with every token while the loop runs; returning True ends its row with that token."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +115,19 @@ class DecodingTrace:
 
     Attributes:
         config: The configuration that produced it.
-        token_ids: Generated token ids, end token included.
-        logprobs: Natural logarithm of the token's raw probability (before temperature, top-k, penalties, grammar).
-        entropy: Entropy of the raw next-token distribution, nats, in [0, log vocab_size].
-        entropy_ema: Moving average of the entropy, nats; `None` during the warm-up.
-        phase: Macro phase after this token's entropy was taken in.
-        switch: What the update of this step did; `None` for a step without update.
-        loss: Sign times entropy before the update; `None` for a step without update.
-        controller_norm: L2 norm of the controller after the step, in units of the values; `None` if nothing is steered.
-        forced: Whether a grammar left no choice: such a token is in no average and no signal and sees no update.
-        loss_after: Sign times entropy after the update, if asked for (`record_loss_after`).
-        unsteered_entropy: Entropy without the controller at the same prefix, nats, if asked for
-            (`record_unsteered_entropy`). It is not what an unsteered run would have shown.
-        self_certainty: Divergence of the raw next-token distribution from the even one, nats, from 0 (see
-            `entropy.self_certainty`); `None` in traces of earlier versions.
+        token_ids: Generated token ids, end token included; this and every further series is explained at the field of
+            the same name in `StepRecord`.
+        logprobs: Of the generated tokens, natural logarithm.
+        entropy: Nats, in [0, log vocab_size].
+        entropy_ema: Nats; `None` during the warm-up.
+        phase: Macro phases.
+        switch: Signs of the updates; `None` without one.
+        loss: Before the updates, nats.
+        controller_norm: In units of the values.
+        forced: Such tokens are in no average and no signal and see no update.
+        loss_after: `None` unless `record_loss_after` asked for it.
+        unsteered_entropy: `None` unless `record_unsteered_entropy` asked for it; not what an unsteered run would show.
+        self_certainty: Nats; `None` in traces of earlier versions.
         steered: Whether a controller was attached.
         not_steered_because: Why not; `None` if steered.
         num_video_tokens: Video tokens in the prompt.
@@ -118,7 +159,9 @@ class DecodingTrace:
     @classmethod
     def from_steps(cls, config: VReasonConfig, steps: Sequence[StepRecord], **rest: Any) -> DecodingTrace:
         """Build a trace from its tokens' records; `rest` are the fields that are no series."""
-        series: dict[str, Any] = {name: tuple(getattr(step, name) for step in steps) for name in StepRecord._fields}
+        series: dict[str, Any] = {
+            name: tuple(getattr(step, field) for step in steps) for name, field in _SERIES.items()
+        }
         if not config.record_loss_after:
             series["loss_after"] = None
         if not config.record_unsteered_entropy:
@@ -243,7 +286,7 @@ class DecodingTrace:
                 length.
         """
         trace = read_dataclass(cls, data, what="decoding trace")
-        lengths = {name: len(series) for name in StepRecord._fields if (series := getattr(trace, name)) is not None}
+        lengths = {name: len(series) for name in _SERIES if (series := getattr(trace, name)) is not None}
         if len(set(lengths.values())) > 1:
             raise ConfigError(
                 f"a decoding trace has one entry per token in each series; got {lengths}; pass what to_dict() or "

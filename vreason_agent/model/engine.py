@@ -21,8 +21,8 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
 from vreason_agent.answers import parse_answer
-from vreason_agent.decoding import DecodeResult, TokenEvent, VReasonConfig, decode
-from vreason_agent.decoding.clock import seconds_now
+from vreason_agent.decoding import DecodeResult, StepRecord, VReasonConfig, decode
+from vreason_agent.decoding.compat import seconds_now
 from vreason_agent.decoding.continuations import TREE_ATTENTION, score_continuations
 from vreason_agent.errors import GenerationError
 from vreason_agent.model.draft import EncodedPrompt
@@ -310,17 +310,14 @@ class _Batch:
             generators.append(generator)
         return generators
 
-    def _take(self, event: TokenEvent) -> bool:
+    def _take(self, record: StepRecord) -> bool:
         """Pass one token on as text; True ends the row."""
-        stream, row = self._streams[event.row], self._rows[event.row][0]
-        text = stream.push(event.token_id)
-        self._tops[event.row].append(event.top_logprobs)
+        stream, row = self._streams[record.row], self._rows[record.row][0]
+        text = stream.push(record.token_id)
+        self._tops[record.row].append(record.top_logprobs)
         if self._on_token is None:
             return stream.is_stopped
-        known = StreamEvent(
-            row, event.step, text, event.token_id, event.logprob, event.entropy, event.phase, event.top_logprobs
-        )
-        return bool(self._on_token(known)) or stream.is_stopped
+        return bool(self._on_token(StreamEvent(row, text, record))) or stream.is_stopped
 
     def _generation(
         self, index: int, result: DecodeResult, vision_seconds: float | None, seconds: dict[str, float]
@@ -329,7 +326,7 @@ class _Batch:
         stream, trace, ids = self._streams[index], result.traces[index], result.sequences[index]
         rest = stream.finish()
         if rest and self._on_token is not None:
-            self._on_token(StreamEvent(row, len(ids), rest))
+            self._on_token(StreamEvent(row, rest))
         trace = replace(trace, seconds=replace(trace.seconds, vision=vision_seconds))
         known = {name: value for name, value in vars(trace.seconds).items() if value is not None}
         return Generation(

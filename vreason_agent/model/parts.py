@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from vreason_agent.decoding import DecodingTrace, VReasonConfig
+from vreason_agent.decoding import DecodingTrace, StepRecord, VReasonConfig
 from vreason_agent.errors import ConfigError, quote
 
 __all__ = [
@@ -255,23 +255,14 @@ class StreamEvent:
 
     Attributes:
         row: index of the request.
-        step: index of the token, from 0.
         text: text that became certain with this token; `""` while a character is unfinished or a stop text may begin.
-        token_id: the token; `None` in the last event of a row, which releases text that was held back.
-        logprob: log-probability of the token, nats; `None` with `token_id`.
-        entropy: entropy of the next-token distribution, nats; `None` with `token_id`.
-        phase: `exploration` or `exploitation`; `None` with `token_id`.
-        top_logprobs: alternatives as (token id, log-probability), empty unless asked for.
+        record: the token with its log-probability, entropy, phase and update; `None` in the last event of a row, which
+            releases text that was held back.
     """
 
     row: int
-    step: int
     text: str
-    token_id: int | None = None
-    logprob: float | None = None
-    entropy: float | None = None
-    phase: str | None = None
-    top_logprobs: tuple[tuple[int, float], ...] = ()
+    record: StepRecord | None = None
 
 
 def _check_pictures(kind: str, pictures: np.ndarray, *, ndim: int) -> None:
