@@ -29,6 +29,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         {"langgraph", *MODELS},
     ),
     "qa": ({"graphs", "video"}, {*MODELS, "langgraph", "cv2"}),
+    "receipt": ({"errors", "video", "confidence", "plots", "qa", "tools"}, {*MODELS, *LANGCHAIN, "cv2"}),
     "serve": (
         {"errors", "video", "decoding", "model", "chat", "decision_model", "qa"},
         {*MODELS, "langgraph", "cv2"},
@@ -36,7 +37,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
     "cli": (
         {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"}
-        | {"qa", "serve", "evaluation"},
+        | {"qa", "receipt", "serve", "evaluation"},
         set(),
     ),
     "langgraph_app": ({"chat_model", "graphs"}, {*MODELS, "cv2"}),

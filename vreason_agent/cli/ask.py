@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vreason_agent.cli.answer_report import DECISIONS, format_times, to_json, to_text
@@ -120,6 +121,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="URL",
         help="let a running `vreason-agent serve` answer, with its model; its key is $VREASON_API_KEY",
     )
+    add(
+        "--report",
+        type=name,
+        metavar="FILE",
+        help="also write a receipt: one HTML page with the frames, the entropy of every token and the attempts (the "
+        "plots need the extra plots); `vreason-agent replay FILE` runs it again",
+    )
     add("--json", action="store_true", help="print one JSON object on stdout, also on failure, and nothing else there")
     add("--quiet", action="store_true", help="no progress and no notes on stderr, only errors")
     parser.set_defaults(run=run)
@@ -191,6 +199,8 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     if is_remote(arguments.video) and not arguments.allow_download:
         msg = f"{quote(shown(arguments.video))} is a URL; add --allow-download to download it, or give a file's path"
         raise UsageError(msg)
+    if arguments.server and arguments.report:
+        raise UsageError("--report needs the model here, and --server asks another; leave one of them out")
     options = arguments.option or []
     if len(options) == 1:
         msg = f"--option {quote(options[0])} is the only option; give at least two, or none for an open question"
@@ -240,8 +250,20 @@ def run_graph(
         frame_policy=arguments.frame_policy,
         seed=arguments.seed,
     )
-    events = answer_events(chat_model, question, read_options=read_options_of(arguments))
-    result: dict[str, Any] = show_events(events, progress, has_reason=arguments.frame_policy != "pairs")["result"]
+    read_options = read_options_of(arguments)
+    has_reason = arguments.frame_policy != "pairs"
+    if arguments.report is None:
+        events = answer_events(chat_model, question, read_options=read_options)
+        result: dict[str, Any] = show_events(events, progress, has_reason=has_reason)["result"]
+        return result
+    from vreason_agent.cli.receipts import answered_receipt, write_page
+
+    receipt = answered_receipt(
+        chat_model, question, read_options, show=partial(show_events, progress=progress, has_reason=has_reason)
+    )
+    write_page(receipt, arguments.report)
+    progress.line(f"receipt: {arguments.report}")
+    result = receipt["result"]
     return result
 
 

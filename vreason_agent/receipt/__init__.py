@@ -1,0 +1,12 @@
+"""Receipts: an answer with everything needed to check it, as one HTML file, and running it again.
+
+`record` gathers, `page` shows, `replay` runs again and compares. This package knows no command line.
+"""
+
+from __future__ import annotations
+
+from vreason_agent.receipt.page import html_page
+from vreason_agent.receipt.record import ReceiptMaker, read_receipt
+from vreason_agent.receipt.replay import Difference, compare_receipts
+
+__all__ = ["Difference", "ReceiptMaker", "compare_receipts", "html_page", "read_receipt"]
