@@ -100,7 +100,7 @@ def test_only_the_command_line_prints() -> None:
     assert [name for name in printing if not name.startswith("vreason_agent/tiny/")] == []
 
 
-def test_only_the_command_line_catches_every_exception() -> None:
+def test_only_the_command_line_and_quote_catch_every_exception() -> None:
     catching = [
         str(path.relative_to(ROOT))
         for part in ARROWS
@@ -109,4 +109,4 @@ def test_only_the_command_line_catches_every_exception() -> None:
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
     ]
-    assert catching == ["vreason_agent/cli/__init__.py"]
+    assert catching == ["vreason_agent/errors.py", "vreason_agent/cli/__init__.py"]  # `quote` names what has no repr
