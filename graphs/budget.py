@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError, quote
 from .state import Attempt, Spent
 
-NOTHING = Spent(attempts=0, frames=0, tokens=0, seconds=0.0)
+NOTHING = Spent(attempts=0, frames_seen=0, frames_shown=0, tokens=0, seconds=0.0)
 
 
 class Cost(NamedTuple):
-    """What one more attempt is expected to take."""
+    """What one more attempt is expected to take; `frames` are those that no attempt saw before."""
 
     frames: int
     tokens: int
@@ -35,7 +35,7 @@ class Budget:
 
     Attributes:
         max_attempts: Complete answers. More allow more frames and retries.
-        max_total_frames: Frames shown to the chat model, all attempts together.
+        max_total_frames: Different frames, all attempts together: one that a later attempt keeps is not counted again.
         max_total_tokens: Tokens read and written, all attempts together. A chat model that reports no usage counts as
             none.
         max_seconds: Time spent answering, all attempts together, pauses not counted.
@@ -70,7 +70,7 @@ class Budget:
         tokens, seconds = spent["tokens"] + max(1, cost.tokens), spent["seconds"] + cost.seconds
         checks = (
             ("max_attempts", self.max_attempts, spent["attempts"] + 1, "{} attempts"),
-            ("max_total_frames", self.max_total_frames, spent["frames"] + cost.frames, "{} frames"),
+            ("max_total_frames", self.max_total_frames, spent["frames_seen"] + cost.frames, "{} frames"),
             ("max_total_tokens", self.max_total_tokens, tokens, "about {} tokens"),
             ("max_seconds", self.max_seconds, seconds, "about {} seconds"),
         )
@@ -81,18 +81,20 @@ class Budget:
         return None
 
 
-def add_spent(spent: Spent, *, frames: int, tokens: int, seconds: float) -> Spent:
-    """Return what is spent after one more attempt."""
+def spent_on(attempts: Sequence[Attempt]) -> Spent:
+    """Return what attempts have cost together; a frame that several of them saw is decoded and encoded once."""
+    seen = {second for attempt in attempts for second in attempt["timestamps_seconds"]}
     return Spent(
-        attempts=spent["attempts"] + 1,
-        frames=spent["frames"] + frames,
-        tokens=spent["tokens"] + tokens,
-        seconds=spent["seconds"] + seconds,
+        attempts=len(attempts),
+        frames_seen=len(seen),
+        frames_shown=sum(attempt["num_frames"] for attempt in attempts),
+        tokens=sum(sum(attempt["tokens"].values()) for attempt in attempts),
+        seconds=sum(attempt["seconds"] for attempt in attempts),
     )
 
 
-def expected_cost(attempts: Sequence[Attempt], num_frames: int) -> Cost:
-    """Estimate an attempt with `num_frames` frames, going by those before it.
+def expected_cost(attempts: Sequence[Attempt], num_frames: int, num_new_frames: int) -> Cost:
+    """Estimate an attempt with `num_frames` frames, of which so many were not seen before, by the attempts so far.
 
     Tokens: those that the last attempt read, in proportion to its frames, and the most that any attempt wrote. Seconds:
     those of the last attempt, in proportion to its frames, though not less than it took itself. So the text of the
@@ -102,7 +104,7 @@ def expected_cost(attempts: Sequence[Attempt], num_frames: int) -> Cost:
     growth = num_frames / max(1, last["num_frames"])
     written = max(attempt["tokens"]["output"] for attempt in attempts)
     tokens = ceil(last["tokens"]["input"] * growth) + written
-    return Cost(num_frames, tokens, last["seconds"] * max(1.0, growth))
+    return Cost(num_new_frames, tokens, last["seconds"] * max(1.0, growth))
 
 
 def is_number(value: Any) -> bool:

@@ -18,7 +18,9 @@ from ..confidence import check_threshold_signal, confidence_of
 from ..errors import ConfigError, DependencyError, quote
 from ..question import read_answer
 from .budget import is_number
-from .policy import VARIATIONS, are_variations
+from .policy import are_variations
+
+SAMPLED: tuple[Mapping[str, Any], ...] = ({"temperature": 0.7, "seed": 1}, {"temperature": 0.7, "seed": 2})
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -40,7 +42,7 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
         *,
         signal: str = "answer_probability",
         min_value: float = 0.5,
-        variations: Sequence[Mapping[str, Any]] = VARIATIONS,
+        variations: Sequence[Mapping[str, Any]] = SAMPLED,
         ignored_errors: tuple[type[Exception], ...] = (Exception,),
     ) -> None:
         """Set what is enough, and what is tried while it is not.
@@ -57,7 +59,7 @@ class ConfidenceRetryMiddleware(AgentMiddleware[Any, Any, Any]):
             ConfigError: If there is no variation or an empty one, no such signal, or `min_value` is no number.
         """
         super().__init__()
-        if not are_variations(variations) or not variations or not is_number(min_value):
+        if not are_variations(variations, has_frames=False) or not variations or not is_number(min_value):
             given = f"variations={quote(variations)}, min_value={quote(min_value)}"
             msg = f"{given}: give at least one variation, e.g. ({{'seed': 1}},), and a number"
             raise ConfigError(msg)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from ..errors import ConfigError, DependencyError, quote
@@ -137,6 +138,46 @@ def _plan_zoom(clip: Clip, num_frames: int, ladder: Ladder, last: Attempt) -> tu
         return _plan_evenly(clip, num_frames, ladder, reason)
     sampling = Sampling(rule="zoom" if part else "pairs", reason=reason, part_seconds=list(part or whole))
     return _add_pairs_of(before, _find_gaps(seen, part or whole), num_frames), sampling
+
+
+def plan_retry(clip: Clip, attempts: Sequence[Attempt], frames: str | None) -> tuple[dict[str, Any], Sampling]:
+    """Return the frames of a retry, as many as the attempt before had.
+
+    Args:
+        clip: The part of a video that is asked about.
+        attempts: Those so far, the last one at the same rung.
+        frames: `other`: halfway between the old ones. `zoom`: every second pair of the old ones, and as many new frames
+            in the part that the last answer names, else `other`. `None`: the same again.
+    """
+    last, whole = attempts[-1], _span(clip)
+    before = FramePlan.from_dict(last["plan"] or {})
+    if frames == "zoom":
+        part, reason = _choose_part(
+            find_named_part(last["answer"], f"{last['reasoning']}\n{last['text']}"), whole, _pairs_of(before)
+        )
+        if part is not None:
+            plan = _thin_and_add(before, _find_gaps(_pairs_of(before), part))
+            return plan.to_dict(), Sampling(rule="zoom", reason=reason, part_seconds=list(part))
+    elif frames is None:
+        return before.to_dict(), last["sampling"]
+    else:
+        reason = "a retry looks between the frames of the attempt before"
+    return _shift_between(before).to_dict(), Sampling(rule="between", reason=reason, part_seconds=list(whole))
+
+
+def _thin_and_add(before: FramePlan, gaps: Sequence[Part]) -> FramePlan:
+    """Keep every second pair of a plan, and put the other half of its frames into gaps."""
+    start, stop = before.start_seconds, before.stop_seconds
+    kept = [time for pair in _pairs_of(before)[::2] for time in pair]
+    thinned = times_plan(start, stop, timestamps_seconds=kept)
+    return _add_pairs_of(thinned, gaps, len(before.timestamps_seconds))
+
+
+def _shift_between(before: FramePlan) -> FramePlan:
+    """Move every frame halfway to the next one, the last halfway to the end."""
+    times, stop = before.timestamps_seconds, before.stop_seconds
+    moved = [(early + late) / 2 for early, late in pairwise([*times, stop])]
+    return times_plan(before.start_seconds, stop, timestamps_seconds=moved)
 
 
 def _choose_part(named: NamedPart | None, whole: Part, seen: Sequence[Part]) -> tuple[Part | None, str]:

@@ -25,9 +25,9 @@ from ..errors import ConfigError, quote
 from ..tools.arguments import ToolLimits
 from ..video import ReadOptions, local_path, probe
 from .asking import Asked, FramesAs, ask_with_images, ask_with_video, frames_for, read_attempt, read_ending
-from .budget import NOTHING, Budget, add_spent
+from .budget import NOTHING, Budget, spent_on
 from .context import VideoQAContext, read_span, read_task, read_video, rules_of
-from .frame_policy import FramePolicy, add_cuts, clip_rungs, final_times, make_clip
+from .frame_policy import FramePolicy, add_cuts, clip_rungs, final_times, make_clip, plan_retry
 from .policy import AcceptPolicy, Ladder
 from .state import BestGuess, Decision, HumanReply, Sampling, VideoQAState
 
@@ -65,7 +65,7 @@ class VideoQANodes:
         return replace(self, **rules_of(context, is_nested=is_nested()))
 
     def sample(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:
-        """Choose the times that this attempt looks at; a retry looks at those of the attempt before."""
+        """Choose the times that this attempt looks at."""
         plan, sampling = self.under(runtime.context)._plan_frames(state)
         times = [0.0] if plan is None else plan["timestamps_seconds"]
         chosen = {"timestamps_seconds": times, "plan": plan, "sampling": sampling}
@@ -133,10 +133,10 @@ class VideoQANodes:
 
     def _plan_frames(self, state: VideoQAState) -> tuple[dict[str, Any] | None, Sampling]:
         clip, attempts = state["clip"], state["attempts"]
-        if attempts and attempts[-1]["rung"] == state["rung"]:
-            return attempts[-1]["plan"], attempts[-1]["sampling"]
         if clip["kind"] == "image":
             return None, Sampling(rule="image", reason="an image has one frame", part_seconds=[0.0, 0.0])
+        if attempts and attempts[-1]["rung"] == state["rung"]:
+            return plan_retry(clip, attempts, state["variation"].get("frames"))
         num_frames = clip_rungs(clip, self.ladder)[state["rung"]]
         plan, sampling = self.frame_policy.plan(clip, num_frames, self.ladder, attempts)
         return plan.to_dict(), sampling
@@ -156,8 +156,7 @@ class VideoQANodes:
 
     def _record_answer(self, state: VideoQAState, asked: Asked, message: AIMessage, seconds: float) -> dict[str, Any]:
         attempt = read_attempt(state, asked, message, seconds)
-        tokens = sum(attempt["tokens"].values())
-        spent = add_spent(state["spent"], frames=attempt["num_frames"], tokens=tokens, seconds=seconds)
+        spent = spent_on([*state["attempts"], attempt])
         signals = attempt["confidence"]["signals"]
         entropy = {name: signals.get(name) for name in ("peak_entropy", "final_entropy", "entropy_drop")}
         _report(
@@ -202,8 +201,8 @@ def _interrupt(state: VideoQAState) -> HumanReply:
 
 
 def _arguments(state: VideoQAState) -> dict[str, Any]:
-    """Return the chat model's keyword arguments: the variation but for its text."""
-    return {name: value for name, value in state["variation"].items() if name != "prompt"}
+    """Return the chat model's keyword arguments: the variation but for its text and its frames."""
+    return {name: value for name, value in state["variation"].items() if name not in ("prompt", "frames")}
 
 
 def is_nested() -> bool:

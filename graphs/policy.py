@@ -1,8 +1,9 @@
 """The judgment after an attempt: accept, look at more frames, ask again, or abstain; every time with its numbers.
 
-The trigger is V-Reason's reading of a trace: a model that has settled shows a final phase whose entropy falls well
-below its peak. Because one pass does not know what it has not seen, a second attempt must give the same answer.
-This module knows no graph and no model: it reads attempts and returns a decision.
+Where an attempt has a calibrated probability of being correct, that decides: entropy is among what it was fitted on.
+Without one the trigger is V-Reason's reading of a trace: a model that has settled shows a final phase whose entropy
+falls well below its peak. Because one pass does not know what it has not seen, a second attempt must give the same
+answer. This module knows no graph and no model: it reads attempts and returns a decision.
 """
 
 from __future__ import annotations
@@ -11,18 +12,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from ..confidence import largest_group, num_agreeing
 from ..errors import ConfigError, is_utf8, quote
 from .budget import Budget, check_flag, expected_cost, is_number
 from .state import Attempt, Decision, Spent
 
-VARIATIONS: tuple[Mapping[str, Any], ...] = ({"temperature": 0.7, "seed": 1}, {"temperature": 0.7, "seed": 2})
-"""Keyword arguments of the chat model for further attempts, in turn; `prompt` is no argument but a text to read."""
+RETRIES: Mapping[str, Mapping[str, Any]] = {
+    "other_frames": {"frames": "other"},
+    "zoom": {"frames": "zoom"},
+    "new_seed": {"temperature": 0.7, "seed": 1},
+}
+"""Named strategies of a retry: as many frames halfway between the old ones; the same spread at half the density with
+the other half where the last answer points; the same frames, sampled with another seed."""
+
+VARIATIONS: tuple[str | Mapping[str, Any], ...] = ("other_frames", "new_seed")
 
 ENTROPY_STAYED_UP = "entropy had not come down when the answer ended"
 _NUMBER_WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
+
+
+class Step(NamedTuple):
+    """What may follow an attempt: the frames it shows, and how many of them no attempt saw before."""
+
+    action: Literal["more_frames", "retry"]
+    num_frames: int
+    num_new_frames: int
 
 
 @dataclass(frozen=True)
@@ -71,8 +87,17 @@ class AcceptPolicy:
         min_agreeing: How many of the latest attempts in a row must give the same answer before it is accepted; 1
             accepts the first. Where the ladder has one rung and no retry, or the budget one attempt, 1 is used.
         max_retries: Further attempts at the last rung, each with the next of `variations`.
-        variations: What differs in the retries, in turn: keyword arguments of the chat model, and `prompt`, a text that
-            is put before the question, e.g. `{"prompt": "Look again at the very beginning and end.", "seed": 1}`.
+        variations: What differs in the retries, in turn: the name of a strategy in `RETRIES` (`"other_frames"`,
+            `"zoom"`, `"new_seed"`), or keyword arguments of the chat model, with `frames` (`"other"` or `"zoom"`: which
+            frames are looked at) and `prompt`, a text that is put before the question, e.g. `{"prompt": "Look again at
+            the very beginning and end.", "seed": 1}`.
+        min_probability: Least calibrated probability of being correct, in [0, 1]. An attempt that has one is accepted
+            at this value and asked for nothing of the above; higher asks for more frames more often. `None`: calibrated
+            or not, the rules above apply.
+        min_rise: Least change of that probability from one rung to the next, in [-1, 1]; where it changed by less, more
+            frames are not expected to help, and no attempt follows. `None` goes on to the last rung.
+        max_risk: Bound on the share of wrong answers among those given, in (0, 1): the calibrator's threshold for it is
+            used in place of `min_probability`. Without a threshold nothing is accepted.
         abstain: Whether an answer that is never good enough is withheld; it is kept as the best guess either way.
         check: Your own condition: takes all attempts so far, returns what is wrong as text, or `None`.
 
@@ -84,7 +109,10 @@ class AcceptPolicy:
     min_answer_probability: float | None = None
     min_agreeing: int = 2
     max_retries: int = 1
-    variations: tuple[Mapping[str, Any], ...] = VARIATIONS
+    variations: tuple[str | Mapping[str, Any], ...] = VARIATIONS
+    min_probability: float | None = 0.9
+    min_rise: float | None = None
+    max_risk: float | None = None
     abstain: bool = True
     check: Callable[[Sequence[Attempt]], str | None] | None = None
 
@@ -102,10 +130,13 @@ class AcceptPolicy:
         if self.min_entropy_drop is not None and not (is_number(self.min_entropy_drop) and self.min_entropy_drop <= 1):
             msg = f"min_entropy_drop={quote(self.min_entropy_drop)}: a drop is at most 1; use a value such as 0.7"
             raise ConfigError(msg)
-        least = self.min_answer_probability
-        if least is not None and not (is_number(least) and 0 <= least <= 1):
-            msg = f"min_answer_probability={quote(least)}: use a value from 0 to 1, such as 0.9"
-            raise ConfigError(msg)
+        for name in ("min_answer_probability", "min_probability"):
+            if (value := getattr(self, name)) is not None and not (is_number(value) and 0 <= value <= 1):
+                raise ConfigError(f"{name}={quote(value)}: use a value from 0 to 1, such as 0.9")
+        if self.min_rise is not None and not (is_number(self.min_rise) and -1 <= self.min_rise <= 1):
+            raise ConfigError(f"min_rise={quote(self.min_rise)}: use a value from -1 to 1, such as 0.02")
+        if self.max_risk is not None and not (is_number(self.max_risk) and 0 < self.max_risk < 1):
+            raise ConfigError(f"max_risk={quote(self.max_risk)}: use a share between 0 and 1, such as 0.05")
 
     def _check_counts(self) -> None:
         for name, least in (("min_agreeing", 1), ("max_retries", 0)):
@@ -116,7 +147,7 @@ class AcceptPolicy:
     def _check_variations(self) -> None:
         if not are_variations(self.variations):
             given = f"variations={quote(self.variations)}: each must change something, or the retry repeats itself"
-            msg = f"{given}; use e.g. ({{'seed': 1}}, {{'prompt': 'Look again.'}})"
+            msg = f"{given}; use e.g. ('other_frames', {{'prompt': 'Look again.'}})"
             raise ConfigError(msg)
         if self.max_retries > len(self.variations):
             given = f"max_retries={quote(self.max_retries)}"
@@ -140,19 +171,24 @@ class AcceptPolicy:
         concerns = [*rejection_reasons(last["answer"], numbers), *self._run_check(attempts)]
         if not concerns:
             return _make_decision(last, "accept", acceptance_reason(numbers), numbers, quotes=last, settled=True)
-        action, num_frames = self._next_step(attempts, rungs)
-        cost = expected_cost(attempts, num_frames)
-        obstacle = budget.find_excess(spent, cost) if num_frames else self._nothing_left(attempts, rungs)
+        step = self._next_step(attempts, rungs)
+        if step is None:
+            ending = "; ".join([*concerns, self._nothing_left(attempts, rungs)])
+            return self._give_up(last, attempts, ending, numbers)
+        obstacle = budget.find_excess(spent, expected_cost(attempts, step.num_frames, step.num_new_frames))
         if obstacle is None:
-            return _make_decision(last, action, "; ".join(concerns), numbers, quotes=best_attempt(attempts))
-        ending = self._give_up(last, attempts, "; ".join([*concerns, obstacle]), numbers)
-        return {**ending, "wanted": action} if num_frames else ending
+            return _make_decision(last, step.action, "; ".join(concerns), numbers, quotes=best_attempt(attempts))
+        return {**self._give_up(last, attempts, "; ".join([*concerns, obstacle]), numbers), "wanted": step.action}
 
     def variation(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
-        """Return what differs in the next retry: the chat model's keyword arguments, and `prompt`."""
-        return dict(self.variations[_num_retries(attempts)])
+        """Return what differs in the next retry; of an image, which has no other frames, the seed."""
+        variation = resolve_variation(self.variations[_num_retries(attempts)])
+        is_image = attempts[-1].get("plan", "unknown") is None
+        return dict(RETRIES["new_seed"]) if is_image and "frames" in variation else variation
 
     def _nothing_left(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> str:
+        if (change := self._missing_rise(attempts)) is not None:
+            return f"more frames are not expected to help: {change}"
         retries, frames = _num_retries(attempts), rungs[-1]
         counts = f"{frames} frame{'s' * (frames != 1)} and {retries} retr{'y' if retries == 1 else 'ies'}"
         return f"no attempt is left after {counts}"
@@ -161,6 +197,9 @@ class AcceptPolicy:
         signals = attempts[-1]["confidence"].get("signals", {})
         can_compare = (len(rungs) > 1 or self.max_retries > 0) and budget.max_attempts != 1
         return {
+            "probability": (probability := _probability(attempts[-1])),
+            "min_probability": self._least_probability(attempts[-1], probability),
+            "max_risk": _as_float(self.max_risk),
             "entropy_drop": signals.get("entropy_drop"),
             "final_entropy": signals.get("final_entropy"),
             "answer_probability": signals.get("answer_probability"),
@@ -178,13 +217,33 @@ class AcceptPolicy:
         msg = f"check returned {quote(concern)}: return what is wrong as text, or None where nothing is"
         raise ConfigError(msg)
 
-    def _next_step(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> tuple[Any, int]:
+    def _least_probability(self, last: Attempt, probability: float | None) -> float | None:
+        """Return the probability that is asked for; `None` where the rules of entropy and agreement apply."""
+        if self.max_risk is not None:
+            return find_threshold(last, self.max_risk)
+        return None if probability is None else _as_float(self.min_probability)
+
+    def _missing_rise(self, attempts: Sequence[Attempt]) -> str | None:
+        """Return how the probability changed from the rung before where it did not rise as it should, in words."""
+        if self.min_rise is None or len(attempts) < 2 or attempts[-1]["variation"]:
+            return None
+        before, now = _probability(attempts[-2]), _probability(attempts[-1])
+        if before is None or now is None or now - before >= self.min_rise:
+            return None
+        return f"the probability of being right went from {_percent(before)} to {_percent(now)}"
+
+    def _next_step(self, attempts: Sequence[Attempt], rungs: Sequence[int]) -> Step | None:
         last = attempts[-1]
+        if self._missing_rise(attempts) is not None:
+            return None
         if last["rung"] + 1 < len(rungs):
-            return "more_frames", rungs[last["rung"] + 1]
+            num_frames = rungs[last["rung"] + 1]
+            return Step("more_frames", num_frames, num_frames - rungs[last["rung"]])
         if _num_retries(attempts) < self.max_retries:
-            return "retry", last["num_frames"]
-        return "abstain", 0
+            num_frames = last["num_frames"]
+            share = {"other": 1.0, "zoom": 0.5}.get(self.variation(attempts).get("frames", ""), 0.0)
+            return Step("retry", num_frames, round(share * num_frames))
+        return None
 
     def _give_up(self, last: Attempt, attempts: Sequence[Attempt], reason: str, numbers: dict[str, Any]) -> Decision:
         best = best_attempt(attempts)
@@ -194,18 +253,42 @@ class AcceptPolicy:
 
 
 def best_attempt(attempts: Sequence[Attempt]) -> Attempt:
-    """Return the attempt to quote: the latest of the answer with most votes, or the last one if none could be read.
+    """Return the attempt to quote: the latest with the highest calibrated probability, where any has one.
 
-    A vote weighs as much as its calibrated probability, else as the probability of the answer's own tokens, else 1.
+    Else the latest of the answer with most votes, each weighing as the probability of the answer's own tokens, or 1;
+    the last one if no answer could be read.
     """
+    known = [(value, attempt["attempt"]) for attempt in attempts if (value := _probability(attempt)) is not None]
+    if known:
+        return attempts[max(known)[1]]
     group = largest_group([_answer(attempt) for attempt in attempts], weights=[_vote(attempt) for attempt in attempts])
     return attempts[group[-1]] if group else attempts[-1]
 
 
+def find_threshold(attempt: Attempt, max_risk: float) -> float | None:
+    """Return the least probability that keeps a bound on the share of wrong answers, by the attempt's calibrator.
+
+    Among the calibrator's thresholds the largest bound up to `max_risk` counts; `None` if there is none.
+    """
+    calibration = attempt["confidence"].get("calibration") or {}
+    fitting = [each for each in calibration.get("thresholds") or () if each["max_risk"] <= max_risk]
+    kept = max(fitting, key=lambda each: each["max_risk"], default={"min_probability": None})
+    return kept["min_probability"]
+
+
+def resolve_variation(variation: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Return a retry's arguments, looking up the name of a strategy."""
+    return dict(RETRIES[variation] if isinstance(variation, str) else variation)
+
+
+def _probability(attempt: Attempt) -> float | None:
+    probability = attempt["confidence"].get("probability")
+    return None if probability is None or attempt["answer"] is None else float(probability)
+
+
 def _vote(attempt: Attempt) -> float:
-    confidence = attempt["confidence"]
-    known = (confidence.get("probability"), confidence.get("signals", {}).get("answer_probability"))
-    return next((float(value) for value in known if value is not None), 1.0)
+    value = attempt["confidence"].get("signals", {}).get("answer_probability")
+    return 1.0 if value is None else float(value)
 
 
 def _num_retries(attempts: Sequence[Attempt]) -> int:
@@ -231,6 +314,11 @@ def _make_decision(
 
 def acceptance_reason(numbers: Mapping[str, Any]) -> str:
     """Return what settled an answer, as a sentence with its numbers."""
+    if (least := numbers["min_probability"]) is not None:
+        risk = (
+            "" if numbers["max_risk"] is None else f", to keep the share of wrong answers below {numbers['max_risk']:g}"
+        )
+        return f"about {_percent(numbers['probability'])} of such answers are right (needed: {least:.1%}{risk})"
     parts = []
     if (least := numbers["min_entropy_drop"]) is not None:
         parts.append(f"entropy fell by {_percent(numbers['entropy_drop'])} after its peak (needed: {_percent(least)})")
@@ -246,6 +334,8 @@ def acceptance_reason(numbers: Mapping[str, Any]) -> str:
 def rejection_reasons(answer: str | None, numbers: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with an answer, each as a sentence with its numbers; `None` could not be read."""
     reasons = ["no answer could be read from the output"] if answer is None else []
+    if numbers["min_probability"] is not None or numbers["max_risk"] is not None:
+        return [*reasons, *_probability_concerns(numbers)]
     drop, least = numbers["entropy_drop"], numbers["min_entropy_drop"]
     if least is not None and (drop is None or drop < least):
         found = "no entropy was measured"
@@ -265,18 +355,38 @@ def rejection_reasons(answer: str | None, numbers: Mapping[str, Any]) -> list[st
     return reasons
 
 
+def _probability_concerns(numbers: Mapping[str, Any]) -> list[str]:
+    probability, least, max_risk = (numbers[name] for name in ("probability", "min_probability", "max_risk"))
+    if least is None:
+        return [f"no calibrator of this setup has a threshold for max_risk={max_risk:g}"]
+    if probability is None:
+        return [f"the probability of being right is not known (needed: {least:.1%})"]
+    if probability < least:
+        return [f"about {_percent(probability)} of such answers are right (needed: {least:.1%})"]
+    return []
+
+
 def is_whole(value: Any) -> bool:
     """Tell whether a value is an integer; True and False are none."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def are_variations(value: Any) -> bool:
-    """Tell whether a value is a list of what further attempts differ in, each by names, `prompt` being a text."""
-    return isinstance(value, (tuple, list)) and all(map(_is_variation, value))
+def are_variations(value: Any, *, has_frames: bool = True) -> bool:
+    """Tell whether a value is a list of what further attempts differ in.
+
+    Args:
+        value: Names of strategies, or mappings by argument name, `prompt` being a text.
+        has_frames: Whether a variation may choose frames; a caller that has none takes no name and no `frames`.
+    """
+    return isinstance(value, (tuple, list)) and all(_is_variation(each, has_frames) for each in value)
 
 
-def _is_variation(value: Any) -> bool:
+def _is_variation(value: Any, has_frames: bool) -> bool:
+    if isinstance(value, str):
+        return has_frames and value in RETRIES
     if not isinstance(value, Mapping) or not value or not all(isinstance(name, str) for name in value):
+        return False
+    if "frames" in value and not (has_frames and value["frames"] in ("other", "zoom")):
         return False
     return isinstance(prompt := value.get("prompt", "?"), str) and bool(prompt.strip()) and is_utf8(prompt)
 

@@ -86,10 +86,15 @@ class BestGuess(TypedDict):
 
 
 class Spent(TypedDict):
-    """What a run has used: answers, frames, tokens, and the time that answering took, over all attempts."""
+    """What a run has used, over all attempts; `seconds` is the time that answering took.
+
+    `frames_seen` are the different frames, each decoded and encoded once; `frames_shown` counts a frame again in every
+    attempt that shows it, as the tokens do.
+    """
 
     attempts: int
-    frames: int
+    frames_seen: int
+    frames_shown: int
     tokens: int
     seconds: float
 

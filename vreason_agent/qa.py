@@ -16,6 +16,7 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel, ConfigDict, Field
 
 from vreason_agent.graphs import AcceptPolicy, FramePolicy, Ladder, build_video_qa_graph
+from vreason_agent.graphs.policy import resolve_variation
 from vreason_agent.graphs.state import VideoQAOutput
 from vreason_agent.video import DEFAULT_OPTIONS, ReadOptions
 
@@ -102,8 +103,8 @@ def policy_for_seed(seed: int | None) -> AcceptPolicy:
     default = AcceptPolicy()
     if seed is None:
         return default
-    variations = [{**variation, "seed": seed + number} for number, variation in enumerate(default.variations, start=1)]
-    return replace(default, variations=tuple(variations))
+    retries = [resolve_variation(variation) for variation in default.variations]
+    return replace(default, variations=tuple({**retry, "seed": seed + n} for n, retry in enumerate(retries, start=1)))
 
 
 def readable_pieces(message: Any) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vreason_agent.evaluation import Answer, Question, Result
-from vreason_agent.graphs.budget import NOTHING, Budget, add_spent
+from vreason_agent.graphs.budget import NOTHING, Budget, spent_on
 from vreason_agent.graphs.policy import AcceptPolicy, Ladder
 from vreason_agent.graphs.state import Attempt, Decision, Spent
 
@@ -70,11 +70,12 @@ def answer_of(climb: Climb) -> Answer:
         answer=best["answer"],
         choice=best["choice"],
         signals=best["confidence"].get("signals", {}),
-        num_frames=climb.spent["frames"],
+        num_frames=climb.spent["frames_seen"],
         num_tokens=sum(attempt["tokens"]["output"] for attempt in climb.attempts),
         seconds=climb.spent["seconds"],
         decision=climb.action,
         details={
+            "frames_shown": climb.spent["frames_shown"],
             "rungs": [attempt["num_frames"] for attempt in climb.attempts],
             "answers": [attempt["answer"] for attempt in climb.attempts],
             "decisions": [{"action": item["action"], "reason": item["reason"]} for item in climb.decisions],
@@ -119,8 +120,7 @@ def _attempt(
     for one, answer in zip(group, answers, strict=True):
         attempt = _attempt_record(len(one.attempts), rung, variation, answer)
         one.attempts.append(attempt)
-        tokens = sum(attempt["tokens"].values())
-        one.spent = add_spent(one.spent, frames=attempt["num_frames"], tokens=tokens, seconds=answer.seconds)
+        one.spent = spent_on(one.attempts)
         one.decisions.append(policy.judge(one.attempts, rungs=rungs, budget=budget, spent=one.spent))
 
 
@@ -129,7 +129,7 @@ def _attempt_record(index: int, rung: int, variation: dict[str, Any], answer: An
         attempt=index,
         rung=rung,
         num_frames=answer.num_frames,
-        timestamps_seconds=[],
+        timestamps_seconds=list(answer.details.get("timestamps_seconds", ())),
         variation=variation,
         answer=answer.answer,
         choice=answer.choice,

@@ -88,8 +88,8 @@ def test_json_is_one_documented_object_alone_on_stdout(command: Command, clip: s
     assert [attempt["num_frames"] for attempt in report["attempts"]] == [4, 8]
     assert [attempt["decision"]["action"] for attempt in report["attempts"]] == ["more_frames", "accept"]
     assert len(report["frames"]) == 8
-    spent = {"attempts": 2, "frames": 12, "input_tokens": 200, "output_tokens": 40, "vision_tokens": None}
-    assert report["usage"] == spent
+    spent = {"attempts": 2, "frames_seen": 8, "frames_shown": 12, "input_tokens": 200, "output_tokens": 40}
+    assert report["usage"] == {**spent, "vision_tokens": None}
     assert report["model"]["name"] == "scripted"
     assert "attempt 1" in command.err
 

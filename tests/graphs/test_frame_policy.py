@@ -192,13 +192,37 @@ def test_a_run_resumed_with_a_lower_ladder_looks_again_at_what_was_seen() -> Non
     assert sampling["reason"] == "the attempt before had 8 frames already"
 
 
-def test_a_retry_looks_at_the_same_frames(clip: Path) -> None:
-    model = ScriptedChatModel(replies=[ScriptedReply("red at 6 s", UNSURE)] * 3)
-    graph = build_video_qa_graph(model, ladder=Ladder(4, 8), frame_policy=FramePolicy("zoom"))
-    attempts = graph.invoke({"video": str(clip), "question": "?"})["attempts"]
-    assert [bool(attempt["variation"]) for attempt in attempts] == [False, False, True]
-    assert attempts[1]["plan"] == attempts[2]["plan"]
-    assert attempts[1]["sampling"] == attempts[2]["sampling"]
+def retried(clip: Path, said: str, strategy: str) -> list[dict[str, Any]]:
+    """Return the attempt at 8 frames and its retry."""
+    model = ScriptedChatModel(replies=[ScriptedReply(said, UNSURE)] * 3)
+    policy = AcceptPolicy(variations=(strategy,))
+    graph: Any = build_video_qa_graph(model, ladder=Ladder(4, 8), policy=policy)
+    attempts: list[dict[str, Any]] = graph.invoke({"video": str(clip), "question": "?"})["attempts"][1:]
+    assert [len(attempt["timestamps_seconds"]) for attempt in attempts] == [8, 8]
+    return attempts
+
+
+def test_a_retry_with_another_seed_looks_at_the_same_frames(clip: Path) -> None:
+    first, second = retried(clip, "red at 6 s", "new_seed")
+    assert (first["plan"], first["sampling"]) == (second["plan"], second["sampling"])
+
+
+def test_a_retry_looks_between_the_old_frames(clip: Path) -> None:
+    first, second = retried(clip, "red at 6 s", "other_frames")
+    assert first["timestamps_seconds"] == [float(second) for second in range(8)]
+    assert second["timestamps_seconds"] == [0.5 + second for second in range(8)]
+    assert second["sampling"]["rule"] == "between"
+
+
+def test_a_retry_zooms_to_the_times_that_the_answer_names_and_else_looks_between(clip: Path) -> None:
+    first, second = retried(clip, "red at 6 s", "zoom")
+    kept = [time for time in second["timestamps_seconds"] if time in first["timestamps_seconds"]]
+    new = [time for time in second["timestamps_seconds"] if time not in first["timestamps_seconds"]]
+    assert kept == [0.0, 1.0, 4.0, 5.0]
+    assert (second["sampling"]["rule"], len(new)) == ("zoom", 4)
+    assert all(5.0 < time < 7.0 for time in new)
+    unnamed = retried(clip, "red", "zoom")[1]
+    assert (unnamed["sampling"]["rule"], unnamed["timestamps_seconds"][0]) == ("between", 0.5)
 
 
 def test_the_model_is_given_the_times_and_the_events_tell_plan_and_reason(clip: Path) -> None:

@@ -36,9 +36,9 @@ def paused(clip: Path, model: ScriptedChatModel, **budget: Any) -> tuple[Any, An
 
 
 def test_the_question_has_the_reason_and_what_was_spent(clip: Path) -> None:
-    _, asked = paused(clip, script(UNSURE), max_total_frames=11)
-    assert "bring the total to 12 frames, over max_total_frames=11" in asked["reason"]
-    assert (asked["wanted"], asked["spent"]["frames"], asked["best_guess"]) == ("more_frames", 4, "red")
+    _, asked = paused(clip, script(UNSURE), max_total_frames=7)
+    assert "bring the total to 8 frames, over max_total_frames=7" in asked["reason"]
+    assert (asked["wanted"], asked["spent"]["frames_seen"], asked["best_guess"]) == ("more_frames", 4, "red")
     json.dumps(asked)
 
 

@@ -51,7 +51,7 @@ def test_fields_of_rules_of_a_wrong_type() -> None:
         ("ladder", "max_frames", "use one of 4, 8"),
         ("policy", "min_answer_probability", "use a value from 0 to 1"),
         ("policy", "max_retries", "use a whole number of at least 0|add some to `variations`"),
-        ("policy", "variations", r"use e\.g\. \(\{'seed': 1\}, \{'prompt'"),
+        ("policy", "variations", r"use e\.g\. \('other_frames', \{'prompt'"),
         ("budget", "max_seconds", "use None for no limit"),
         ("frame_policy", "rule", "use one of: pairs, scenes, zoom"),
     ):
@@ -75,7 +75,7 @@ def test_fields_of_rules_out_of_range() -> None:
         (AcceptPolicy, {"abstain": "no"}, "use True or False"),
         (AcceptPolicy, {"check": "x"}, "returns what is wrong as text, or None"),
         (AcceptPolicy, {"variations": ({"seed": 1}, {})}, "must change something, or the retry repeats itself"),
-        (AcceptPolicy, {"variations": ({"prompt": 5},)}, r"use e\.g\. \(\{'seed': 1\}, \{'prompt'"),
+        (AcceptPolicy, {"variations": ({"prompt": 5},)}, r"use e\.g\. \('other_frames', \{'prompt'"),
         (Budget, {"max_attempts": 0}, "max_attempts=0: a limit must be a number above 0; use None"),
         (Budget, {"max_total_tokens": 2.5}, "this is a count; use a whole number, e.g. 2"),
         (Budget, {"ask": "no"}, "use True or False"),

@@ -10,7 +10,7 @@ import pytest
 
 from vreason_agent.errors import ConfigError
 from vreason_agent.graphs import AcceptPolicy, Attempt, Budget, Decision, Ladder, Spent
-from vreason_agent.graphs.budget import NOTHING, Cost, add_spent, expected_cost
+from vreason_agent.graphs.budget import NOTHING, Cost, expected_cost, spent_on
 
 RUNGS = (4, 8, 16)
 FELL = "entropy fell by 90% after its peak (needed: 70%)"
@@ -21,7 +21,7 @@ def attempt(answer: str | None, drop: float | None, *, rung: int, index: int, va
         attempt=index,
         rung=rung,
         num_frames=RUNGS[rung],
-        timestamps_seconds=[],
+        timestamps_seconds=[step * 16 / RUNGS[rung] for step in range(RUNGS[rung])],
         variation=variation or {},
         answer=answer,
         choice=None,
@@ -45,9 +45,7 @@ def climb_and_retry(*answers: str) -> list[Attempt]:
 
 
 def judge(attempts: list[Attempt], policy: AcceptPolicy | None = None, budget: Budget | None = None) -> Decision:
-    spent = NOTHING
-    for each in attempts:
-        spent = add_spent(spent, frames=each["num_frames"], tokens=120, seconds=1.0)
+    spent = spent_on(attempts)
     return (policy or AcceptPolicy()).judge(attempts, rungs=RUNGS, budget=budget or Budget(), spent=spent)
 
 
@@ -104,7 +102,7 @@ def test_giving_up_quotes_the_answer_with_the_most_votes_weighed_by_probability(
         each["confidence"]["signals"]["answer_probability"] = probability
     assert judge(attempts, no_retry)["quotes"] == 2
     attempts[0]["confidence"]["probability"] = 0.5
-    assert judge(attempts, no_retry)["quotes"] == 1
+    assert judge(attempts, no_retry)["quotes"] == 0, "a calibrated probability counts before any vote"
 
 
 def test_acceptance_quotes_the_answer_that_held_last_even_against_a_majority() -> None:
@@ -148,7 +146,7 @@ def test_a_users_own_check_is_one_more_condition_in_words() -> None:
 def test_each_limit_of_the_budget_ends_the_ladder_with_its_numbers_and_what_fits_is_tried() -> None:
     for name, limit, total, fits in (
         ("max_attempts", 1, "2 attempts", 2),
-        ("max_total_frames", 11, "12 frames", 12),
+        ("max_total_frames", 7, "8 frames", 8),
         ("max_total_tokens", 339, "about 340 tokens", 340),
         ("max_seconds", 2.9, "about 3 seconds", 3.0),
     ):
@@ -164,8 +162,74 @@ def test_what_was_read_grows_with_the_frames_and_what_was_written_does_not() -> 
     attempts = climb(("red", 0.1), ("red", 0.1))
     attempts[0]["tokens"] = {"input": 50, "output": 70}
     attempts[1]["seconds"] = 3.0
-    assert expected_cost(attempts, 16) == (16, 200 + 70, 6.0)
-    assert expected_cost(attempts, 8) == (8, 100 + 70, 3.0)
+    assert expected_cost(attempts, 16, 8) == (8, 200 + 70, 6.0)
+    assert expected_cost(attempts, 8, 0) == (0, 100 + 70, 3.0)
+
+
+def test_a_frame_that_a_later_attempt_keeps_is_spent_once() -> None:
+    spent = spent_on(climb_and_retry("red", "red", "blue"))
+    assert (spent["frames_seen"], spent["frames_shown"]) == (16, 4 + 8 + 16 + 16)
+    at_the_top = climb(("red", 0.1), ("red", 0.1), ("blue", 0.1))
+    for variation, total in (("other_frames", 32), ("zoom", 24)):
+        policy = AcceptPolicy(variations=(variation,))
+        assert f"total to {total} frames" in judge(at_the_top, policy, Budget(max_total_frames=16))["reason"]
+    same_frames = AcceptPolicy(variations=("new_seed",))
+    assert judge(at_the_top, same_frames, Budget(max_total_frames=16))["action"] == "retry"
+
+
+def with_probability(attempts: list[Attempt], *probabilities: float | None, thresholds: Any = ()) -> list[Attempt]:
+    for each, probability in zip(attempts, probabilities, strict=True):
+        each["confidence"].update(probability=probability, calibration={"thresholds": list(thresholds)})
+    return attempts
+
+
+def test_a_calibrated_probability_decides_alone_and_without_one_the_entropy_rule_does() -> None:
+    sure = judge(with_probability(climb(("red", 0.0)), 0.937))
+    assert (sure["action"], sure["settled"]) == ("accept", True)
+    assert sure["reason"] == "about 93.7% of such answers are right (needed: 90.0%)"
+    unsure = judge(with_probability(climb(("red", 0.9), ("red", 0.9)), 0.8, 0.89))
+    assert (unsure["action"], unsure["reason"]) == (
+        "more_frames",
+        "about 89% of such answers are right (needed: 90.0%)",
+    )
+    for policy in (AcceptPolicy(), AcceptPolicy(min_probability=None)):
+        probability = None if policy.min_probability else 0.1
+        attempts = with_probability(climb(("red", 0.9), ("red", 0.9)), probability, probability)
+        assert judge(attempts, policy)["reason"].startswith(FELL)
+
+
+def test_a_bound_on_the_risk_uses_the_threshold_of_the_calibrator_and_nothing_else() -> None:
+    bounds = [{"max_risk": 0.05, "min_probability": 0.93}, {"max_risk": 0.1, "min_probability": 0.85}]
+    policy = AcceptPolicy(max_risk=0.07)
+    accepted = judge(with_probability(climb(("red", 0.0)), 0.93, thresholds=bounds), policy)
+    assert (accepted["action"], accepted["numbers"]["min_probability"]) == ("accept", 0.93)
+    assert "to keep the share of wrong answers below 0.07" in accepted["reason"]
+    for probability, found, reason in (
+        (0.92, bounds, "about 92% of such answers are right (needed: 93.0%)"),
+        (None, bounds, "the probability of being right is not known (needed: 93.0%)"),
+        (0.99, [], "no calibrator of this setup has a threshold for max_risk=0.07"),
+    ):
+        settled = climb(("red", 0.9), ("red", 0.9), ("red", 0.9))
+        attempts = with_probability(settled, *[probability] * 3, thresholds=found)
+        decision = judge(attempts, AcceptPolicy(max_risk=0.07, max_retries=0))
+        assert (decision["action"], decision["reason"].split("; ")[0]) == ("abstain", reason)
+
+
+def test_a_probability_that_does_not_rise_ends_the_ladder_before_the_top() -> None:
+    flat = with_probability(climb(("red", 0.1), ("red", 0.1)), 0.4, 0.42)
+    decision = judge(flat, AcceptPolicy(min_rise=0.05))
+    assert (decision["action"], decision["quotes"]) == ("abstain", 1)
+    assert decision["reason"].endswith(
+        "more frames are not expected to help: the probability of being right went from 40% to 42%"
+    )
+    assert judge(flat, AcceptPolicy(min_rise=0.01))["action"] == "more_frames"
+    assert judge(climb(("red", 0.1), ("red", 0.1)), AcceptPolicy(min_rise=0.05))["action"] == "more_frames"
+
+
+def test_a_retry_of_an_image_draws_again_because_there_are_no_other_frames() -> None:
+    picture = {**climb(("red", 0.1))[0], "plan": None}
+    assert AcceptPolicy().variation([picture]) == {"temperature": 0.7, "seed": 1}  # type: ignore[list-item]
+    assert AcceptPolicy().variation(climb(("red", 0.1))) == {"frames": "other"}
 
 
 def test_a_model_that_reports_no_usage_is_not_held_back_by_tokens() -> None:
@@ -176,7 +240,7 @@ def test_a_model_that_reports_no_usage_is_not_held_back_by_tokens() -> None:
 
 
 def test_large_numbers_are_written_out() -> None:
-    spent = Spent(attempts=1, frames=4, tokens=12_345_678, seconds=0.0)
+    spent = Spent(attempts=1, frames_seen=4, frames_shown=4, tokens=12_345_678, seconds=0.0)
     excess = Budget(max_total_tokens=12_345_678).find_excess(spent, Cost(8, 10, 0.0))
     assert excess == "one more attempt would bring the total to about 12345688 tokens, over max_total_tokens=12345678"
 
@@ -197,11 +261,14 @@ def test_the_docs_say_how_each_part_of_a_reason_reads() -> None:
         for attempts, policy, budget in (
             (climb(("red", 0.9), ("red", 0.8)), None, None),
             (climb(("red", 0.8)), AcceptPolicy(min_agreeing=1), None),
-            (climb((None, 0.2)), both, Budget(max_total_frames=11)),
+            (climb((None, 0.2)), both, Budget(max_total_frames=7)),
             (climb(("blue", 0.0)), None, None),
             (climb(("blue", 0.2)), None, None),
             (unsure, both, None),
             (at_the_top, None, None),
+            (with_probability(climb(("red", 0.1)), 0.93), None, None),
+            (with_probability(climb(("red", 0.1), ("red", 0.1)), 0.4, 0.41), AcceptPolicy(min_rise=0.05), None),
+            (climb(("red", 0.9)), AcceptPolicy(max_risk=0.05, max_retries=0), None),
         )
     ]
     parts = [part for reason in reasons for part in reason.split("; ")]

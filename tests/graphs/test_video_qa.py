@@ -95,8 +95,15 @@ def test_a_retry_at_the_last_rung_varies_the_call_and_can_be_accepted(clip: Path
     model = script(("red", UNSURE), ("red", SURE))
     result = ask(clip, model, ladder=Ladder(4, 4), policy=ONE_LOOK)
     assert actions(result) == ["retry", "accept"]
+    second = result["attempts"][1]
+    assert (second["variation"], [kwargs for _, kwargs in model.requests]) == ({"frames": "other"}, [{}, {}])
+    assert second["timestamps_seconds"] == [1.0, 3.0, 5.0, 7.0]
+    assert result["spent"]["frames_seen"] == 8
+    drawn = AcceptPolicy(min_agreeing=1, variations=("new_seed",))
+    model = script(("red", UNSURE), ("red", SURE))
+    result = ask(clip, model, ladder=Ladder(4, 4), policy=drawn)
     assert [kwargs for _, kwargs in model.requests] == [{}, {"temperature": 0.7, "seed": 1}]
-    assert result["attempts"][1]["variation"] == {"temperature": 0.7, "seed": 1}
+    assert result["spent"]["frames_seen"] == 4
 
 
 def test_a_retry_can_put_another_prompt_before_the_question(clip: Path) -> None:
@@ -131,10 +138,16 @@ def test_a_best_guess_that_is_taken_is_never_called_settled(clip: Path) -> None:
 
 
 def test_the_budget_ends_the_ladder(clip: Path) -> None:
-    result = ask(clip, script(("red", UNSURE), ("red", UNSURE)), budget=Budget(max_total_frames=12))
+    result = ask(clip, script(("red", UNSURE), ("red", UNSURE)), budget=Budget(max_total_frames=8))
     assert actions(result) == ["more_frames", "abstain"]
-    assert "over max_total_frames=12" in result["decision"]["reason"]
-    assert {**result["spent"], "seconds": 0} == {"attempts": 2, "frames": 12, "tokens": 240, "seconds": 0}
+    assert "over max_total_frames=8" in result["decision"]["reason"]
+    assert {**result["spent"], "seconds": 0} == {
+        "attempts": 2,
+        "frames_seen": 8,
+        "frames_shown": 12,
+        "tokens": 240,
+        "seconds": 0,
+    }
 
 
 def test_a_rung_keeps_every_pair_of_the_rung_before(clip: Path) -> None:
@@ -173,7 +186,7 @@ def test_an_answer_that_changes_is_tried_again_though_entropy_fell_and_every_att
     result = ask(clip, ScriptedChatModel(replies=[seen, ScriptedReply("red", SURE), ScriptedReply("red", SURE)]))
     assert (result["answer"], actions(result)) == ("red", ["more_frames", "more_frames", "accept"])
     assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8, 16]
-    assert result["spent"]["frames"] == 28
+    assert (result["spent"]["frames_seen"], result["spent"]["frames_shown"]) == (16, 28), "4, 8 and 16 frames"
     record = result["confidence"]
     assert record["decision"] == {"action": "accept", "reason": result["decision"]["reason"], "settled": True}
     assert [rung["answer"] for rung in record["evidence"]["rungs"]] == ["blue", "red", "red"]

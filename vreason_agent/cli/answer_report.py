@@ -51,6 +51,7 @@ def to_json(
         cost (sides of a frame in px, tokens per temporal pair and in all); `frames` the times in seconds that the
         answer rests on; `video` the facts of `probe`, its `note` saying what is odd about the file; `model` what
         answered, its budgets of pixels and tokens under `video` and `image`; `usage` of all attempts together,
+        `frames_seen` counting the different frames and `frames_shown` a frame in every attempt that shows it,
         `vision_tokens` being those of `input_tokens` that are pictures (null where the chat model does not tell);
         `loading_seconds` and `seconds`; `warnings` what could not be done as asked; `error` null (a failed command
         prints `answer` and `error` alone).
@@ -76,8 +77,11 @@ def to_json(
 def sum_usage(attempts: Sequence[Mapping[str, Any]]) -> dict[str, int | None]:
     """Return what all attempts together used."""
     tokens = {f"{kind}_tokens": sum(attempt["tokens"][kind] for attempt in attempts) for kind in ("input", "output")}
-    frames = sum(attempt["num_frames"] for attempt in attempts)
-    return {"attempts": len(attempts), "frames": frames, **tokens, "vision_tokens": sum_vision_tokens(attempts)}
+    frames = {
+        "frames_seen": len({second for attempt in attempts for second in attempt["timestamps_seconds"]}),
+        "frames_shown": sum(attempt["num_frames"] for attempt in attempts),
+    }
+    return {"attempts": len(attempts), **frames, **tokens, "vision_tokens": sum_vision_tokens(attempts)}
 
 
 def sum_vision_tokens(attempts: Sequence[Mapping[str, Any]]) -> int | None:
@@ -100,7 +104,8 @@ def to_text(report: Mapping[str, Any]) -> str:
     pictures = "" if used["vision_tokens"] is None else f" ({used['vision_tokens']} for pictures)"
     tokens = f"{used['input_tokens']} input tokens{pictures}, {used['output_tokens']} output tokens"
     time = f"{report['seconds']:.1f} s ({report['loading_seconds']:.1f} s to load)"
-    lines.append(f"  {used['frames']} frames, {tokens}, {time}")
+    frames = f"{used['frames_seen']} different frames, shown {used['frames_shown']} times"
+    lines.append(f"  {frames}, {tokens}, {time}")
     return "\n".join(lines)
 
 
