@@ -29,15 +29,17 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         {"langgraph", *MODELS},
     ),
     "qa": ({"graphs", "video"}, {*MODELS, "langgraph", "cv2"}),
+    "shared_queue": ({"errors", "model", "chat"}, {*MODELS, *LANGCHAIN, "cv2"}),
+    "batch": ({"errors", "video", "evaluation", "qa", "shared_queue"}, {*MODELS, *LANGCHAIN, "cv2"}),
     "receipt": ({"errors", "video", "confidence", "plots", "qa", "tools"}, {*MODELS, *LANGCHAIN, "cv2"}),
     "serve": (
-        {"errors", "video", "decoding", "model", "chat", "decision_model", "qa"},
+        {"errors", "video", "decoding", "model", "chat", "decision_model", "qa", "shared_queue"},
         {*MODELS, "langgraph", "cv2"},
     ),
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
     "cli": (
         {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"}
-        | {"qa", "receipt", "serve", "evaluation"},
+        | {"batch", "qa", "receipt", "serve", "evaluation"},
         set(),
     ),
     "langgraph_app": ({"chat_model", "graphs"}, {*MODELS, "cv2"}),

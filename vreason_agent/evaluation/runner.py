@@ -96,16 +96,16 @@ def _answer_batch(answer: AnswerBatch, batch: Sequence[Question]) -> list[Answer
 
 
 def _row(run_hash: str, question: Question, answer: Answer) -> dict[str, Any]:
-    verdict = score(question, answer)
+    verdict = score(question, answer) if question.answer else None  # a batch asks what nobody has answered yet
+    judged = {} if verdict is None else {"is_correct": verdict.is_correct, "points": verdict.points}
     return {
         "run": run_hash,
         "digest": question.digest,
         "id": question.id,
         "kind": question.kind,
         "group": question.cluster,
-        "truth": question.answer,
-        "is_correct": verdict.is_correct,  # for readers of the file, as is `points`; never read back
-        "points": verdict.points,
+        "truth": question.answer or None,
+        **judged,  # for readers of the file; never read back
         "question": question.to_dict(),
         "answer": answer.to_dict(),
     }

@@ -1,7 +1,7 @@
 """A local HTTP server in OpenAI's shapes: chat completions with videos, decisions, metrics; needs the extra `serve`.
 
-`app` has the routes, `gate` the key, limits and errors, `requests` what clients send, `completion` what they get back,
-`queue` the one line of generations that share forward passes. This package knows no command line.
+`app` has the routes, `gate` the key, limits and errors, `requests` what clients send, `completion` what they get
+back; generations share forward passes in a `SharedQueue`. This package knows no command line.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from vreason_agent.chat.model import ChatVReason
 from vreason_agent.chat.response import PreparedCall
 from vreason_agent.chat.streaming import Stopper, aiterate, arun
-from vreason_agent.serve.queue import SharedQueue
 from vreason_agent.serve.requests import ChatRequest
+from vreason_agent.shared_queue import SharedQueue
 
 _EXTRA = ("confidence", "vreason", "frames", "vision", "trace")
 

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vreason_agent.chat.langchain_errors import GenerationTimeoutError, PromptTooLongError
 from vreason_agent.errors import ConfigError, VideoError, VideoTooLargeError, VReasonError, shorten
-from vreason_agent.serve.queue import CancelledCallError, QueueFullError
+from vreason_agent.shared_queue import CancelledCallError, QueueFullError
 
 logger = logging.getLogger("vreason_agent.serve")
 CLIENT_CLOSED = 499  # nginx's number for a client that went away

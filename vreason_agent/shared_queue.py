@@ -1,7 +1,7 @@
-"""The server's one line of generations: calls that agree on sampling and steering share forward passes.
+"""One line of generations for many callers: calls that agree on sampling and steering share forward passes.
 
 A round takes the oldest waiting call and up to `max_rows` - 1 others that agree with it; calls that come while it runs
-wait for the next. This module knows no HTTP.
+wait for the next. This module knows no HTTP and no thread of a caller.
 """
 
 from __future__ import annotations
