@@ -91,7 +91,7 @@ def _signals(bench: Bench, args: argparse.Namespace) -> str:
 
 
 def _calibrate(bench: Bench, args: argparse.Namespace) -> str:
-    return calibrate(bench, _vreason(args), args.frames, path=args.calibrator)
+    return calibrate(bench, _vreason(args), args.frames, path=args.calibrator, held_out=args.held_out)
 
 
 def _agent(bench: Bench, args: argparse.Namespace) -> str:
@@ -177,7 +177,9 @@ def _parser() -> argparse.ArgumentParser:
     phase.add_argument("--warmup-steps", nargs="+", type=int, default=[4, 8, 12])
     phase.add_argument("--min-final-steps", nargs="+", type=int, default=[1, 2, 4, 8])
     phase.add_argument("--ema-decays", nargs="+", type=float, default=[0.8, 0.9, 0.95])
-    commands.choices["calibrate"].add_argument("--calibrator", type=Path, required=True, help="JSON file to write")
+    fitting = commands.choices["calibrate"]
+    fitting.add_argument("--calibrator", type=Path, required=True, help="JSON file to write")
+    fitting.add_argument("--held-out", type=float, default=0.5, help="share of clips for bounds on the ladder's risk")
     for name in ("calibrate", "tune-steps", "agent", "verify", "tune-policy"):
         commands.choices[name].add_argument("--schedule", choices=SCHEDULES, default=DEFAULTS.schedule)
     for name in ("agent", "verify"):

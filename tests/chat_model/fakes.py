@@ -69,6 +69,8 @@ class FakeEngine:
         parts = [part for turn in turns for part in turn.parts]
         return sum(10 * len(part.images) if isinstance(part, VideoPart) else 5 for part in parts)
 
+    weights_digest = "0" * 12
+
     @property
     def starts_in_reasoning(self) -> bool:
         return self.prompt_end.rstrip().endswith("<think>")

@@ -54,6 +54,7 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "response_format": (SCHEMA, {"grammar", "turns", "content"}, {}),
     "logprobs": (True, {"logprobs"}, {}),
     "top_logprobs": (2, {"num_top_logprobs", "logprobs"}, {}),
+    "calibrator": ("missing.json", {"error"}, {}),
     "trace": ("full", {"trace"}, {}),
     "timeout": (1e-9, {"error"}, {}),
     "batch_size": (1, {"rows"}, {}),

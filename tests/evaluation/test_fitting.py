@@ -16,9 +16,9 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from vreason_agent.confidence import Calibrator, Confidence, apply_calibrator, describe_confidence
-from vreason_agent.confidence.calibration import Feature, transform_signal
+from vreason_agent.confidence.calibration import Feature, SignalMap, transform_signal
 from vreason_agent.errors import ConfigError, EvaluationError
-from vreason_agent.evaluation import Answer, Question, Result, Score, fit_calibrator
+from vreason_agent.evaluation import Answer, Question, Result, Score, common_setup, fit_calibrator
 
 SETUP = {"model": "tiny@1234", "prompt": "abcd", "vreason": {"schedule": "off"}, "frames": [4, 8]}
 NAMES = ("answer_probability", "entropy_drop")
@@ -57,11 +57,11 @@ def test_the_fit_is_sklearns_and_its_probability_means_what_it_says() -> None:
         LogisticRegression(max_iter=1000).fit(np.column_stack(columns), labels).predict_proba(np.column_stack(columns))
     )
     assert [calibrator.probability(one) for one in signals] == pytest.approx(list(expected[:, 1]), abs=1e-3)
-    assert report.calibration_error.is_within_null
-    assert (report.auroc.value or 0) > (report.signal_auroc["entropy_drop"].value or 1)
-    assert (report.auroc.low or 0) > 0.7
+    assert report.combined.calibration_error.is_within_null
+    assert (report.combined.auroc.value or 0) > (report.signals["entropy_drop"].auroc.value or 1)
+    assert (report.combined.auroc.low or 0) > 0.7
     assert calibrator.metrics is not None
-    assert calibrator.metrics["auroc"]["value"] == report.auroc.value
+    assert calibrator.metrics["auroc"]["value"] == report.combined.auroc.value
     assert calibrator.fitted_on == {"num_questions": 400, "num_videos": 200, "accuracy": np.mean(labels)}
 
 
@@ -93,7 +93,7 @@ def test_a_video_is_never_on_both_sides_of_a_fold() -> None:
         for index, row in enumerate(simulated(400))
     ]
     _, report = fit_calibrator(rows, fingerprint=SETUP, signals=["slope"])
-    assert (report.auroc.value or 0) < 0.65
+    assert (report.combined.auroc.value or 0) < 0.65
 
 
 def test_a_calibrator_is_saved_as_json_and_loaded_without_heavy_libraries(tmp_path: Path) -> None:
@@ -130,6 +130,69 @@ def test_another_setup_is_refused_with_its_differences() -> None:
     assert Confidence.from_dict(json.loads(json.dumps(other.to_dict()))) == other
 
 
+def test_the_number_of_frames_may_be_any_that_was_fitted_and_only_what_differs_is_named() -> None:
+    calibrator = Calibrator(
+        "logistic", (SignalMap((Feature("slope"),)),), {"num_frames": [4, 8], "v": {"a": 1, "b": 2}}
+    )
+    assert calibrator.differences({"num_frames": 8, "v": {"a": 1, "b": 2}}) == []
+    assert calibrator.differences({"num_frames": 16, "v": {"a": 1, "b": 3}}) == [
+        "num_frames: fitted with [4, 8], now 16",
+        "v: fitted with {'b': 2}, now {'b': 3}",
+    ]
+
+
+def test_a_map_per_rung_is_used_at_its_rung_alone() -> None:
+    rows = [
+        replace(row, answer=replace(row.answer, num_frames=count), score=Score(flip ^ row.score.is_correct, True, ""))
+        for count, flip in ((4, False), (8, True))
+        for row in simulated()
+    ]
+    rows = [replace(row, question=replace(row.question, id=f"{row.question.id}-{i}")) for i, row in enumerate(rows)]
+    calibrator, report = fit_calibrator(rows, fingerprint=SETUP, signals=["answer_probability"], per_rung=True)
+    assert list(report.rungs) == [4, 8]
+    low, high = (calibrator.probability({"answer_probability": 0.9, "num_frames": count}) for count in (4, 8))
+    assert low is not None
+    assert high is not None
+    assert low > 0.5 > high
+    assert calibrator.probability({"answer_probability": 0.9, "num_frames": 16}) is None
+    assert Calibrator.from_dict(json.loads(json.dumps(calibrator.to_dict()))) == calibrator
+
+
+def test_held_out_videos_are_counted_for_the_ladder_and_not_fitted(tmp_path: Path) -> None:
+    rows = [
+        replace(row, answer=replace(row.answer, num_frames=count, details={"setup": {**SETUP, "num_frames": count}}))
+        for count in (4, 8)
+        for row in simulated()
+    ]
+    setup = common_setup(rows)
+    assert setup["num_frames"] == [4, 8]
+    calibrator, _ = fit_calibrator(rows, fingerprint=setup, signals=NAMES, held_out=0.5)
+    assert calibrator.ladder is not None
+    assert calibrator.fitted_on is not None
+    assert calibrator.ladder.rungs == (4, 8)
+    assert calibrator.ladder.num_questions + calibrator.fitted_on["num_videos"] == 200  # one question per video
+    bound = calibrator.threshold(max_risk=0.3, confidence=0.9)
+    assert bound.threshold is not None
+    assert bound.num_wrong <= 0.3 * bound.num_answered
+    calibrator.save(tmp_path / "c.json")
+    assert Calibrator.load(tmp_path / "c.json").threshold(max_risk=0.3) == bound
+    assert calibrator.threshold(max_risk=0.001).threshold is None
+    with pytest.raises(ConfigError, match=r"held out no answers; fit one with: vreason-agent calibrate"):
+        replace(calibrator, ladder=None).threshold(max_risk=0.1)
+
+
+def test_answers_of_different_setups_are_not_fitted_together() -> None:
+    rows = simulated()[:2]
+    setups = [{**SETUP, "num_frames": 4}, {**SETUP, "num_frames": 4, "prompt": "other"}]
+    mixed = [
+        replace(row, answer=replace(row.answer, details={"setup": one})) for row, one in zip(rows, setups, strict=True)
+    ]
+    with pytest.raises(EvaluationError, match=r"different setups \(prompt\); give runs of one setup"):
+        common_setup(mixed)
+    with pytest.raises(EvaluationError, match=r"1 of 2 answers do not say the setup .*make them anew"):
+        common_setup([rows[0], mixed[1]])
+
+
 def test_an_answer_without_a_signal_or_without_a_text_gets_no_probability() -> None:
     calibrator, _ = fit_calibrator(simulated(), fingerprint=SETUP, signals=NAMES)
     unmeasured = apply_calibrator(record({"entropy_drop": 0.5}), calibrator, SETUP)
@@ -142,13 +205,13 @@ def test_an_answer_without_a_signal_or_without_a_text_gets_no_probability() -> N
 
 
 def test_what_is_no_calibrator_is_refused(tmp_path: Path) -> None:
-    calibrator = Calibrator("logistic", (Feature("slope"),), SETUP)
+    calibrator = Calibrator("logistic", (SignalMap((Feature("slope"),)),), SETUP)
     path = tmp_path / "c.json"
-    changed = {**calibrator.to_dict(), "intercept": 9.0}
+    changed = {**calibrator.to_dict(), "method": "platt"}
     for text, message in (
         (json.dumps(changed), r"was changed or is of another version .* fit it anew"),
-        (json.dumps({**calibrator.to_dict(), "schema": "other/2"}), r"this one reads vreason.calibrator/1"),
-        ("{}", r"not a calibrator \(KeyError: 'features'\); fit one with"),
+        (json.dumps({**calibrator.to_dict(), "schema": "other/2"}), r"this one reads vreason.calibrator/2"),
+        ("{}", r"not a calibrator \(KeyError: 'maps'\); fit one with"),
         ("[", "is no calibrator that can be read"),
     ):
         path.write_text(text)

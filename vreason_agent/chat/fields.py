@@ -15,6 +15,7 @@ from vreason_agent import __version__
 from vreason_agent.chat.langchain_errors import as_langchain_errors
 from vreason_agent.chat.output_format import OutputFormat, response_schema
 from vreason_agent.chat.tool_calls import read_tools, tool_use
+from vreason_agent.confidence.shipped import SHIPPED
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError, quote
 from vreason_agent.model import SamplingParams
@@ -117,6 +118,7 @@ class ChatFields(BaseChatModel):
     response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0)
+    calibrator: str | None = SHIPPED
     trace: Literal["short", "full"] = "short"
     timeout: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=8, ge=1)

@@ -32,6 +32,7 @@ from vreason_agent.chat.response import PROVIDER, PreparedCall
 from vreason_agent.chat.streaming import Stopper, aiterate, arun, interrupted_by, iterate, run
 from vreason_agent.chat.structured import Method, structured_output
 from vreason_agent.chat.tool_calls import read_tools, tool_use
+from vreason_agent.confidence import find_calibrators
 from vreason_agent.model import GenerationRequest, Turn, VideoLanguageModel, load_model
 from vreason_agent.model.prompts import with_instructions
 from vreason_agent.model.source import BUNDLED_NAME, default_model
@@ -82,6 +83,8 @@ class ChatVReason(ChatFields):
         response_format: OpenAI's `{"type": "json_schema" | "json_object", ...}`; see `with_structured_output`.
         logprobs: Whether to report log-probabilities in OpenAI's shape.
         top_logprobs: Alternatives per token to report; turns `logprobs` on.
+        calibrator: What gives answers a probability of being right: `"shipped"`, the package's own calibrators where
+            they were fitted on this model; the path of a file that `vreason-agent calibrate` wrote; `None` for none.
         trace: `"full"` adds the whole trace of decoding as `response_metadata["trace"]`, which
             `DecodingTrace.from_dict` reads; `"short"` reports the summary and a thinned series alone.
         timeout: Seconds after which an unfinished answer is an error.
@@ -319,6 +322,7 @@ class ChatVReason(ChatFields):
             starts_in_reasoning=in_reasoning,
             has_logprobs=bool(self.logprobs or self.top_logprobs),
             has_trace=self.trace == "full",
+            calibrators=find_calibrators(self.calibrator, engine.weights_digest),
         )
 
     def _format_limits(self, engine_name: str, *, has_pictures: bool) -> FormatLimits:

@@ -29,8 +29,11 @@ from vreason_agent.chat.splitter import Channel, Output, OutputSplitter, Piece, 
 from vreason_agent.chat.streaming import Item, OnToken, Stopper
 from vreason_agent.chat.tool_calls import CallReader, read_call
 from vreason_agent.confidence import (
+    Calibrator,
     Confidence,
     OptionProbabilities,
+    apply_calibrator,
+    closest_calibrator,
     frame_statistics,
     read_option_signals,
     read_signals,
@@ -56,6 +59,7 @@ class Response:
     output: Output
     output_format: OutputFormat = field(default_factory=OutputFormat)
     has_logprobs: bool = False
+    calibrators: tuple[Calibrator, ...] = ()
 
     @property
     def evidence(self) -> tuple[FrameEvidence, ...]:
@@ -114,7 +118,7 @@ class Response:
         """Return the confidence record of this one pass."""
         parsed, span = self._parsed, self.answer_span
         signals = read_signals(self.generation.trace, span, options=self._option_signals)
-        return Confidence(
+        record = Confidence(
             answer={"text": parsed.answer, "choice": parsed.choice, "kind": self._kind},
             signals=signals,
             options=None if self.option_probabilities is None else self.option_probabilities.to_dict(),
@@ -122,6 +126,10 @@ class Response:
             evidence={**evidence_of(self.evidence), "rungs": []},
             warnings=tuple(self._warnings()),
         )
+        if not self.calibrators:
+            return record
+        calibrator = closest_calibrator(self.calibrators, self.setup)
+        return apply_calibrator(record, calibrator, self.setup, self.frame_statistics)
 
     @cached_property
     def option_probabilities(self) -> OptionProbabilities | None:
@@ -256,6 +264,7 @@ class PreparedCall:
         stopper: Ends it early.
         has_logprobs: Whether log-probabilities are to be reported.
         has_trace: Whether the whole trace is to be reported.
+        calibrators: Those that may give its answer a probability.
     """
 
     engine: VideoLanguageModel
@@ -266,6 +275,7 @@ class PreparedCall:
     starts_in_reasoning: bool = False
     has_logprobs: bool = False
     has_trace: bool = False
+    calibrators: tuple[Calibrator, ...] = ()
 
     def __post_init__(self) -> None:
         self._splitter = OutputSplitter(starts_in_reasoning=self.starts_in_reasoning, output_format=self.output_format)
@@ -372,6 +382,7 @@ class PreparedCall:
             output,
             self.output_format,
             self.has_logprobs,
+            self.calibrators,
         )
         trace = {"trace": generation.trace.to_dict()} if self.has_trace else {}
         return {"response_metadata": response.response_metadata() | trace, "usage_metadata": response.usage_metadata()}

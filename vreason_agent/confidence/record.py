@@ -37,7 +37,8 @@ class Confidence:
             the times asked for led to it; and `rungs`: one entry per pass over the video.
         decision: `action` (accept, more_frames, retry, abstain, or `None` when nothing judged), `reason`, and, once
             judged, `settled`: a best guess may be accepted without being settled.
-        calibration: Of the calibrator that was applied: `id`, `fitted_on`, and `differences` from its setup, with any
+        calibration: Of the calibrator that was applied: `id`, `fitted_on`, `thresholds` that bound a ladder's risk (see
+            `Calibrator.thresholds`), and `differences` from its setup, with any
             of which it gives no probability; `None` without a calibrator.
         warnings: What a reader must know: codes, and sentences from the model (such as positions that cannot tell
             frames apart).

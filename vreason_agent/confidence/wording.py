@@ -23,6 +23,9 @@ _WARNINGS = {
     "unparsed": "No answer could be read from the model's output.",
     "answer_not_located": "The answer's tokens could not be located, so no answer probability is given.",
     "steered": "V-Reason steers the entropy itself, so a low entropy says less than it would otherwise.",
+    "unusual_frames": (
+        "These frames look unlike those of the labelled questions, so no share of right answers is stated."
+    ),
     "toy_model": "The bundled model was trained on moving shapes only; its answers about real footage mean nothing.",
 }
 UNMEASURED = ("no_confidence", "unread_logprobs")
@@ -44,8 +47,8 @@ def describe_confidence(confidence: Confidence) -> list[str]:
 
 def _headline(confidence: Confidence) -> str:
     action = confidence.decision.get("action")
-    if confidence.calibrated and confidence.probability is not None:
-        return f"About {confidence.probability:.0%} of such answers are right."
+    if confidence.calibrated and confidence.probability is not None and "unusual_frames" not in confidence.warnings:
+        return f"{_share(confidence.probability)} of such answers are right."
     if confidence.answer.get("text") is None:
         return "The model gave no answer that could be read."
     if action == "abstain":
@@ -62,7 +65,16 @@ def _headline(confidence: Confidence) -> str:
     return "This is the model's answer from one attempt; no policy has judged it."
 
 
+def _share(probability: float) -> str:
+    """Return a probability in words that claim no certainty."""
+    if 0.01 <= probability <= 0.99:
+        return f"About {probability:.0%}"
+    return "More than 99%" if probability > 0.5 else "Fewer than 1%"
+
+
 def _calibration(confidence: Confidence) -> list[str]:
+    if "unusual_frames" in confidence.warnings:
+        return []
     if confidence.probability is not None:
         num_questions = ((confidence.calibration or {}).get("fitted_on") or {}).get("num_questions")
         return [f"That share comes from {num_questions} labelled questions of the same setup."] if num_questions else []

@@ -5,10 +5,11 @@ What is imported here takes callables and knows no model; `evaluation.adapter` m
 
 from __future__ import annotations
 
+from vreason_agent.confidence import RiskThreshold
 from vreason_agent.evaluation.answer import Answer, hash_tokens
 from vreason_agent.evaluation.benchmark_files import BENCHMARKS, load_benchmark
 from vreason_agent.evaluation.dataset import Question, load_questions, write_questions
-from vreason_agent.evaluation.fitting import CalibrationReport, fit_calibrator
+from vreason_agent.evaluation.fitting import CalibrationReport, Figures, common_setup, fit_calibrator
 from vreason_agent.evaluation.metrics import (
     Estimate,
     accuracy,
@@ -18,8 +19,15 @@ from vreason_agent.evaluation.metrics import (
     mean,
     paired_difference,
 )
-from vreason_agent.evaluation.reliability import augrc, aurc, brier, calibration_error, risk_coverage
-from vreason_agent.evaluation.risk_control import RiskThreshold, certify_threshold
+from vreason_agent.evaluation.reliability import (
+    augrc,
+    aurc,
+    brier,
+    calibration_error,
+    rejection_cost,
+    risk_coverage,
+)
+from vreason_agent.evaluation.risk_control import certify_threshold, ladder_gates
 from vreason_agent.evaluation.runner import AnswerBatch, Result, Run, read_runs, run
 from vreason_agent.evaluation.scoring import Score, score
 
@@ -29,6 +37,7 @@ __all__ = [
     "AnswerBatch",
     "CalibrationReport",
     "Estimate",
+    "Figures",
     "Question",
     "Result",
     "RiskThreshold",
@@ -42,14 +51,17 @@ __all__ = [
     "brier",
     "calibration_error",
     "certify_threshold",
+    "common_setup",
     "fit_calibrator",
     "hash_tokens",
+    "ladder_gates",
     "load_benchmark",
     "load_questions",
     "mcnemar_p_value",
     "mean",
     "paired_difference",
     "read_runs",
+    "rejection_cost",
     "risk_coverage",
     "run",
     "score",

@@ -62,6 +62,20 @@ def brier(
     return mean(list((p - y) ** 2), clusters=clusters)
 
 
+def rejection_cost(
+    probabilities: Sequence[float], correct: Sequence[bool], *, clusters: Sequence[Hashable] | None = None
+) -> Estimate:
+    """Mean cost of acting on a probability, over all costs of rejecting from 0 to 1: lower is better, in [0, 1].
+
+    A wrong answer that is taken costs 1, a right one nothing, and rejecting costs c; an answer is taken where that is
+    expected to be cheaper, 1 - p <= c. Averaged over even c this is p (1 - y) + (1 - p)^2 / 2, which equals half the
+    Brier score plus half the share of wrong answers: a proper score that counts the answers as well as their
+    probabilities, of the family of Estienne et al. (ECUAS, arXiv 2605.20490) with evenly weighed costs.
+    """
+    p, y = _arrays(probabilities, correct)
+    return mean(list(p * (1 - y) + (1 - p) ** 2 / 2), clusters=clusters)
+
+
 def calibration_error(
     probabilities: Sequence[float], correct: Sequence[bool], *, num_bins: int = 10, seed: int = 0
 ) -> CalibrationError:
@@ -83,7 +97,12 @@ def calibration_error(
 
 
 def aurc(
-    scores: Sequence[float], correct: Sequence[bool], *, clusters: Sequence[Hashable] | None = None, seed: int = 0
+    scores: Sequence[float],
+    correct: Sequence[bool],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+    num_draws: int = NUM_DRAWS,
 ) -> Estimate:
     """Area under the risk-coverage curve (Y. Geifman and R. El-Yaniv, 2017): lower is better.
 
@@ -95,11 +114,16 @@ def aurc(
     def area(rows: Indices) -> float:
         return float(np.mean(_cumulated_errors(s[rows], y[rows]) / np.arange(1, len(rows) + 1)))
 
-    return _bootstrapped(area, len(s), clusters, seed)
+    return _bootstrapped(area, len(s), clusters, seed, num_draws)
 
 
 def augrc(
-    scores: Sequence[float], correct: Sequence[bool], *, clusters: Sequence[Hashable] | None = None, seed: int = 0
+    scores: Sequence[float],
+    correct: Sequence[bool],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+    num_draws: int = NUM_DRAWS,
 ) -> Estimate:
     """Area under the generalized risk-coverage curve (J. Traub et al., 2024), in [0, 0.5], lower is better.
 
@@ -112,7 +136,7 @@ def augrc(
         errors = np.concatenate([[0.0], _cumulated_errors(s[rows], y[rows])]) / len(rows)
         return float(np.mean((errors[1:] + errors[:-1]) / 2))
 
-    return _bootstrapped(area, len(s), clusters, seed)
+    return _bootstrapped(area, len(s), clusters, seed, num_draws)
 
 
 def risk_coverage(
@@ -162,6 +186,7 @@ def _bootstrapped(
     n: int,
     clusters: Sequence[Hashable] | None,
     seed: int,
+    num_draws: int,
 ) -> Estimate:
     """A statistic of row numbers, with the percentile interval over resampled clusters."""
     if n == 0:
@@ -174,7 +199,7 @@ def _bootstrapped(
     rng = np.random.default_rng(seed)
     draws = [
         statistic(np.concatenate([members[index] for index in rng.integers(0, len(members), len(members))]))
-        for _ in range(NUM_DRAWS)
+        for _ in range(num_draws)
     ]
     low, high = np.quantile(draws, (0.025, 0.975))
     return Estimate(value, float(low), float(high), n)

@@ -1,51 +1,19 @@
 """A threshold on the confidence under which the share of wrong answers is bounded, or the statement that none is.
 
-Implements learn-then-test (A. N. Angelopoulos et al., 2021) for one gate: fixed-sequence tests of exact binomial
-p-values from several starts. This module does not know where the confidences come from.
+One gate over scores, or a whole ladder that answers at the first rung that is confident enough. The tests are those of
+`vreason_agent.confidence.risk`. This module does not know where the confidences come from.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from vreason_agent.errors import ConfigError, quote
+from vreason_agent.confidence.risk import LADDER_THRESHOLDS, Gate, RiskThreshold, certify_gates, check_bounds
 from vreason_agent.evaluation.metrics import require_equal_length
 
-STARTS = (0.2, 0.4, 0.6, 0.8)
-STEP = 0.05
-
-
-@dataclass(frozen=True)
-class RiskThreshold:
-    """The lowest confidence to answer at, with what it promises.
-
-    Attributes:
-        threshold: Answer where the confidence is at least this; `None` where the data support no threshold.
-        max_risk: Bound on the share of wrong answers among those given.
-        confidence: Probability, over the draw of the labelled questions, that the bound holds.
-        num_answered: Labelled questions that would be answered.
-        num_wrong: Wrong ones among them.
-        num_questions: All labelled questions.
-    """
-
-    threshold: float | None
-    max_risk: float
-    confidence: float
-    num_answered: int
-    num_wrong: int
-    num_questions: int
-
-    def __str__(self) -> str:
-        """Return the promise as a sentence."""
-        bound = f"at most {self.max_risk:.1%} of the given answers are wrong, with {self.confidence:.0%} confidence"
-        if self.threshold is None:
-            return f"{self.num_questions} labelled answers cannot support a threshold under which {bound}."
-        share = self.num_answered / self.num_questions
-        return f"Answering at a confidence of at least {self.threshold:.3f} ({share:.0%} of the questions), {bound}."
+FIRST_COVERAGE, STEP = 0.2, 0.05
 
 
 def certify_threshold(
@@ -53,9 +21,8 @@ def certify_threshold(
 ) -> RiskThreshold:
     """Return the lowest threshold whose risk is bounded, by labelled answers that the scores were not fitted on.
 
-    The thresholds tried are quantiles of the scores, so that no label chooses them. From each of four starts, tests go
-    on to lower thresholds until the first fails; the starts share the error probability. Answers are taken as
-    independent: with several questions a video the confidence is overstated.
+    The thresholds tried are quantiles of the scores, so that no label chooses them (see `certify_gates`). Answers are
+    taken as independent: with several questions a video the confidence is overstated.
 
     Args:
         scores: Confidence of each answer; larger is more confident.
@@ -67,33 +34,38 @@ def certify_threshold(
         ConfigError: A bound outside (0, 1).
         EvaluationError: `scores` and `correct` have different lengths.
     """
-    for name, value in (("max_risk", max_risk), ("confidence", confidence)):
-        if not 0 < value < 1:
-            raise ConfigError(f"{name}={quote(value)} must lie between 0 and 1, such as max_risk=0.1, confidence=0.9")
+    check_bounds(max_risk, confidence)
     require_equal_length(scores, correct)
     values, wrong = np.asarray(scores, dtype=float), ~np.asarray(correct, dtype=bool)
-    error = (1 - confidence) / len(STARTS)
-    best = RiskThreshold(None, max_risk, confidence, 0, 0, len(values))
-    for start in STARTS if len(values) else ():
-        for coverage in np.arange(start, 1 + STEP / 2, STEP):
-            threshold = float(np.quantile(values, max(0.0, 1 - coverage), method="lower"))
-            answered = values >= threshold
-            num_answered, num_wrong = int(answered.sum()), int(wrong[answered].sum())
-            if _binomial_tail(num_wrong, num_answered, max_risk) > error:
-                break
-            if num_answered > best.num_answered:
-                best = RiskThreshold(threshold, max_risk, confidence, num_answered, num_wrong, len(values))
-    return best
+    gates = []
+    for coverage in np.arange(FIRST_COVERAGE, 1 + STEP / 2, STEP) if len(values) else ():
+        threshold = float(np.quantile(values, max(0.0, 1 - coverage), method="lower"))
+        answered = values >= threshold
+        gates.append(Gate(threshold, int(answered.sum()), int(wrong[answered].sum())))
+    return certify_gates(gates, len(values), max_risk=max_risk, confidence=confidence)
 
 
-def _binomial_tail(successes: int, n: int, chance: float) -> float:
-    """P(X <= successes) for X binomial: the p-value of "the risk is above `chance`"."""
-    logs = [
-        math.lgamma(n + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(n - k + 1)
-        + k * math.log(chance)
-        + (n - k) * math.log1p(-chance)
-        for k in range(successes + 1)
-    ]
-    return min(1.0, math.fsum(math.exp(value) for value in logs))
+def ladder_gates(
+    rungs: Sequence[tuple[Sequence[float | None], Sequence[bool]]], thresholds: Sequence[float] = LADDER_THRESHOLDS
+) -> list[Gate]:
+    """Return what each threshold does to a ladder that answers at its first rung with at least that probability.
+
+    Args:
+        rungs: From few frames to many, the probability of each question's answer and whether it is right; `None`, an
+            answer that could not be read, is never given.
+        thresholds: From strict to lenient.
+
+    Raises:
+        EvaluationError: The rungs have different questions.
+    """
+    gates = []
+    for threshold in thresholds:
+        answered: dict[int, bool] = {}
+        for probabilities, correct in rungs:
+            require_equal_length(probabilities, rungs[0][0])
+            require_equal_length(probabilities, correct)
+            for index, (value, is_right) in enumerate(zip(probabilities, correct, strict=True)):
+                if index not in answered and value is not None and value >= threshold:
+                    answered[index] = bool(is_right)
+        gates.append(Gate(threshold, len(answered), sum(not is_right for is_right in answered.values())))
+    return gates
