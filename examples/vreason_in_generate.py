@@ -58,7 +58,7 @@ def demo_inputs(model: VideoLanguageModel) -> dict[str, torch.Tensor]:
     text = f"{question.question}\nOptions: {' / '.join(question.options)}" if question.options else question.question
     video = VideoPart(frames.images, frames.timestamps_seconds)
     prompt = model.encoder.encode([Turn("user", (video, TextPart(text)))])
-    vision = vision_inputs(model.hf_model, [preprocess_prompt(prompt, model.encoder)], model.device)
+    vision = vision_inputs(model.family, model.hf_model, [preprocess_prompt(prompt, model.encoder)], model.device)
     return {
         "input_ids": prompt.input_ids.unsqueeze(0).to(model.device),
         "position_ids": prompt.position_ids.unsqueeze(1).to(model.device),

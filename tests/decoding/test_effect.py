@@ -16,7 +16,7 @@ from vreason_agent.decoding.cache import SteeredLayer
 from vreason_agent.decoding.config import Schedule
 from vreason_agent.decoding.controller import ValueCacheController
 
-EFFECTIVE_VALUES = SteeredLayer._effective_values
+STEERED = SteeredLayer.steered
 
 
 @pytest.mark.parametrize("schedule", ["switching", "alternating", "minimize", "maximize", "random"])
@@ -55,15 +55,15 @@ def test_strong_steering_changes_tokens_on_every_model(hf_model: PreTrainedModel
     assert_steering_changes_tokens(hf_model, greedy)
 
 
-def without_effect(layer: SteeredLayer) -> torch.Tensor:
+def without_effect(layer: SteeredLayer, base: torch.Tensor) -> torch.Tensor:
     """Return the base values with the graph of the steered ones: gradients as ever, and no effect."""
-    steered = EFFECTIVE_VALUES(layer)
-    return layer.values + (steered - steered.detach())
+    steered = STEERED(layer, base)
+    return base + (steered - steered.detach())
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "broken"),
-    [(ValueCacheController, "apply_gradient", lambda *_: None), (SteeredLayer, "_effective_values", without_effect)],
+    [(ValueCacheController, "apply_gradient", lambda *_: None), (SteeredLayer, "steered", without_effect)],
     ids=["no step", "no effect"],
 )
 def test_a_suite_in_which_steering_changes_no_token_fails(

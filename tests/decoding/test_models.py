@@ -21,6 +21,7 @@ from tests.decoding.forcing import TeacherForcing
 from tests.decoding.naive import naive_decode
 from tests.decoding.tiny_models import FAMILIES, ROUNDING_NATS, make_batch, make_model, make_prompt, to_float64
 from vreason_agent.decoding import VReasonConfig, decode, vreason_generate
+from vreason_agent.decoding.last_layer import LastLayer, check_state, find_steering_point
 from vreason_agent.errors import GenerationError, VReasonError
 
 REPLAYING = VReasonConfig(apply_to="current", num_optim_steps=2, record_unsteered_entropy=True)
@@ -110,16 +111,30 @@ def test_frozen_weights_are_steered_too(greedy: GenerationConfig) -> None:
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_another_architecture_is_refused_with_its_name(greedy: GenerationConfig) -> None:
-    sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 120}
+def test_a_decoder_nobody_named_is_steered_where_its_last_layer_attends_to_everything(greedy: GenerationConfig) -> None:
+    sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "vocab_size": 120}
     model = Qwen2ForCausalLM(Qwen2Config(**sizes, num_attention_heads=2, num_key_value_heads=1)).eval()
     ids = torch.arange(8)[None]
     arguments: dict[str, Any] = {"input_ids": ids, "video_mask": ids < 4, "position_ids": ids}
-    remedy = r"model_type 'qwen2'\): it knows the last layer of qwen2_vl, qwen2_5_vl, qwen3_vl only; decode with "
-    with pytest.raises(GenerationError, match=remedy + r"--schedule off"):
-        decode(model, **arguments, config=VReasonConfig(), generation_config=greedy)
-    plain = decode(model, **arguments, config=VReasonConfig(schedule="off"), generation_config=greedy)
-    assert len(plain.sequences[0]) == 40
+    config = VReasonConfig(learning_rate=1.0)
+    steered = decode(model, **arguments, config=config, generation_config=greedy).traces[0]
+    plain = decode(model, **arguments, config=VReasonConfig(schedule="off"), generation_config=greedy).traces[0]
+    assert steered.entropy != plain.entropy
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        (lambda model: setattr(model.config.get_text_config(), "layer_types", ["conv"]), "of the kind 'conv' and not"),
+        (lambda model: delattr(model, "lm_head"), "not built as layers with self-attention, a norm and a head"),
+        (lambda model: setattr(model.config, "is_encoder_decoder", True), "it is an encoder-decoder"),
+    ],
+)
+def test_another_architecture_is_refused_with_its_name(change: Any, remedy: str) -> None:
+    model = make_model()
+    change(model)
+    with pytest.raises(GenerationError, match=rf"model_type 'qwen2_5_vl'\): .*{remedy}.*--schedule off"):
+        find_steering_point(model)
 
 
 def refuse(model: PreTrainedModel, remedy: str, greedy: GenerationConfig, **changes: Any) -> None:
@@ -148,10 +163,10 @@ def test_states_that_cannot_be_steered_are_refused(greedy: GenerationConfig) -> 
         _last_layer(split)
 
 
-def _last_layer(model: Any) -> object:
-    from vreason_agent.decoding.last_layer import LastLayer
-
-    return LastLayer(model, DynamicCache())
+def _last_layer(model: Any) -> LastLayer:
+    point = find_steering_point(model)
+    check_state(model, point)
+    return LastLayer(point, DynamicCache(), lambda values: values)
 
 
 def test_replaying_before_a_pass_is_refused() -> None:
@@ -225,6 +240,6 @@ def test_generate_on_embeddings_is_refused() -> None:
 def test_a_pass_that_outlives_the_hook_leaves_it_alone() -> None:
     """Another thread's pass may hold a hook that was removed; torch then calls it without keywords (seen in a race)."""
     last: Any = _last_layer(make_model())
-    assert last._remember(last.layer, ()) is None
+    assert last._before(last._point.layer, ()) is None
     with pytest.raises(GenerationError, match="step the model with this cache first"):
         last.logits()

@@ -6,6 +6,7 @@ Every file is written here rather than by `save_pretrained`, so that old and new
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,13 +49,13 @@ CHAT_TEMPLATE = (
 Names = Literal["old", "new", "tokenizer", "processor"]
 
 
-def make_tokenizer() -> Tokenizer:
+def make_tokenizer(special: Sequence[str] = SPECIAL_TOKENS) -> Tokenizer:
     """One token per byte and the Qwen special tokens: every other character than ASCII takes several tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({char: index for index, char in enumerate(alphabet)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     return tokenizer
 
 

@@ -289,20 +289,6 @@ def test_weights_with_an_adapter_that_is_not_merged_are_refused(copy: Callable[[
         load(file.parent)
 
 
-@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl"])
-def test_sliding_windows_are_refused_while_loading_where_a_layer_has_one(family: str, tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "m", family)
-    text = json.loads((folder / "config.json").read_text())["text_config"]
-    window = {"use_sliding_window": True, "sliding_window": 16}
-    refuses(
-        folder / "config.json",
-        {"text_config": {**text, **window, "max_window_layers": 1}},
-        r"use_sliding_window or layer_types in config\.json.*window of 16 tokens, set use_sliding_window to false",
-    )
-    change(folder / "config.json", text_config={**text, **window, "max_window_layers": text["num_hidden_layers"]})
-    assert load(folder).context_length == 1024
-
-
 def test_named_templates_are_read_or_told(copy: Callable[[str], Path]) -> None:
     folder = copy("tokenizer")
     file = folder / "tokenizer_config.json"

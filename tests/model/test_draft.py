@@ -46,8 +46,8 @@ def library_positions(
     positions, _ = model.hf_model.model.get_rope_index(
         prompt.input_ids[None],
         types[None],
-        image_grid_thw=torch.tensor(prompt.image_grids) if prompt.image_grids else None,
-        video_grid_thw=torch.tensor(prompt.video_grids) if prompt.video_grids else None,
+        image_grid_thw=torch.tensor(prompt.grids("image")) if prompt.grids("image") else None,
+        video_grid_thw=torch.tensor(prompt.grids("video")) if prompt.grids("video") else None,
         **time,
     )
     return positions[:, 0]
@@ -87,7 +87,7 @@ def test_prompt_tokens_equal_the_librarys_processor(name: str, models: dict[str,
     if conversation.model_type == "qwen3_vl":
         expected = without_outer_block(expected, model)
     assert prompt.input_ids.tolist() == expected
-    assert np.asarray(prompt.video_grids).sum(axis=0)[0] == recorded["video_grid_thw"][0][0]
+    assert np.asarray(prompt.grids("video")).sum(axis=0)[0] == recorded["video_grid_thw"][0][0]
 
 
 def encoder_at(model: VideoLanguageModel, budget: PixelBudget) -> PromptEncoder:

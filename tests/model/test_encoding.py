@@ -119,7 +119,7 @@ def test_qwen3_vl_has_one_block_with_its_time_per_pair(models: dict[str, VideoLa
     text = str(model.tokenizer.decode(prompt.input_ids))
     times = [f"<{time} seconds><|vision_start|><|video_pad|>" for time in ("0.5", "2.5", "4.5")]
     assert all(time in text for time in times)
-    assert [grid[0] for grid in prompt.video_grids] == [1, 1, 1]
+    assert [grid[0] for grid in prompt.grids("video")] == [1, 1, 1]
 
 
 def test_the_bundled_prompt_is_the_one_it_was_trained_on(bundled: VideoLanguageModel) -> None:
@@ -133,7 +133,7 @@ def test_the_bundled_prompt_is_the_one_it_was_trained_on(bundled: VideoLanguageM
 def test_uneven_frames_are_pointed_out_in_the_prompt(qwen: VideoLanguageModel) -> None:
     video = VideoPart(make_video(8).images, (0.0, 0.5, 1.0, 1.5, 20.0, 20.5, 21.0, 21.5))
     prompt = qwen.encoder.encode((Turn("user", (video, TextPart("?"))),))
-    assert [grid[0] for grid in prompt.video_grids] == [2, 2]
+    assert [grid[0] for grid in prompt.grids("video")] == [2, 2]
     assert any("2 evenly spaced segments" in note for note in prompt.notes)
 
 

@@ -56,8 +56,7 @@ def test_greedy_tokens_equal_those_of_generate_with_the_librarys_own_positions(m
     expected = model.hf_model.generate(
         input_ids=prompt.input_ids[None],
         attention_mask=torch.ones_like(prompt.input_ids[None]),
-        pixel_values_videos=pixels.video,
-        video_grid_thw=pixels.video_grids,
+        **pixels["video"],
         mm_token_type_ids=types,
         generation_config=generation_config(request.sampling, model.stop_token_ids, model.pad_token_id),
         **time,
@@ -72,10 +71,10 @@ def test_several_sequences_are_drawn_from_features_as_from_pixels(model: VideoLa
     prompt = model.encoder.encode(ask(video=make_video(8)).turns)
     pixels = preprocess_prompt(prompt, model.encoder)
     common = {"input_ids": prompt.input_ids[None], "position_ids": prompt.position_ids.unsqueeze(1)}
-    raw = {"pixel_values_videos": pixels.video, "video_grid_thw": pixels.video_grids}
+    raw = pixels["video"]
     drawn = []
     for loop in ({}, {"custom_generate": vreason_generate, "vreason": VReasonConfig(schedule="off")}):
-        for inputs in (raw, vision_inputs(model.hf_model, [pixels], model.device)):
+        for inputs in (raw, vision_inputs(model.family, model.hf_model, [pixels], model.device)):
             torch.manual_seed(0)
             options: dict[str, Any] = {"do_sample": True, "num_return_sequences": 3, "max_new_tokens": 6, **loop}
             drawn.append(model.hf_model.generate(**common, **inputs, **options).tolist())
@@ -92,7 +91,10 @@ def test_features_computed_beforehand_change_nothing(
     expected = model.generate(requests)
     monkeypatch.setattr("vreason_agent.model.vision.inspect.signature", lambda _: type("Old", (), {"parameters": {}}))
     pixels = [preprocess_prompt(model.encoder.encode(request.turns), model.encoder) for request in requests]
-    assert set(vision_inputs(model.hf_model, pixels, model.device)) >= {"pixel_values", "pixel_values_videos"}
+    assert set(vision_inputs(model.family, model.hf_model, pixels, model.device)) >= {
+        "pixel_values",
+        "pixel_values_videos",
+    }
     raw = model.generate(requests)
     assert [a.token_ids for a in raw] == [a.token_ids for a in expected]
     assert raw[0].trace.seconds.vision is None

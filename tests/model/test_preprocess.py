@@ -53,7 +53,7 @@ def test_patches_equal_what_the_librarys_processor_made(name: str) -> None:
 )
 def test_frames_resized_one_by_one_give_the_same_patches(height: int, width: int, has_gain: bool) -> None:
     frames, budget = make_frames(5, height, width), PixelBudget(16, 4096, 5 * 1000 if width == 800 else None)
-    resize = frame_resize(5, height, width, SMALL, budget)
+    resize = frame_resize(height, width, lambda h, w: fit_frames(5, h, w, SMALL, budget))
     assert (resize is not None) == has_gain
     resized = frames if resize is None else np.stack([resize(frame) for frame in frames])
     expected, result = preprocess_frames(frames, SMALL, budget), preprocess_frames(resized, SMALL, budget)
@@ -62,7 +62,7 @@ def test_frames_resized_one_by_one_give_the_same_patches(height: int, width: int
 
 
 def test_a_frame_of_another_size_is_left_alone() -> None:
-    resize = frame_resize(2, 480, 640, SMALL, PixelBudget(16 * 16, 64 * 64))
+    resize = frame_resize(480, 640, lambda h, w: fit_frames(2, h, w, SMALL, PixelBudget(16 * 16, 64 * 64)))
     frame = np.zeros((240, 320, 3), np.uint8)
     assert resize is not None
     assert resize(frame) is frame

@@ -81,14 +81,14 @@ class SteeredLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Store the new entries unless replaying; return all keys and the steered values."""
         if not self._is_replaying:
             super().update(key_states, value_states, *args, **kwargs)
-        return self.keys, self._effective_values()
+        return self.keys, self.steered(self.values)
 
     @contextmanager
     def tracing(self) -> Iterator[None]:
         """Within it, a forward pass carries a graph from the deltas to the logits; gradients are off again after it."""
         self._is_tracing = True
         try:
-            with torch.no_grad():  # its exit undoes the switch in `_effective_values`
+            with torch.no_grad():  # its exit undoes the switch in `steered`
                 yield
         finally:
             self._is_tracing = False
@@ -108,17 +108,18 @@ class SteeredLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         move_entries(self, plain)
         return plain
 
-    def _effective_values(self) -> torch.Tensor:
+    def steered(self, base: torch.Tensor) -> torch.Tensor:
+        """Return base values `(batch, num_kv_heads, length, head_dim)` with the controllers added."""
         if self._is_base or not (self._is_tracing or any(c and not c.is_zero for c in self._controllers)):
-            return self.values
+            return base
         if self._is_tracing:
             torch.set_grad_enabled(True)
-        steered = self.values.clone()
+        steered = base.clone()
         for row, (controller, index) in enumerate(zip(self._controllers, self._video_indices, strict=True)):
             if controller is not None and index is not None:
                 # The sum is taken in float32 or better, then rounded once to the model's dtype.
-                values = self.values[row].index_select(1, index) + self._delta(row, controller)
-                steered[row].index_copy_(1, index, values.to(self.values.dtype))
+                values = base[row].index_select(1, index) + self._delta(row, controller)
+                steered[row].index_copy_(1, index, values.to(base.dtype))
         return steered
 
     def _delta(self, row: int, controller: ValueCacheController) -> torch.Tensor:
@@ -140,19 +141,33 @@ def check_cache(cache: object) -> DynamicCache:
     """Return `cache` if decoding can use it.
 
     Raises:
-        GenerationError: it is no `DynamicCache` of plain layers (static, quantized, offloaded or sliding-window), or a
-            run under Lite dropped some of its entries.
+        GenerationError: it is no `DynamicCache` (but static or quantized), it is offloaded, or a run under Lite dropped
+            some of its entries.
     """
     layers = getattr(cache, "layers", [])
     _check_complete(layers)
-    is_plain = type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in layers)
-    if not is_plain or getattr(cache, "offloading", False):
+    if type(cache) is not DynamicCache or getattr(cache, "offloading", False):
         kinds = sorted({type(layer).__name__ for layer in layers}) or ["no layers"]
         raise GenerationError(
             f"V-Reason decodes with a plain DynamicCache; got {type(cache).__name__} of {', '.join(kinds)}; "
-            "leave out `cache_implementation` and the cache argument, and load the model without sliding windows"
+            "leave out `cache_implementation` and the cache argument"
         )
-    return cast("DynamicCache", cache)
+    return cache
+
+
+def steerable_layer(cache: DynamicCache, index: int) -> DynamicLayer:
+    """Return the layer of `cache` whose values a controller can act on.
+
+    Raises:
+        GenerationError: it keeps a window or a state in place of all entries.
+    """
+    layer = cache.layers[index]
+    if type(layer) not in (DynamicLayer, LiteLayer):
+        raise GenerationError(
+            f"V-Reason steers a layer that keeps keys and values of the whole context; layer {index} of this cache is "
+            f"a {type(layer).__name__}; decode with --schedule off (VReasonConfig(schedule='off'))"
+        )
+    return cast("DynamicLayer", layer)
 
 
 def _check_complete(layers: Sequence[object]) -> None:

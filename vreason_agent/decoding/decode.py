@@ -21,6 +21,7 @@ from transformers import (
 from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.compat import cache_argument, seconds_now
 from vreason_agent.decoding.config import VReasonConfig, checked_config
+from vreason_agent.decoding.last_layer import FindPoint, find_steering_point
 from vreason_agent.decoding.loop import DecodeLoop, DecodeResult
 from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt, make_prompt
@@ -54,6 +55,7 @@ def decode(
     num_top_logprobs: int = 0,
     cache: DynamicCache | None = None,
     vision_seconds: float | None = None,
+    find_point: FindPoint = find_steering_point,
 ) -> DecodeResult:
     """Decode a batch; rows are independent of each other, with their own phase, controller, generator and end.
 
@@ -86,6 +88,7 @@ def decode(
         cache: A cache that holds the first entries of the prompt already (a prefix, as `DecodeResult.cache`
             leaves it, unless Lite dropped some of them); the rest is read. It is extended in place.
         vision_seconds: Wall time of encoding the frames, if the caller did it, for the trace.
+        find_point: Finds where the model is steered; a model family's own where the usual place is not it.
 
     Raises:
         ConfigError: `config` is no config, an argument contradicts another, or a generation option is not implemented.
@@ -112,7 +115,8 @@ def decode(
         started = seconds_now(hf_model.device)
         logits = _prefill(hf_model, prompt, cache, prefill_inputs or {})
         seconds = DecodingSeconds(vision=vision_seconds, prefill=seconds_now(hf_model.device) - started)
-        return DecodeLoop(hf_model, prompt, cache, config=config, rules=rules, seconds=seconds).run(logits)
+        loop = DecodeLoop(hf_model, prompt, cache, config=config, rules=rules, seconds=seconds, find_point=find_point)
+        return loop.run(logits)
 
 
 def _prefill(hf_model: PreTrainedModel, prompt: Prompt, cache: DynamicCache, inputs: Mapping[str, Any]) -> torch.Tensor:

@@ -22,6 +22,7 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput
 from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.compat import cache_argument, cache_of, seconds_now
 from vreason_agent.decoding.config import VReasonConfig, checked_config
+from vreason_agent.decoding.last_layer import FindPoint, find_steering_point
 from vreason_agent.decoding.loop import DecodeLoop, DecodeResult
 from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt
@@ -44,6 +45,7 @@ def vreason_generate(
     stop_tokenizer: PreTrainedTokenizerBase | None = None,
     on_token: OnToken | None = None,
     trace_out: list[DecodingTrace] | None = None,
+    find_point: FindPoint = find_steering_point,
     **model_kwargs: Any,
 ) -> torch.Tensor | GenerateDecoderOnlyOutput:
     """Generate under V-Reason; call it through `generate`, which fills in the first five arguments.
@@ -67,6 +69,7 @@ def vreason_generate(
         stop_tokenizer: The model's tokenizer; needed for `stop_strings` only.
         on_token: Called with each token; returning True ends that row with it.
         trace_out: A list that receives one `DecodingTrace` per row.
+        find_point: Finds where the model is steered, as in `decode`.
         model_kwargs: Prepared by `generate`: cache, mask, positions, encoded frames.
 
     Returns:
@@ -102,7 +105,7 @@ def vreason_generate(
         private: Any = model
         outputs = private._prefill(input_ids, generation_config, model_kwargs)
         seconds = DecodingSeconds(prefill=seconds_now(model.device) - started)
-        loop = DecodeLoop(model, prompt, cache, config=config, rules=rules, seconds=seconds)
+        loop = DecodeLoop(model, prompt, cache, config=config, rules=rules, seconds=seconds, find_point=find_point)
         result = loop.run(outputs.logits[:, -1].to(input_ids.device))
     if streamer is not None:
         streamer.end()

@@ -1,14 +1,17 @@
-"""The part of the model that depends on the controller: last decoder layer, final norm and head.
+"""The part of the model that depends on the controller: the last attention layer and all that follows it.
 
-Finds that part in the text stacks it was written for and runs it again for the current token, on the input that the
-step's own forward pass gave it. This module knows where transformers keeps these modules in its Qwen-VL classes; the
-modules themselves (quantized, grouped heads, normed queries) are only called.
+`SteeringPoint` is what V-Reason must know of an architecture: which layer attends last, where its values come from, and
+what follows it. `find_steering_point` finds these in the usual decoder; a model family gives its own where it differs.
+`LastLayer` runs that part again for the current token, on the input that the step's own forward pass gave it. The
+modules themselves (quantized, grouped heads, normed queries, gated outputs) are only called.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -17,38 +20,96 @@ from transformers import DynamicCache, PreTrainedModel
 from vreason_agent.decoding.compat import cache_of
 from vreason_agent.errors import GenerationError, quote
 
-SUPPORTED_MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+__all__ = ["FindPoint", "LastLayer", "SteeringPoint", "check_state", "find_steering_point", "refuse_steering"]
+
 SUPPORTED_ATTENTION = ("eager", "sdpa")
-_LAYER_PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
+_DECODERS = ("language_model", "text_model")
+"""Where a video-language model of transformers keeps its text decoder, below `model`."""
+
+Steer = Callable[[torch.Tensor], torch.Tensor]
+"""Values `(batch, num_kv_heads, length, head_dim)` to the same plus each row's controller at its video tokens."""
+
+
+@dataclass(frozen=True)
+class SteeringPoint:
+    """Where V-Reason acts in a model.
+
+    Attributes:
+        layer: The last decoder layer, which has to attend to the whole context; it is run again for the token in hand.
+        logits: What follows it: from the layer's output at one position, `(batch, 1, hidden_size)`, to logits
+            `(batch, 1, vocab_size)`.
+        cache_index: The layer of the cache that holds the keys and values which `layer` attends to.
+        replace_values: For a `layer` that is handed the values of another one: from the keyword arguments of its
+            forward pass to those with steered values. `None` where it reads them from `cache_index` itself.
+    """
+
+    layer: nn.Module
+    logits: Callable[[torch.Tensor], torch.Tensor]
+    cache_index: int = -1
+    replace_values: Callable[[dict[str, Any], Steer], dict[str, Any]] | None = None
+
+
+FindPoint = Callable[[PreTrainedModel], SteeringPoint]
+"""From a model to where it is steered; raises `GenerationError` where it cannot be."""
+
+
+def find_steering_point(hf_model: PreTrainedModel) -> SteeringPoint:
+    """Find the steering point of a decoder whose last layer has its own values and is followed by a norm and the head.
+
+    Raises:
+        GenerationError: the model's last layer does not attend to the whole context, or the model is built otherwise.
+    """
+    model = getattr(hf_model, "model", None)
+    decoder: Any = next((found for name in _DECODERS if (found := getattr(model, name, None)) is not None), model)
+    layers, norm, head = (getattr(owner, name, None) for owner, name in
+                          ((decoder, "layers"), (decoder, "norm"), (hf_model, "lm_head")))  # fmt: skip
+    if hf_model.config.is_encoder_decoder:
+        refuse_steering(hf_model, "it is an encoder-decoder, whose decoder has no video tokens")
+    kinds = getattr(hf_model.config.get_text_config(decoder=True), "layer_types", None) or ["full_attention"]
+    if kinds[-1] != "full_attention":
+        refuse_steering(hf_model, f"its last layer is of the kind {quote(kinds[-1])} and not full attention")
+    layer = layers[-1] if isinstance(layers, nn.ModuleList) and len(layers) else None
+    if layer is None or norm is None or head is None or not hasattr(layer, "self_attn"):
+        refuse_steering(hf_model, "it is not built as layers with self-attention, a norm and a head")
+    is_capped = getattr(hf_model.config.get_text_config(decoder=True), "final_logit_softcapping", None) is not None
+    if is_capped or getattr(layer.self_attn, "is_kv_shared_layer", False):
+        refuse_steering(hf_model, "its last layer shares values or its logits are capped; pass its family's find_point")
+    return SteeringPoint(layer, lambda hidden: head(norm(hidden)))
+
+
+def refuse_steering(hf_model: PreTrainedModel, reason: str) -> NoReturn:
+    """Raise the error that says why a model cannot be steered, and that it can be decoded without.
+
+    Raises:
+        GenerationError: always.
+    """
+    raise GenerationError(
+        f"V-Reason cannot steer {type(hf_model).__name__} (model_type {quote(hf_model.config.model_type)}): {reason}; "
+        "decode with --schedule off (VReasonConfig(schedule='off'))"
+    )
 
 
 class LastLayer:
-    """Last decoder layer, final norm and head of a model, replayable for the token in hand.
+    """The part of a model behind its steering point, replayable for the token in hand.
 
-    Use as a context manager around the steps: inside it, the input of every forward pass with `cache` is remembered.
-
-    Attributes:
-        layer: The last decoder layer.
-        norm: The norm after it.
-        head: The module from `(batch, length, hidden_size)` to `(batch, length, vocab_size)`.
+    Use as a context manager around the steps: inside it, the input of every forward pass with `cache` is remembered,
+    and a layer that is handed its values gets the steered ones.
     """
 
-    def __init__(self, hf_model: PreTrainedModel, cache: DynamicCache) -> None:
-        """Find the modules.
+    def __init__(self, point: SteeringPoint, cache: DynamicCache, steer: Steer) -> None:
+        """Keep the parts.
 
-        Raises:
-            GenerationError: not one of `SUPPORTED_MODEL_TYPES`, or in a state that cannot be steered: another attention
-                implementation, weights offloaded, split over tensor-parallel ranks, in training mode or loaded under
-                `torch.inference_mode`.
+        Args:
+            point: Where the model is steered.
+            cache: Passes with another cache (of another thread) are left alone.
+            steer: Makes the values that attention is to see.
         """
-        self.layer, self.norm, self.head = _find_modules(hf_model)
-        _check_state(hf_model, (self.layer, self.norm, self.head))
-        self._cache = cache
+        self._point, self._cache, self._steer = point, cache, steer
         self._inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self._hook: torch.utils.hooks.RemovableHandle | None = None
 
     def __enter__(self) -> LastLayer:
-        self._hook = self.layer.register_forward_pre_hook(self._remember, with_kwargs=True)
+        self._hook = self._point.layer.register_forward_pre_hook(self._before, with_kwargs=True)
         return self
 
     def __exit__(
@@ -66,38 +127,35 @@ class LastLayer:
         if self._inputs is None:
             raise GenerationError("no forward pass to replay yet; step the model with this cache first")
         args, kwargs = self._inputs
-        hidden = self.layer(*args, **kwargs)
+        hidden = self._point.layer(*args, **kwargs)
         hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-        logits: torch.Tensor = self.head(self.norm(hidden[:, -1:]))
-        return logits[:, -1]
+        return self._point.logits(hidden[:, -1:])[:, -1]
 
-    def _remember(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
+    def _before(
+        self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         # Another thread may use the model at the same time: its passes carry another cache. A pass that began before
         # this hook was removed may still call it, and without keywords, because torch has forgotten that it takes them.
-        if kwargs is not None and cache_of(kwargs) is self._cache:
-            self._inputs = (args, kwargs)
+        if kwargs is None or cache_of(kwargs) is not self._cache:
+            return None
+        self._inputs = (args, kwargs)
+        if self._point.replace_values is None:
+            return None
+        return args, self._point.replace_values(kwargs, self._steer)
 
 
-def _find_modules(hf_model: PreTrainedModel) -> tuple[nn.Module, nn.Module, nn.Module]:
-    model_type = getattr(hf_model.config, "model_type", None)
-    text_model = getattr(getattr(hf_model, "model", None), "language_model", None)
-    head, norm = getattr(hf_model, "lm_head", None), getattr(text_model, "norm", None)
-    layers = getattr(text_model, "layers", None)
-    layer = layers[-1] if isinstance(layers, nn.ModuleList) and len(layers) else None
-    has_parts = layer is not None and all(hasattr(layer, part) for part in _LAYER_PARTS)
-    if model_type not in SUPPORTED_MODEL_TYPES or not has_parts or head is None or norm is None:
-        raise GenerationError(
-            f"V-Reason cannot steer {type(hf_model).__name__} (model_type {quote(model_type)}): it knows the last "
-            "layer of "
-            f"{', '.join(SUPPORTED_MODEL_TYPES)} only; decode with --schedule off (VReasonConfig(schedule='off'))"
-        )
-    assert layer is not None  # narrowed by has_parts
-    return layer, norm, head
+def check_state(hf_model: PreTrainedModel, point: SteeringPoint) -> None:
+    """Check that the modules behind the steering point can carry a gradient.
 
-
-def _check_state(hf_model: PreTrainedModel, modules: tuple[nn.Module, ...]) -> None:
+    Raises:
+        GenerationError: another attention implementation, weights offloaded, split over tensor-parallel ranks, in
+            training mode or loaded under `torch.inference_mode`.
+    """
     attention = hf_model.config.get_text_config(decoder=True)._attn_implementation
-    parameters = [parameter for module in modules for parameter in module.parameters()]
+    head: nn.Module | None = getattr(hf_model, "lm_head", None)
+    parameters = [
+        parameter for module in (point.layer, head) if module is not None for parameter in module.parameters()
+    ]
     trouble = None
     if attention not in SUPPORTED_ATTENTION:
         trouble = f"attention {quote(attention)} is not supported; load it with attn_implementation='sdpa'"

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from vreason_agent.decoding.cache import LiteLayer, move_entries
 from vreason_agent.errors import GenerationError
@@ -34,7 +35,7 @@ class LiteResult(NamedTuple):
 def drop_video_tokens(
     cache: DynamicCache, video_mask: torch.Tensor, *, keep_ratio: float, attention_mask: torch.Tensor | None
 ) -> LiteResult:
-    """Shorten every layer of `cache` in place, keeping the order of what remains.
+    """Shorten every attention layer of `cache` in place, keeping the order of what remains.
 
     A layer that lost entries becomes a `LiteLayer`, which says so to whoever is handed the cache later.
 
@@ -45,12 +46,19 @@ def drop_video_tokens(
         attention_mask: `(batch, length)` with 0 at left padding, or `None`.
 
     Raises:
-        GenerationError: the rows would lose different numbers of tokens.
+        GenerationError: the rows would lose different numbers of tokens, or a layer keeps a window only.
     """
     num_dropped = _num_dropped(video_mask, keep_ratio)
     keep = torch.empty(0)
     layers: list[Any] = cache.layers
-    for number, layer in enumerate(layers):
+    if any(isinstance(layer, DynamicSlidingWindowLayer) for layer in layers):
+        raise GenerationError(
+            "Lite cannot drop video tokens from layers with a sliding window, which keep no entry for each token; "
+            "leave --lite out (VReasonConfig(lite=False))"
+        )
+    # A recurrent state beside the attention layers has no entries to drop.
+    for number in (number for number, layer in enumerate(layers) if isinstance(layer, DynamicLayer)):
+        layer = layers[number]
         keep = _kept_indices(layer.values, video_mask.to(layer.values.device), num_dropped)
         where = keep[:, None, :, None].expand(-1, layer.keys.shape[1], -1, layer.keys.shape[-1])
         layer.keys, layer.values = layer.keys.gather(2, where), layer.values.gather(2, where)

@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 from vreason_agent.decoding.compat import cache_argument, seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.entropy import Distribution, distribution, self_certainty
+from vreason_agent.decoding.last_layer import FindPoint, find_steering_point
 from vreason_agent.decoding.lite import drop_video_tokens
 from vreason_agent.decoding.prompt import NextPositions, Prompt
 from vreason_agent.decoding.row import Row, Update, check_finite
@@ -75,6 +76,7 @@ class DecodeLoop:
         config: VReasonConfig,
         rules: LoopRules,
         seconds: DecodingSeconds | None = None,
+        find_point: FindPoint = find_steering_point,
     ) -> None:
         """Make the cache and the controllers ready.
 
@@ -85,6 +87,7 @@ class DecodeLoop:
             config: The V-Reason configuration.
             rules: Sampling, stopping, watching.
             seconds: Wall times of what came before.
+            find_point: Finds where the model is steered; a model family's own where the usual place is not it.
 
         Raises:
             GenerationError: the model or this batch cannot be decoded under `config`.
@@ -103,7 +106,7 @@ class DecodeLoop:
                 cache, video_mask, keep_ratio=config.lite_keep_ratio, attention_mask=prompt.attention_mask
             )
         self._num_kept = video_mask.sum(dim=1).tolist()
-        self._steering = steer(hf_model, cache, video_mask, config)
+        self._steering = steer(hf_model, cache, video_mask, config, find_point)
         self._rows = [Row(config) for _ in prompt.input_ids]
         self._scores: list[torch.Tensor] = []
         self._logits: list[torch.Tensor] = []

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from vreason_agent.decoding.cache import SteeredLayer
+from vreason_agent.decoding.cache import SteeredLayer, steerable_layer
 from vreason_agent.decoding.compat import seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.controller import ValueCacheController
 from vreason_agent.decoding.entropy import distribution
-from vreason_agent.decoding.last_layer import LastLayer
+from vreason_agent.decoding.last_layer import FindPoint, LastLayer, SteeringPoint, check_state, find_steering_point
 from vreason_agent.decoding.phase import Switch
 from vreason_agent.errors import GenerationError
 
@@ -83,24 +83,21 @@ class Steering(Unsteered):
     """
 
     def __init__(
-        self, hf_model: PreTrainedModel, cache: DynamicCache, video_mask: torch.Tensor, config: VReasonConfig
+        self, point: SteeringPoint, cache: DynamicCache, video_mask: torch.Tensor, config: VReasonConfig
     ) -> None:
         """Make the controllers; attach them on entry.
 
         Args:
-            hf_model: The model; its weights are never changed, nor their `requires_grad`.
+            point: Where the model is steered; weights are never changed, nor their `requires_grad`.
             cache: Filled by the prompt.
-            video_mask: `(batch, length)`, bool: which entries of the last layer are video tokens.
+            video_mask: `(batch, length)`, bool: which entries of the point's cache layer are video tokens.
             config: The schedule and the optimizer.
-
-        Raises:
-            GenerationError: the model cannot be steered.
         """
         super().__init__(len(video_mask))
         self._cache = cache
         self._config = config
-        self._last_layer = LastLayer(hf_model, cache)
-        plain: Any = cache.layers[-1]
+        self._point = point
+        plain: Any = steerable_layer(cache, point.cache_index)
         self._device: torch.device = plain.values.device
         indices = [row.nonzero().squeeze(1) for row in video_mask.to(plain.values.device)]
         self.controllers = [
@@ -108,19 +105,22 @@ class Steering(Unsteered):
             for values, index in zip(plain.values, indices, strict=True)
         ]
         self._layer = SteeredLayer(plain, self.controllers, indices)
+        self._last_layer = LastLayer(point, cache, self._layer.steered)
 
     def __enter__(self) -> Steering:
-        self._cache.layers[-1] = self._layer
-        config = self._config
+        is_shared, config = self._point.replace_values is not None, self._config
+        if not is_shared:
+            self._cache.layers[self._point.cache_index] = self._layer
         is_asked = config.record_loss_after or config.record_unsteered_entropy
-        if config.num_optim_steps > 1 or config.apply_to == "current" or is_asked:
+        if is_shared or config.num_optim_steps > 1 or config.apply_to == "current" or is_asked:
             self._last_layer.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._cache.layers[-1] = self._layer.to_plain()
+        if self._point.replace_values is None:
+            self._cache.layers[self._point.cache_index] = self._layer.to_plain()
         self._last_layer.__exit__(kind, error, traceback)
 
     def is_due(self, step: int, row: int) -> bool:
@@ -172,8 +172,27 @@ class Steering(Unsteered):
                 controller.apply_gradient(gradient, switch)
 
 
-def steer(hf_model: PreTrainedModel, cache: DynamicCache, video_mask: torch.Tensor, config: VReasonConfig) -> Unsteered:
-    """Return the steering of a batch; `Unsteered` if the schedule is off or no row has video tokens."""
-    if config.is_steering and bool(video_mask.any()):
-        return Steering(hf_model, cache, video_mask, config)
-    return Unsteered(len(video_mask))
+def steer(
+    hf_model: PreTrainedModel,
+    cache: DynamicCache,
+    video_mask: torch.Tensor,
+    config: VReasonConfig,
+    find_point: FindPoint = find_steering_point,
+) -> Unsteered:
+    """Return the steering of a batch; `Unsteered` if the schedule is off or no row has video tokens.
+
+    Args:
+        hf_model: The model.
+        cache: Filled by the prompt.
+        video_mask: `(batch, length)`, bool: the video tokens.
+        config: The schedule and the optimizer.
+        find_point: Finds where the model is steered; a model family's own where the usual place is not it.
+
+    Raises:
+        GenerationError: the model, or its state, cannot be steered.
+    """
+    if not (config.is_steering and bool(video_mask.any())):
+        return Unsteered(len(video_mask))
+    point = find_point(hf_model)
+    check_state(hf_model, point)
+    return Steering(point, cache, video_mask, config)

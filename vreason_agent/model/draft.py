@@ -14,15 +14,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from vreason_agent.model.families.base import temporal_steps
-from vreason_agent.model.parts import ImagePart, VideoPart, VisionUse
+from vreason_agent.model.families.base import Grid, Kind, temporal_steps
+from vreason_agent.model.parts import VisionUse
+from vreason_agent.model.vision_settings import FrameFit
 
-__all__ = ["EncodedPrompt", "PromptDraft", "Span", "mrope_positions"]
+__all__ = ["EncodedPrompt", "Picture", "PromptDraft", "Span", "mrope_positions"]
+
+TOKEN_TYPES: dict[Kind, int] = {"image": 1, "video": 2}
+"""Numbers of transformers' `mm_token_type_ids`; text is 0."""
 
 
 @dataclass(frozen=True)
@@ -40,36 +44,56 @@ class Span:
     positions_per_pair: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A video or still image of a prompt.
+
+    Attributes:
+        kind: which of the two.
+        frames: uint8 `(num_frames, height, width, 3)` as given; one frame for an image.
+        fit: the size that the frames get, and what they cost.
+        grids: grid (temporal patches, patch rows, patch columns) of every vision block.
+    """
+
+    kind: Kind
+    frames: np.ndarray
+    fit: FrameFit
+    grids: tuple[Grid, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class EncodedPrompt:
     """A prompt as the model takes it, pixels not computed yet.
 
     Attributes:
         input_ids: int64 `(num_tokens,)`.
-        position_ids: int64 `(3, num_tokens)`: time, height, width.
-        video_mask: bool `(num_tokens,)`, true at video tokens.
-        videos: the video parts in the order of the prompt.
-        video_grids: grid (pairs, patch rows, patch columns) of every video segment, in the order of the prompt.
-        images: the image parts in the order of the prompt.
-        image_grids: the same for images.
-        uses: what each picture costs, in the order of the prompt.
+        position_ids: int64 `(3, num_tokens)`: time, height, width; `(num_tokens,)` where the model counts tokens.
+        token_types: int64 `(num_tokens,)`: 0 text, 1 image, 2 video.
+        pictures: the pictures in the order of the prompt.
+        uses: what each picture costs, in the same order.
         notes: what the families' layouts say about time.
     """
 
     input_ids: torch.Tensor
     position_ids: torch.Tensor
-    video_mask: torch.Tensor
-    videos: tuple[VideoPart, ...] = ()
-    video_grids: tuple[tuple[int, int, int], ...] = ()
-    images: tuple[ImagePart, ...] = ()
-    image_grids: tuple[tuple[int, int, int], ...] = ()
-    uses: tuple[VisionUse, ...] = ()
-    notes: tuple[str, ...] = ()
+    token_types: torch.Tensor
+    pictures: tuple[Picture, ...]
+    uses: tuple[VisionUse, ...]
+    notes: tuple[str, ...]
 
     @property
     def num_tokens(self) -> int:
-        """Length of the prompt."""
+        """Tokens in the prompt."""
         return len(self.input_ids)
+
+    @property
+    def video_mask(self) -> torch.Tensor:
+        """Bool `(num_tokens,)`, true at the tokens of a video's frames."""
+        return self.token_types == TOKEN_TYPES["video"]
+
+    def grids(self, kind: Kind) -> list[Grid]:
+        """Grid of every vision block of one kind, in the order of the prompt."""
+        return [grid for picture in self.pictures if picture.kind == kind for grid in picture.grids]
 
 
 @dataclass
@@ -85,10 +109,8 @@ class PromptDraft:
     special: Collection[str]
     ids: list[int] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
-    videos: list[VideoPart] = field(default_factory=list)
-    video_grids: list[tuple[int, int, int]] = field(default_factory=list)
-    images: list[ImagePart] = field(default_factory=list)
-    image_grids: list[tuple[int, int, int]] = field(default_factory=list)
+    types: list[int] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
     uses: list[VisionUse] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _texts: list[tuple[str, bool]] = field(default_factory=list)
@@ -97,24 +119,22 @@ class PromptDraft:
         """Add text; names of special tokens in a given one, as against a template's, stay text."""
         self._texts.append((text, is_given))
 
-    def add_vision(self, token_id: int, span: Span) -> None:
+    def add_vision(self, kind: Kind, token_id: int, span: Span) -> None:
         """Add the tokens of one vision segment."""
         self._flush()
         self.ids.extend([token_id] * span.num_tokens)
+        self.types.extend([TOKEN_TYPES[kind]] * span.num_tokens)
         self.spans.append(span)
 
-    def finish(self, video_id: int) -> EncodedPrompt:
-        """Return the prompt, video tokens being those with `video_id`."""
+    def finish(self, rope_axes: Literal[1, 3]) -> EncodedPrompt:
+        """Return the prompt with positions on one axis or three."""
         self._flush()
-        input_ids = torch.tensor(self.ids, dtype=torch.long)
+        positions = mrope_positions(self.spans) if rope_axes == 3 else np.arange(len(self.ids))
         return EncodedPrompt(
-            input_ids=input_ids,
-            position_ids=torch.from_numpy(mrope_positions(self.spans)),
-            video_mask=input_ids == video_id,
-            videos=tuple(self.videos),
-            video_grids=tuple(self.video_grids),
-            images=tuple(self.images),
-            image_grids=tuple(self.image_grids),
+            input_ids=torch.tensor(self.ids, dtype=torch.long),
+            position_ids=torch.from_numpy(positions),
+            token_types=torch.tensor(self.types, dtype=torch.long),
+            pictures=tuple(self.pictures),
             uses=tuple(self.uses),
             notes=tuple(self.notes),
         )
@@ -134,6 +154,7 @@ class PromptDraft:
         if text:
             ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=is_given)["input_ids"]
             self.ids.extend(ids)
+            self.types.extend([0] * len(ids))
             self.spans.append(Span(len(ids)))
 
 

@@ -13,17 +13,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 from jinja2 import TemplateError
 
 from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError, quote
-from vreason_agent.model.draft import EncodedPrompt, PromptDraft, Span
-from vreason_agent.model.families.base import ModelFamily, PairTimes, Segment
+from vreason_agent.model.draft import EncodedPrompt, Picture, PromptDraft, Span
+from vreason_agent.model.families.base import Kind, ModelFamily, PairTimes, Segment, VideoLayout
 from vreason_agent.model.folder import DEFAULT_TEMPLATE, TOOL_TEMPLATE
 from vreason_agent.model.parts import ImagePart, Part, TextPart, Turn, VideoPart, VisionUse
 from vreason_agent.model.prompts import needs_tools, write_out_tools
-from vreason_agent.model.vision_settings import FrameFit, PixelBudget, VisionSettings, fit_frames
+from vreason_agent.model.vision_settings import PixelBudget, VisionSettings
 
 __all__ = ["PromptEncoder", "VisionSpec"]
 
@@ -55,29 +56,43 @@ class PromptEncoder:
         image: VisionSpec,
         source: str,
         template_file: str,
+        template_options: Mapping[str, Any] | None = None,
     ) -> None:
         """Keep what the prompts of a model are made from, and check that it takes video.
+
+        Args:
+            tokenizer: the transformers tokenizer.
+            chat_templates: Jinja texts by name.
+            family: lays out pictures.
+            config: the loaded `config.json`.
+            video: sizes and budget of videos.
+            image: sizes and budget of still images.
+            source: the model's name, for messages.
+            template_file: where the default template stands, for messages.
+            template_options: variables of the template, such as `enable_thinking`.
 
         Raises:
             ModelLoadError: the config or the chat template has no place for a video, or the template is damaged.
         """
         self.video, self.image = video, image
-        self._tokenizer, self._templates, self._family, self._config = tokenizer, chat_templates, family, config
+        self.family = family
+        self._tokenizer, self._templates, self._config = tokenizer, chat_templates, config
+        self._template_options = dict(template_options or {})
         self._special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-        names = ("video_token_id", "image_token_id", "vision_start_token_id", "vision_end_token_id")
-        ids = [getattr(config, name, None) for name in names]
-        known = range(len(tokenizer))
-        tokens = [tokenizer.convert_ids_to_tokens(i) if type(i) is int and i in known else None for i in ids]
-        if not self._special.issuperset(tokens):
+        try:
+            self._tokens = family.vision_tokens(config, tokenizer)
+        except ValueError as exc:
             raise ModelLoadError(
-                f"model {quote(source)} has no special token for video: config.json must name {', '.join(names)} "
-                "and the tokenizer must have them. Choose a video-language model, for example "
-                "Qwen/Qwen2.5-VL-3B-Instruct"
-            )
-        self._video_token, self._image_token, self._start, self._end = (str(token) for token in tokens)
-        self._video_id, self._image_id = (int(config.video_token_id), int(config.image_token_id))
-        block = f"(?:{re.escape(self._start)})?{{}}(?:{re.escape(self._end)})?"
-        kinds = "|".join(block.format(re.escape(token)) for token in (self._video_token, self._image_token))
+                f"model {quote(source)} has no special token for video ({exc}): config.json must name them and the "
+                "tokenizer must have them. Choose a video-language model, for example Qwen/Qwen2.5-VL-3B-Instruct"
+            ) from exc
+        tokens = self._tokens
+        self._ids: dict[Kind, int] = {
+            "video": tokenizer.convert_tokens_to_ids(tokens.video_token),
+            "image": tokenizer.convert_tokens_to_ids(tokens.image_token),
+        }
+        block = f"(?:{re.escape(tokens.start)})?{{}}(?:{re.escape(tokens.end)})?"
+        kinds = "|".join(block.format(re.escape(place)) for place in (tokens.video_place, tokens.image_place))
         self._placeholder = re.compile(f"({kinds}|{_MARKED.pattern.replace('(', '(?:')})")
         self._check_template(source, template_file)
 
@@ -126,14 +141,14 @@ class PromptEncoder:
                 draft.add_text(piece.text, is_given=True)
             else:
                 draft.add_text(piece)
-        return draft.finish(self._video_id)
+        return draft.finish(self.family.rope_axes)
 
     @cached_property
     def knows_tools(self) -> bool:
         """Whether the model's chat template lays out tools, and videos beside them."""
         probe = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {}}}
         rendered = self._render([_VIDEO_MESSAGE], [probe], TOOL_TEMPLATE)
-        return _PROBE in rendered and self._video_token in rendered
+        return _PROBE in rendered and self._tokens.video_place in rendered
 
     def _pieces(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]], template: str) -> Iterator[str | Part]:
         """Render the template and put the parts back where their places are."""
@@ -162,7 +177,7 @@ class PromptEncoder:
             )
 
     def _picture(self, place: str, pictures: dict[Any, Iterator[Any]]) -> VideoPart | ImagePart:
-        kind = VideoPart if self._video_token in place else ImagePart
+        kind = VideoPart if self._tokens.video_place in place else ImagePart
         picture: VideoPart | ImagePart | None = next(pictures[kind], None)
         if picture is None:
             raise GenerationError(
@@ -200,6 +215,7 @@ class PromptEncoder:
                     chat_template=self._templates.get(template, self._templates[DEFAULT_TEMPLATE]),
                     tokenize=False,
                     add_generation_prompt=messages[-1]["role"] != "assistant",
+                    **self._template_options,
                 )
             )
         except TemplateError as exc:
@@ -226,46 +242,41 @@ class PromptEncoder:
                 f"the chat template of model {quote(source)} in {file} cannot be used ({cause}). Download the file "
                 "again: hf download REPO --local-dir FOLDER"
             ) from exc
-        if self._video_token not in rendered:
+        tokens = self._tokens
+        if tokens.video_place not in rendered:
             raise ModelLoadError(
-                f"the chat template of model {quote(source)} has no place for a video ({self._video_token}). Use a "
-                "model whose chat_template accepts video, for example Qwen/Qwen2.5-VL-3B-Instruct"
+                f"the chat template of model {quote(source)} has no place for a video ({tokens.video_place}). Use "
+                "a model whose chat_template accepts video, for example Qwen/Qwen2.5-VL-3B-Instruct"
             )
 
     def _add_video(self, draft: PromptDraft, part: VideoPart) -> None:
-        num_frames, height, width = part.images.shape[:3]
-        fit = fit_frames(num_frames, height, width, self.video.settings, self.video.budget)
         pairs = _pair_times(part.timestamps_seconds, self.video.settings.temporal_patch_size)
-        layout = self._family.lay_out_video(pairs, self._config)
-        for piece in layout.pieces:
-            if isinstance(piece, Segment):
-                self._add_segment(draft, piece, fit, self._video_id)
-                draft.video_grids.append((piece.num_pairs, *fit.grid_thw[1:]))
-            else:
-                draft.add_text(piece)
-        draft.videos.append(part)
-        draft.uses.append(_use("video", len(part.images), fit))
-        draft.notes.extend(note for note in layout.notes if note not in draft.notes)
+        layout = self.family.lay_out_video(pairs, self._config)
+        self._add(draft, "video", part.images, layout, self.video)
 
     def _add_image(self, draft: PromptDraft, part: ImagePart) -> None:
-        height, width = part.image.shape[:2]
-        fit = fit_frames(1, height, width, self.image.settings, self.image.budget)
-        self._add_segment(draft, Segment(1), fit, self._image_id)
-        draft.image_grids.append(fit.grid_thw)
-        draft.images.append(part)
-        draft.uses.append(_use("image", 1, fit))
+        self._add(draft, "image", part.image[None], self.family.lay_out_image(), self.image)
 
-    def _add_segment(self, draft: PromptDraft, segment: Segment, fit: FrameFit, token_id: int) -> None:
-        merge = self.video.settings.merge_size
-        grid = (segment.num_pairs, fit.grid_thw[1] // merge, fit.grid_thw[2] // merge)
-        draft.add_text(self._start)
-        draft.add_vision(token_id, Span(grid[0] * grid[1] * grid[2], grid, segment.positions_per_pair))
-        draft.add_text(self._end)
-
-
-def _use(kind: Literal["image", "video"], num_frames: int, fit: FrameFit) -> VisionUse:
-    tokens_per_pair = fit.num_tokens // fit.grid_thw[0]
-    return VisionUse(kind, num_frames, fit.height_px, fit.width_px, tokens_per_pair, fit.num_tokens)
+    def _add(self, draft: PromptDraft, kind: Kind, frames: np.ndarray, layout: VideoLayout, spec: VisionSpec) -> None:
+        num_frames, height, width = frames.shape[:3]
+        fit = self.family.fit(num_frames, height, width, spec.settings, spec.budget)
+        _, rows, columns = fit.grid_thw
+        per_pair, merge = fit.num_tokens // fit.grid_thw[0], spec.settings.merge_size
+        for piece in layout.pieces:
+            if isinstance(piece, str):
+                draft.add_text(piece)
+                continue
+            grid = (piece.num_pairs, rows // merge, columns // merge)
+            span = Span(piece.num_pairs * per_pair + piece.num_extra, grid, piece.positions_per_pair)
+            draft.add_text(self._tokens.start)
+            draft.add_vision(kind, self._ids[kind], span)
+            draft.add_text(self._tokens.end)
+        segments = [piece for piece in layout.pieces if isinstance(piece, Segment)]
+        grids = tuple((segment.num_pairs, rows, columns) for segment in segments)
+        num_tokens = fit.num_tokens + sum(segment.num_extra for segment in segments)
+        draft.pictures.append(Picture(kind, frames, fit, grids))
+        draft.uses.append(VisionUse(kind, num_frames, fit.height_px, fit.width_px, per_pair, num_tokens))
+        draft.notes.extend(note for note in layout.notes if note not in draft.notes)
 
 
 def _content(turn: Turn, texts: list[TextPart]) -> str | list[dict[str, str]]:

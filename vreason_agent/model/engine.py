@@ -129,7 +129,10 @@ class VideoLanguageModel:
 
     def frame_resize(self, num_frames: int, height: int, width: int) -> FrameResize | None:
         """Return the resize of a video's frames that may be done while they are read; see `preprocess.frame_resize`."""
-        return frame_resize(num_frames, height, width, self.encoder.video.settings, self.encoder.video.budget)
+        if not self.family.resizes_once:
+            return None
+        spec = self.encoder.video
+        return frame_resize(height, width, lambda h, w: self.family.fit(num_frames, h, w, spec.settings, spec.budget))
 
     def count_tokens(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()) -> int:
         """Number of tokens of a conversation, those of pictures included; no pixel is touched, no turn counts 0."""
@@ -269,7 +272,7 @@ class _Batch:
         begin = time.perf_counter()
         pixels = [preprocess_prompt(prompt, self._model.encoder) for _, _, prompt in self._rows]
         seen = seconds_now(self._model.device)
-        prefill = vision_inputs(self._model.hf_model, pixels, self._model.device)
+        prefill = vision_inputs(self._model.family, self._model.hf_model, pixels, self._model.device)
         vision_seconds = seconds_now(self._model.device) - seen if "mm_encoder_outputs" in prefill else None
         result = self._decode(prefill, shared, vreason)
         seconds = {"preprocess": seen - begin, "total": time.perf_counter() - begin}
@@ -280,12 +283,16 @@ class _Batch:
         prompts = [prompt for _, _, prompt in self._rows]
         device = model.device
         lengths = [torch.ones_like(prompt.input_ids) for prompt in prompts]
+        positions = pad_left([prompt.position_ids for prompt in prompts], 0).to(device)
+        if model.family.needs_token_types:
+            types = pad_left([prompt.token_types for prompt in prompts], 0).to(device)
+            prefill = {**prefill, "mm_token_type_ids": types}
         return decode(
             model.hf_model,
             input_ids=pad_left([prompt.input_ids for prompt in prompts], model.pad_token_id).to(device),
             attention_mask=pad_left(lengths, 0).to(device),
             video_mask=pad_left([prompt.video_mask for prompt in prompts], 0).to(device),
-            position_ids=pad_left([prompt.position_ids for prompt in prompts], 0).transpose(0, 1).to(device),
+            position_ids=positions if positions.ndim == 2 else positions.transpose(0, 1),
             prefill_inputs=prefill,
             config=vreason,
             generation_config=generation_config(shared, model.stop_token_ids, model.pad_token_id),
@@ -293,6 +300,7 @@ class _Batch:
             generators=self._generators() if shared.temperature > 0 else None,
             on_token=self._take,
             num_top_logprobs=shared.num_top_logprobs,
+            find_point=model.family.steering_point,
         )
 
     def _grammars(self) -> LogitsProcessorList | None:

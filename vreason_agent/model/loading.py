@@ -67,6 +67,7 @@ def build_model(
     pixel_budget: PixelBudget | None = None,
     question_prompt: QuestionPrompt | None = None,
     answer_parser: AnswerParser | None = None,
+    enable_thinking: bool | None = None,
 ) -> VideoLanguageModel:
     """Load the model in a folder; see `load_model` for the arguments and errors."""
     if attn_implementation not in (None, *ATTENTION_IMPLEMENTATIONS):
@@ -85,7 +86,7 @@ def build_model(
     tokenizer = _load_tokenizer(folder, name)
     stop, pad = _end_tokens(folder, config, tokenizer, name)
     context_length = _context_length(config, name)
-    encoder = _encoder(folder, family, config, tokenizer, pixel_budget, name)
+    encoder = _encoder(folder, family, config, tokenizer, pixel_budget, enable_thinking, name)
     hf_model = _load_weights(folder, model_class, chosen, precision, attn_implementation or "sdpa", name)
     return VideoLanguageModel(
         name=name,
@@ -124,31 +125,11 @@ def _model_class(folder: ModelFolder, family: ModelFamily, name: str) -> Any:
 
 def _load_config(folder: ModelFolder, model_class: Any, name: str) -> Any:
     try:
-        config = model_class.config_class.from_pretrained(str(folder.path), local_files_only=True)
+        return model_class.config_class.from_pretrained(str(folder.path), local_files_only=True)
     except _DAMAGE as exc:
         raise ModelLoadError(
             f"config.json of model {quote(name)} holds values that cannot be used ({_in_short(exc)}). {AGAIN}"
         ) from exc
-    _refuse_partial_attention(config, name)
-    return config
-
-
-def _refuse_partial_attention(config: Any, name: str) -> None:
-    """Reject layers that do not see the whole context: steering and the cache are made for full attention."""
-    text = config.get_text_config()
-    kinds = sorted(set(getattr(text, "layer_types", None) or ()) - {"full_attention"})
-    if not kinds:
-        return
-    remedy = "Choose a model with full attention in every layer"
-    if kinds == ["sliding_attention"]:
-        remedy += (
-            f"; if no conversation will be longer than the window of {text.sliding_window} tokens, set "
-            "use_sliding_window to false and leave layer_types out: the answers stay the same"
-        )
-    raise ModelLoadError(
-        f"model {quote(name)} has layers with {', '.join(kinds)} (use_sliding_window or layer_types in config.json), "
-        f"and only full attention is supported. {remedy}"
-    )
 
 
 def _load_tokenizer(folder: ModelFolder, name: str) -> Any:
@@ -271,9 +252,18 @@ def _context_length(config: Any, name: str) -> int:
 
 
 def _encoder(
-    folder: ModelFolder, family: ModelFamily, config: Any, tokenizer: Any, budget: PixelBudget | None, name: str
+    folder: ModelFolder,
+    family: ModelFamily,
+    config: Any,
+    tokenizer: Any,
+    budget: PixelBudget | None,
+    enable_thinking: bool | None,
+    name: str,
 ) -> PromptEncoder:
-    tokenizer.chat_template = folder.chat_templates[DEFAULT_TEMPLATE]
+    templates = dict(folder.chat_templates)
+    if family.chat_template is not None:
+        templates[DEFAULT_TEMPLATE] = family.chat_template
+    tokenizer.chat_template = templates[DEFAULT_TEMPLATE]
     remedy = AGAIN
     if family not in BUILTIN_FAMILIES:
         remedy = (
@@ -290,13 +280,14 @@ def _encoder(
         family.lay_out_video([(0.0, 0.5), (1.0, 1.5)], config)
     return PromptEncoder(
         tokenizer,
-        folder.chat_templates,
+        templates,
         family,
         config,
         video=video,
         image=image,
         source=name,
         template_file=folder.template_file,
+        template_options={} if enable_thinking is None else {"enable_thinking": enable_thinking},
     )
 
 

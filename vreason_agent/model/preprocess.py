@@ -10,6 +10,7 @@ environment where torchvision loads, and `tests/model/test_preprocess.py` compar
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from vreason_agent.errors import ConfigError
-from vreason_agent.model.vision_settings import PixelBudget, VisionSettings, fit_frames
+from vreason_agent.model.vision_settings import FrameFit, PixelBudget, VisionSettings, fit_frames
 
 __all__ = [
     "FrameResize",
@@ -25,6 +26,7 @@ __all__ = [
     "frame_resize",
     "normalize",
     "patchify",
+    "prepare_frames",
     "preprocess_frames",
     "resize_frames",
 ]
@@ -58,10 +60,18 @@ def resize_frames(frames: torch.Tensor, height: int, width: int) -> torch.Tensor
 
 def normalize(frames: torch.Tensor, settings: VisionSettings) -> torch.Tensor:
     """Rescale and normalize uint8 `(num_frames, 3, h, w)` to float32 of the same shape, in one fused step."""
+    if not settings.do_normalize:
+        return frames.to(torch.float32).mul_(settings.rescale_factor)
     scale = 1.0 / settings.rescale_factor
     mean = (torch.tensor(settings.image_mean) * scale).view(-1, 1, 1)
     std = (torch.tensor(settings.image_std) * scale).view(-1, 1, 1)
     return frames.to(torch.float32).sub_(mean).div_(std)
+
+
+def prepare_frames(frames: np.ndarray, fit: FrameFit, settings: VisionSettings) -> torch.Tensor:
+    """Resize, rescale and normalize uint8 `(n, height, width, 3)` to float32 `(n, 3, fit.height_px, fit.width_px)`."""
+    pictures = torch.tensor(frames).permute(0, 3, 1, 2).contiguous()  # (n, 3, height, width) uint8
+    return normalize(resize_frames(pictures, fit.height_px, fit.width_px), settings)
 
 
 def patchify(frames: torch.Tensor, settings: VisionSettings) -> tuple[torch.Tensor, tuple[int, int, int]]:
@@ -104,18 +114,21 @@ class FrameResize:
         return resize_frames(picture, *self.target_px)[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def frame_resize(
-    num_frames: int, height: int, width: int, settings: VisionSettings, budget: PixelBudget
-) -> FrameResize | None:
-    """Return the resize that gives, frame by frame, what `preprocess_frames` would make of all of them.
+def frame_resize(height: int, width: int, fit_of: Callable[[int, int], FrameFit]) -> FrameResize | None:
+    """Return the resize that gives, frame by frame, what preprocessing would make of all of them.
 
     `None` where frames become no smaller, so that nothing is gained, or where they would be resized again.
+
+    Args:
+        height: of the frames as they are, px.
+        width: of the frames as they are, px.
+        fit_of: from height and width to what frames of that size become.
 
     Raises:
         ConfigError: the frames are too elongated.
     """
-    fit = fit_frames(num_frames, height, width, settings, budget)
-    again = fit_frames(num_frames, fit.height_px, fit.width_px, settings, budget)
+    fit = fit_of(height, width)
+    again = fit_of(fit.height_px, fit.width_px)
     if again != fit or fit.height_px * fit.width_px >= height * width:
         return None
     return FrameResize((height, width), (fit.height_px, fit.width_px))
@@ -140,7 +153,5 @@ def preprocess_frames(frames: np.ndarray, settings: VisionSettings, budget: Pixe
         )
     num_frames, height, width = frames.shape[:3]
     fit = fit_frames(num_frames, height, width, settings, budget)
-    pictures = torch.tensor(frames).permute(0, 3, 1, 2).contiguous()  # (num_frames, 3, height, width) uint8
-    resized = resize_frames(pictures, fit.height_px, fit.width_px)
-    patches, grid = patchify(normalize(resized, settings), settings)
+    patches, grid = patchify(prepare_frames(frames, fit, settings), settings)
     return VisionInput(patches, grid, fit.num_tokens, fit.height_px, fit.width_px)

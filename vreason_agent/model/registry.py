@@ -41,6 +41,7 @@ def load_model(
     pixel_budget: PixelBudget | None = None,
     question_prompt: QuestionPrompt | None = None,
     answer_parser: AnswerParser | None = None,
+    enable_thinking: bool | None = None,
 ) -> VideoLanguageModel:
     """Load a video-language model, or return the one loaded before.
 
@@ -60,6 +61,7 @@ def load_model(
         pixel_budget: pixels that the frames of a video may have; `None` takes the family's.
         question_prompt: makes the user's text of question and options; `None` takes the family's.
         answer_parser: reads the answer out of generated text; `None` takes `prompts.parse_answer`.
+        enable_thinking: passed to chat templates that know it (Qwen3.5, Gemma 4); `None` leaves it to them.
 
     Raises:
         ModelLoadError: the model cannot be found, is incomplete, takes no video, or needs more memory than is free.
@@ -81,6 +83,7 @@ def load_model(
         "pixel_budget": pixel_budget,
         "question_prompt": question_prompt,
         "answer_parser": answer_parser,
+        "enable_thinking": enable_thinking,
     }
     key = (real, _exact(place), *settings.values())
     with _lock:

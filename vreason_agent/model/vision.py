@@ -1,103 +1,81 @@
 """Pixels to features: preprocess the pictures of each prompt and run the vision tower, prompt by prompt.
 
-Prompts are encoded one at a time, so that a picture's features never depend on what else is in the batch.
+Prompts are encoded one at a time, so that a picture's features never depend on what else is in the batch. This module
+knows no architecture: `ModelFamily` says what the vision tower takes.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from transformers.utils.generic import ModelOutput
 
 from vreason_agent.model.draft import EncodedPrompt
 from vreason_agent.model.encoding import PromptEncoder
-from vreason_agent.model.preprocess import preprocess_frames
+from vreason_agent.model.families.base import Kind, ModelFamily
 
 __all__ = ["Pixels", "VisionFeatures", "preprocess_prompt", "vision_inputs"]
 
-
-@dataclass(frozen=True)
-class Pixels:
-    """The patches of one prompt, float32 `(num_patches, patch_dim)`, and the grids `(num_segments, 3)`."""
-
-    video: torch.Tensor | None
-    video_grids: torch.Tensor | None
-    image: torch.Tensor | None
-    image_grids: torch.Tensor | None
+Pixels: TypeAlias = Mapping[Kind, Mapping[str, torch.Tensor]]
+"""What the vision tower takes for the pictures of one prompt, by kind of feature, then by name of the argument."""
 
 
 @dataclass
 class VisionFeatures(ModelOutput):
-    """What a vision tower made of several prompts, in the form that transformers' Qwen-VL models take it.
+    """What a vision tower made of several prompts, in the form that transformers' models take it.
 
     Under `num_return_sequences` transformers' `generate` repeats the segments in place: these inputs serve one call.
 
     Attributes:
-        pooler_output: one tensor `(num_tokens, hidden_size)` per segment.
+        pooler_output: one tensor `(num_tokens, hidden_size)` per segment, or one tensor for all frames.
         deepstack_features: for each injected layer one such tensor per segment (Qwen3-VL); `None` for others.
     """
 
-    pooler_output: Sequence[torch.Tensor] | None = None
+    pooler_output: Any = None
     deepstack_features: Sequence[Sequence[torch.Tensor]] | None = None
 
 
 def preprocess_prompt(prompt: EncodedPrompt, encoder: PromptEncoder) -> Pixels:
-    """Turn the pictures of a prompt into patches."""
-    videos = [preprocess_frames(v.images, encoder.video.settings, encoder.video.budget) for v in prompt.videos]
-    images = [preprocess_frames(i.image[None], encoder.image.settings, encoder.image.budget) for i in prompt.images]
-    return Pixels(
-        torch.cat([video.pixel_values for video in videos]) if videos else None,
-        torch.tensor(prompt.video_grids) if videos else None,
-        torch.cat([image.pixel_values for image in images]) if images else None,
-        torch.tensor(prompt.image_grids) if images else None,
-    )
+    """Turn the pictures of a prompt into what the vision tower takes."""
+    family, made = encoder.family, defaultdict[Kind, list[dict[str, torch.Tensor]]](list)
+    for picture in prompt.pictures:
+        settings = (encoder.video if picture.kind == "video" else encoder.image).settings
+        inputs = family.preprocess(picture.kind, picture.frames, picture.grids, picture.fit, settings)
+        made[family.feature_kind(picture.kind)].append(inputs)
+    return {kind: _joined(inputs) for kind, inputs in made.items()}
 
 
 @torch.no_grad()
-def vision_inputs(hf_model: Any, pixels: Sequence[Pixels], device: torch.device) -> dict[str, Any]:
+def vision_inputs(family: ModelFamily, hf_model: Any, pixels: Sequence[Pixels], device: torch.device) -> dict[str, Any]:
     """Encode the pictures of all prompts; returns the keyword arguments that the model's prefill takes.
 
-    Models that cannot take features computed beforehand get the patches of the whole batch instead.
+    Models that cannot take features computed beforehand get the pixels of the whole batch instead.
     """
+    kinds: list[Kind] = sorted({kind for one in pixels for kind in one})
     if "mm_encoder_outputs" not in inspect.signature(hf_model.forward).parameters:
-        return _raw_inputs(pixels, device)
-    features = {
-        "video": _features(hf_model, pixels, "video", device),
-        "image": _features(hf_model, pixels, "image", device),
-    }
-    found = {kind: value for kind, value in features.items() if value is not None}
+        raw = [_joined([one[kind] for one in pixels if kind in one]) for kind in kinds]
+        return {name: tensor.to(device) for inputs in raw for name, tensor in inputs.items()}
+    found = {}
+    for kind in kinds:
+        moved = [{name: tensor.to(device) for name, tensor in one[kind].items()} for one in pixels if kind in one]
+        found[kind] = _features([family.encode(hf_model, kind, inputs) for inputs in moved])
     return {"mm_encoder_outputs": found} if found else {}
 
 
-def _features(hf_model: Any, pixels: Sequence[Pixels], kind: str, device: torch.device) -> VisionFeatures | None:
-    encode = getattr(hf_model.model, f"get_{kind}_features")
-    outputs = []
-    for one in pixels:
-        patches, grids = getattr(one, kind), getattr(one, f"{kind}_grids")
-        if patches is not None:
-            outputs.append(encode(patches.to(device), grids.to(device), return_dict=True))
-    return _join(outputs) if outputs else None
+def _joined(inputs: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {name: torch.cat([one[name] for one in inputs]) for name in inputs[0]}
 
 
-def _join(outputs: Sequence[Any]) -> VisionFeatures:
-    pooled = tuple(segment for output in outputs for segment in output.pooler_output)
+def _features(outputs: Sequence[Any]) -> VisionFeatures:
+    pooled = [output.pooler_output for output in outputs]
+    is_one_tensor = isinstance(pooled[0], torch.Tensor)
     layers = [getattr(output, "deepstack_features", None) or () for output in outputs]
     deepstack = tuple(tuple(s for layer in same for s in layer) for same in zip(*layers, strict=True))
-    return VisionFeatures(pooled, deepstack or None)
-
-
-def _raw_inputs(pixels: Sequence[Pixels], device: torch.device) -> dict[str, Any]:
-    names: Mapping[str, str] = {
-        "pixel_values_videos": "video",
-        "video_grid_thw": "video_grids",
-        "pixel_values": "image",
-        "image_grid_thw": "image_grids",
-    }
-    joined = {
-        name: [t for t in (getattr(one, field) for one in pixels) if t is not None] for name, field in names.items()
-    }
-    return {name: torch.cat(tensors).to(device) for name, tensors in joined.items() if tensors}
+    return VisionFeatures(
+        torch.cat(pooled) if is_one_tensor else tuple(segment for one in pooled for segment in one), deepstack or None
+    )

@@ -24,6 +24,9 @@ class VisionSettings:
         rescale_factor: factor from a pixel value 0..255 to the range that mean and std are given in.
         image_mean: per channel (red, green, blue), subtracted after rescaling.
         image_std: per channel, divided by after subtracting the mean.
+        do_normalize: whether mean and deviation are applied at all.
+        side_px: side of the square that every frame becomes, px; `None` where the aspect is kept.
+        longest_px: longer side of a frame after a first resize, px; `None` where there is but one resize.
 
     Raises:
         ConfigError: a size is below 1, the factor or a deviation is not above 0, or a number is not finite.
@@ -35,6 +38,9 @@ class VisionSettings:
     rescale_factor: float = 1 / 255
     image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    do_normalize: bool = True
+    side_px: int | None = None
+    longest_px: int | None = None
 
     def __post_init__(self) -> None:
         sizes = (self.patch_size, self.merge_size, self.temporal_patch_size)
@@ -101,12 +107,21 @@ class PixelBudget:
 
 @dataclass(frozen=True)
 class FrameFit:
-    """What frames will be after the resize; the fields are those of `VisionInput`."""
+    """What frames will be after the resize.
+
+    Attributes:
+        grid_thw: temporal patches, patches down, patches across.
+        num_tokens: tokens of all of them.
+        height_px: height of each frame.
+        width_px: width of each frame.
+        max_patches: patches that each frame is padded to; 0 for no padding.
+    """
 
     grid_thw: tuple[int, int, int]
     num_tokens: int
     height_px: int
     width_px: int
+    max_patches: int = 0
 
 
 def smart_resize(height: int, width: int, *, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:

@@ -10,25 +10,49 @@ from typing import Any
 
 from vreason_agent.errors import ConfigError, ModelLoadError, quote
 from vreason_agent.model.families.base import ModelFamily
+from vreason_agent.model.families.gemma4 import Gemma4
+from vreason_agent.model.families.internvl import InternVL
+from vreason_agent.model.families.llava_onevision import LlavaOneVision
 from vreason_agent.model.families.qwen2_5_vl import Qwen25VL
 from vreason_agent.model.families.qwen2_5_vl_timestamps import Qwen25VLTimestamps
 from vreason_agent.model.families.qwen2_vl import Qwen2VL
-from vreason_agent.model.families.qwen3_vl import Qwen3VL
+from vreason_agent.model.families.qwen3_5 import Qwen35, Qwen35MoE
+from vreason_agent.model.families.qwen3_vl import Qwen3VL, Qwen3VLMoE
 from vreason_agent.model.families.qwen_vl import QwenVLFamily
+from vreason_agent.model.families.smolvlm import SmolVLM
 
 __all__ = [
     "BUILTIN_FAMILIES",
+    "Gemma4",
+    "InternVL",
+    "LlavaOneVision",
     "Qwen2VL",
     "Qwen3VL",
+    "Qwen3VLMoE",
     "Qwen25VL",
     "Qwen25VLTimestamps",
+    "Qwen35",
+    "Qwen35MoE",
     "QwenVLFamily",
+    "SmolVLM",
     "family_for",
     "register_family",
     "registered_families",
 ]
 
-BUILTIN_FAMILIES: tuple[ModelFamily, ...] = (Qwen2VL(), Qwen25VL(), Qwen25VLTimestamps(), Qwen3VL())
+BUILTIN_FAMILIES: tuple[ModelFamily, ...] = (
+    Qwen2VL(),
+    Qwen25VL(),
+    Qwen25VLTimestamps(),
+    Qwen3VL(),
+    Qwen3VLMoE(),
+    Qwen35(),
+    Qwen35MoE(),
+    SmolVLM(),
+    InternVL(),
+    LlavaOneVision(),
+    Gemma4(),
+)
 
 _families: dict[str, ModelFamily] = {family.name: family for family in BUILTIN_FAMILIES}
 
@@ -41,13 +65,12 @@ def register_family(family: ModelFamily, *, replace: bool = False) -> None:
         replace: allow replacing a family of the same name.
 
     Raises:
-        ConfigError: the object lacks a member of `ModelFamily`, or the name is taken.
+        ConfigError: the object is no `ModelFamily`, or the name is taken.
     """
     if not isinstance(family, ModelFamily):
         raise ConfigError(
-            f"{quote(family)} is no ModelFamily: it needs name, architecture, time_route, prompt_style, "
-            "vision_settings, video_budget, image_budget and lay_out_video; to inherit most of them subclass "
-            "vreason_agent.model.families.QwenVLFamily"
+            f"{quote(family)} is no ModelFamily: subclass vreason_agent.model.ModelFamily, or the family that is "
+            "nearest to the architecture, such as vreason_agent.model.families.QwenVLFamily"
         )
     if family.name in _families and not replace:
         raise ConfigError(

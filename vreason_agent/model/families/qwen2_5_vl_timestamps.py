@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from vreason_agent.model.families.base import PairTimes, Segment, VideoLayout
-from vreason_agent.model.families.qwen_vl import QwenVLFamily, pixel_limits
+from vreason_agent.model.families.preprocessor import pixel_limits
+from vreason_agent.model.families.qwen_vl import QwenVLFamily
 from vreason_agent.model.vision_settings import PixelBudget, VisionSettings
 
 __all__ = ["Qwen25VLTimestamps", "repeated_times_note"]

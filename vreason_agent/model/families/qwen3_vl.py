@@ -17,7 +17,7 @@ from vreason_agent.model.families.base import PairTimes, Segment, VideoLayout
 from vreason_agent.model.families.qwen2_5_vl_timestamps import repeated_times_note
 from vreason_agent.model.families.qwen_vl import QwenVLFamily
 
-__all__ = ["Qwen3VL"]
+__all__ = ["Qwen3VL", "Qwen3VLMoE"]
 
 
 class Qwen3VL(QwenVLFamily):
@@ -32,3 +32,10 @@ class Qwen3VL(QwenVLFamily):
         times = [f"<{(first + last) / 2:.1f} seconds>" for first, last in pairs]
         pieces = tuple(piece for time in times for piece in (time, Segment(1)))
         return VideoLayout(pieces, repeated_times_note(times))
+
+
+class Qwen3VLMoE(Qwen3VL):
+    """Mixture-of-experts models of Qwen3-VL (`qwen3_vl_moe`)."""
+
+    name = "qwen3_vl_moe"
+    architecture = "Qwen3VLMoeForConditionalGeneration"
