@@ -184,7 +184,7 @@ def test_values_that_no_frame_can_be_prepared_with_are_refused(copy: Callable[[s
 def test_a_preprocessing_that_is_not_done_is_refused(copy: Callable[[str], Path]) -> None:
     file = copy("old") / "preprocessor_config.json"
     told: list[tuple[dict[str, Any], str]] = [
-        ({"do_normalize": False}, "do_normalize=False: frames are always resized, rescaled and normalized"),
+        ({"do_rescale": False}, "do_rescale=False: frames are always resized and rescaled"),
         ({"do_resize": False}, "do_resize=False"),
         ({"resample": 0}, "resample=0: frames are resized bicubically"),
         ({"patch_size": 16}, r"patch_size=16: vision_config in config\.json says 14"),
