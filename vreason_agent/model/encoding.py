@@ -83,7 +83,7 @@ class PromptEncoder:
             self._tokens = family.vision_tokens(config, tokenizer)
         except ValueError as exc:
             raise ModelLoadError(
-                f"model {quote(source)} has no special token for video ({exc}): config.json must name them and the "
+                f"model {quote(source)} has no special token for video: {exc}. config.json must name them and the "
                 "tokenizer must have them. Choose a video-language model, for example Qwen/Qwen2.5-VL-3B-Instruct"
             ) from exc
         tokens = self._tokens
