@@ -125,6 +125,7 @@ def test_a_killed_batch_loses_nothing_and_repeats_nothing(tmp_path: Path, clip: 
     with subprocess.Popen([*asked, "--batch-size", "3"], stderr=subprocess.DEVNULL, start_new_session=True) as process:
         while process.poll() is None and _num_rows(run) < 6:
             time.sleep(0.02)
+        assert process.poll() is None, "it ended by itself"
         os.killpg(process.pid, signal.SIGKILL)
     before = _num_rows(run)
     assert 6 <= before < 24

@@ -227,7 +227,7 @@ def _answer(ended: Mapping[str, Any]) -> Answer:
         choice=guess["choice"],
         reasoning=attempt["reasoning"],
         signals=confidence["signals"],
-        num_frames=result["spent"]["frames"],
+        num_frames=result["spent"]["frames_seen"],
         num_tokens=sum(one["tokens"]["output"] for one in attempts),
         seconds=ended["seconds"],
         decision=result["decision"]["action"],

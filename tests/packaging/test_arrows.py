@@ -31,6 +31,10 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "qa": ({"graphs", "video"}, {*MODELS, "langgraph", "cv2"}),
     "shared_queue": ({"errors", "model", "chat"}, {*MODELS, *LANGCHAIN, "cv2"}),
     "batch": ({"errors", "video", "evaluation", "qa", "shared_queue"}, {*MODELS, *LANGCHAIN, "cv2"}),
+    "mcp_server": (
+        {"errors", "video", "confidence", "batch", "decision_model", "qa", "tools"},
+        {*MODELS, "langgraph", "cv2"},
+    ),
     "receipt": ({"errors", "video", "confidence", "plots", "qa", "tools"}, {*MODELS, *LANGCHAIN, "cv2"}),
     "serve": (
         {"errors", "video", "decoding", "model", "chat", "decision_model", "qa", "shared_queue"},
@@ -39,7 +43,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
     "cli": (
         {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"}
-        | {"batch", "qa", "receipt", "serve", "evaluation"},
+        | {"batch", "mcp_server", "qa", "receipt", "serve", "evaluation"},
         set(),
     ),
     "langgraph_app": ({"chat_model", "graphs"}, {*MODELS, "cv2"}),
