@@ -100,6 +100,7 @@ def check_names(what: str, given: Iterable[Any], known: Sequence[str]) -> None:
 def refuse_unknown_input(graph: CompiledStateGraph[Any, Any, Any, Any], known: Sequence[str]) -> None:
     """Let a graph refuse input keys that it does not know: LangGraph drops them before any node sees them.
 
+    LangGraph has no public hook: a pydantic `input_schema` with `extra="forbid"` is validated after it drops the keys.
     Within another graph nothing is refused, because the input there is that graph's whole state.
     """
 

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", settings(), deadline=None)  # a busy machine is no failure
+settings.load_profile("suite")
 
 # Before any test imports torch, transformers or LangChain: they read these once.
 os.environ["OMP_NUM_THREADS"] = "1"

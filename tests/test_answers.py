@@ -28,6 +28,8 @@ ROWS = re.findall(
 )
 OPTIONS = ("red circle", "red", "blue square", "none of these")
 COLORS = ("red", "blue")
+LETTERS = tuple("abcdefghi")
+MANY = tuple(f"o{index}" for index in range(60))
 NUMBERS = ("5", "10")
 CHOSEN: dict[tuple[str, ...], dict[str, str | None]] = {
     OPTIONS: {
@@ -49,7 +51,12 @@ CHOSEN: dict[tuple[str, ...], dict[str, str | None]] = {
     ("赤", "青"): {"答えは「青」です": "B", "青です。": "B"},
     NUMBERS: {"5.": "A", "5.0": "A", "５": "A", "5 times": "A", "It is 5.": "A", "10 people": "B"},
     ("yes", "no"): {"No.": "B", "No, it does not turn left.": "B", "Yes, it is.": "A", "Yes, but no": None},
-    ("-5", "5"): {"–5": "A", "5": "B"},
+    ("-5", "5"): {"–5": "A", "5": "B", "﹣5": "A", "−٥": "A"},
+    LETTERS: {"I": "I", "It is i": "I", "I think so": None, "I am": None},
+    MANY: {
+        "AA": "AA", "(AB)": "AB", "Z": "Z", "o1": "B", "o27": "AB", "Am": None, "as": None, "Be": None, "E. coli": None,
+    },
+    ("left", "right"): {"It is right": "B", "That's right": None, "right": "B"},
     ("5-10", "10-15"): {"5–10": "A"},
     ("St. Louis", "St"): {"St. Louis": "A", "The answer is St. Louis. It is shown there.": "A"},
     ("one line\nor two", "x"): {"one line\nor two": "A", "or two": None},
@@ -70,6 +77,7 @@ UNREAD: dict[tuple[str, ...], list[str]] = {
         "red and blue", "red, blue", "red, green", "red: green", "red. green. yellow.", "red/blue",
         "red-blue", "red→blue",
         "red-ish", "infrared", "red's", "red_1", "redo", "is it red?", "A or B", "A, B", "A/B", "neither A nor B",
+        "A B", "A. green", "A) crimson", "A: green", "A, green", "!A",
         "not A", "Option A: blue", "blue (A)", "a.m.", "Vitamin B", "Grade B-", "A+", "B. red", "a) blue", "红色吗", "",
     ],
     NUMBERS: [
@@ -81,6 +89,7 @@ UNREAD: dict[tuple[str, ...], list[str]] = {
     ("Polish", "polish"): ["POLISH", "It is Polish"],
     ("left", "straight"): ["right, left", "right or left"],
     ("known", "unknown"): ["well-known", "not known"],
+    ("1", "1000"): ["1.000"],
     ("1", "2"): ["1. Red", "1. red 2. blue"],
     ("红色", "蓝色"): ["红", "红色或蓝色", "错误答案是红色", "不是红色"],
     ("赤", "青"): ["赤ではありません", "赤い車"],
@@ -109,6 +118,36 @@ def test_a_reply_is_read_as_what_it_states_and_as_nothing_else(form: str) -> Non
         for reply in refused:
             parsed = parse_answer(form.format(reply), options)
             assert (parsed.answer, parsed.choice, parsed.answer_span) == (None, None, None), (reply, options)
+
+
+def test_an_option_named_first_and_ruled_out_after_it_is_unread() -> None:
+    for reply in (
+        "A: This option is ruled out by the video.",
+        "A. Eliminated as the ball goes up",
+        "red. This is ruled out by the second frame.",
+    ):
+        assert parse_answer(reply, COLORS).choice is None, reply
+
+
+@pytest.mark.parametrize(
+    ("text", "choice"),
+    [
+        (r"\boxed{A}", "A"),
+        (r"It isn't red, so the answer is $\boxed{\text{B}}$.", "B"),
+        (r"There is no motion so it must be \boxed{A}", "A"),
+        (r"\boxed{A} because it does not move", "A"),
+        (r"\boxed{A}. The ball is not seen again.", "A"),
+        (r"The answer is not \boxed{A}", None),
+        (r"It is definitely not \boxed{red}.", None),
+        (r"\boxed{A} is wrong", None),
+        (r"\boxed{A}. Wait, it is B", None),
+        (r"\boxed{A} or \boxed{B}", None),
+        (r"The answer is \boxed{A}, not \boxed{B}", None),
+        (r"I cannot tell \boxed{A} from \boxed{B}", None),
+    ],
+)
+def test_a_box_is_read_unless_its_clause_or_what_follows_takes_it_back(text: str, choice: str | None) -> None:
+    assert parse_answer(text, COLORS).choice == choice
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,8 @@ _ANNOUNCED = re.compile(
     r"|คำตอบ\s*(?:คือ|(?=[:：]))|\b(?:ответ|respuesta|réponse|antwort|resposta|risposta)\s*(?=[:：]))[ \t]*[:：]?[\s*]*",
     re.IGNORECASE,
 )
+_CLAUSE_MARK = r"[.,:;!?\n—。，：；！？]"
+_CLAUSE_END = re.compile(rf"{_CLAUSE_MARK}|(?<!\w)(?:so|thus|therefore|hence|then|but|and|means)(?!\w)")
 _SENTENCE_END = re.compile(r"[*]*(?:[.](?=\s|$)|。|\n|$)")
 _CLEAR_SENTENCE_END = re.compile(r"[*]*(?:[.](?=\s*$|\s*\n|(?:\s+[^\s.]+){2}\s+\S)|。|\n|$)")
 _WRAPPED = r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|boxed)\s*\{([^{}]*)\}|\$([^$]*)\$|\\\(([^$]*?)\\\)"
@@ -199,8 +201,16 @@ def _find_boxed(text: str, start: int) -> _Found | None:
     for stop in range(begin, len(text) if mark >= 0 else begin):
         depth += {"{": 1, "}": -1}.get(text[stop], 0)
         if depth == 0:
-            return _trim_span(text, mark, begin, stop)
+            is_denied = _denies_box(_lower(text[start:mark]), _lower(text[stop + 1 :]))
+            return _Found(mark, mark, mark) if is_denied else _trim_span(text, mark, begin, stop)
     return None
+
+
+def _denies_box(before: str, after: str) -> bool:
+    """Whether the clauses around a box, or anything behind it, say that it does not hold what the model means."""
+    lead, rest = _CLAUSE_END.split(before)[-1], after.lstrip(" $")
+    is_denied = _DENIAL.search(lead) or (not _REASON.match(rest) and _DENIAL.search(_CLAUSE_END.split(rest)[0]))
+    return bool(is_denied or re.search(r"\b(?:x?or|either|maybe|perhaps)\b", lead) or _RETRACTION.search(rest))
 
 
 def _find_announced(text: str, start: int, options: Sequence[str]) -> _Found | None:
@@ -211,7 +221,7 @@ def _find_announced(text: str, start: int, options: Sequence[str]) -> _Found | N
         is_short = whole is not None and "\n" not in text[whole.start : whole.stop]
         return whole if options or (is_short and whole.stop - whole.start <= MAX_BARE_ANSWER_CHARS) else None  # type: ignore[union-attr]
     mark = marks[-1]
-    clause = re.split(r"[.,:;!?\n—。，：；！？]", text[start : mark.start()])[-1]
+    clause = re.split(_CLAUSE_MARK, text[start : mark.start()])[-1]
     sentence_end = _CLEAR_SENTENCE_END if options else _SENTENCE_END
     ends = [end.start() for end in sentence_end.finditer(text, mark.end()) if end.start() > mark.end()]
     if not _is_neutral(_lower(_fold(clause)), lead=True) or not ends:
@@ -267,7 +277,7 @@ def _fold_character(character: str) -> str:
         return character
     if (digit := unicodedata.decimal(character, None)) is not None:
         return str(digit)
-    is_width = unicodedata.decomposition(character).startswith(("<wide>", "<narrow>", "<font>"))
+    is_width = unicodedata.decomposition(character).startswith(("<wide>", "<narrow>", "<small>", "<font>"))
     return unicodedata.normalize("NFKC", character) if is_width else character
 
 
@@ -287,7 +297,8 @@ def _trim(text: str) -> str:
 
 
 def _canonical_number(word: str) -> str:
-    if not _NUMBER.fullmatch(word) or not word[-1:].isdigit():
+    is_thousand = re.fullmatch(r"[-+]?[1-9]\d{0,2}(?:\.000)+", word)  # 1.000 is one here and a thousand there
+    if is_thousand or not _NUMBER.fullmatch(word) or not word[-1:].isdigit():
         return word
     value = Decimal(word.replace(",", ""))
     return f"{value.normalize():f}" if value else "0"
@@ -341,6 +352,9 @@ class _Options:
         return max(map(len, self.texts), default=0) + MAX_WORDING_CHARS
 
     def with_label(self, name: str) -> set[int]:
+        """The options of a label: one letter in either case, two in capitals, because "no" and "is" are words."""
+        if len(name) > 1 and name.isalpha() and not name.isupper():
+            return set()
         return {index for index, names in enumerate(self.labels) if name.upper() in names}
 
     def match_exactly(self, reply: str) -> set[int]:
@@ -371,7 +385,9 @@ class _Options:
             return set()
         start, stop = next(iter(spans))
         around = f"{_lower(folded[:start])}{_MARK}{_lower(folded[stop:])}"
-        if not _is_neutral(around, named=folded[start:stop]):
+        if not _is_neutral(around, named=folded[start:stop]) or re.search(f"!{_MARK}", around):
+            return set()
+        if folded[start:stop].casefold() == "right" and f"that's {_MARK}" in around:  # agreement, no direction
             return set()
         return {index for *_, index in outer} | self.with_label(folded[start:stop])
 
@@ -388,12 +404,15 @@ class _Options:
         return set()
 
     def _ends_a_statement(self, head: str, match: re.Match[str], rest: str) -> bool:
-        """Letters end at any mark; words only at a full stop, before "because", or as "yes," and "no,"."""
+        """Letters end at any mark; words only at a full stop, before "because", or as "yes," and "no,".
+
+        What follows must be a sentence: "A. green" names something that is not the option A.
+        """
         if head.strip(" .").isdigit():
             return False
-        if _LABEL.fullmatch(_trim(head)) or _REASON.match(rest):
-            return True
         is_sentence = len(rest.split()) > 2 or len(re.findall(f"[{_UNSPACED}]", rest)) > 3
+        if _REASON.match(rest) or (_LABEL.fullmatch(_trim(head)) and (is_sentence or _is_neutral(_lower(rest)))):
+            return True
         return is_sentence and bool(match["end"] or (match["soft"] and _lower(head) in _POLAR))
 
     def _is_explained(self, index: int, head: str, rest: str) -> bool:
@@ -411,16 +430,21 @@ class _Options:
             if wanted:
                 before = r"(?<![.,])" if wanted[0].isdigit() else ""
                 word = rf"(?<![^\W{_UNSPACED}]){before}{re.escape(wanted)}(?![^\W{_UNSPACED}])"
-                yield from (_Mention(*match.span(), index) for match in re.finditer(word, lowered))
+                alone = r"(?!\s+\w)" if wanted in _NEUTRAL_WORDS else ""  # "i" is none of the options in "I think so"
+                yield from (_Mention(*match.span(), index) for match in re.finditer(word + alone, lowered))
 
     def find_labels(self, folded: str) -> Iterator[_Mention]:
         """Where labels stand: marked letters ("b)"), and capitals that are no words before a word ("A red one")."""
         for match in re.finditer(rf"(?<![^\W{_UNSPACED}'])([A-Za-z]{{1,2}})(?![^\W{_UNSPACED}']|['+#])", folded):
             name, after = match[0], folded[match.end() :]
             is_marked = re.match(r"[)\].:](?!\w)", after) is not None
-            is_word = name.casefold() in _NEUTRAL_WORDS and re.match(r"\s+(?!is\b)\w", after)
+            next_word = re.match(r"\s+(?!is\b)(\w+)", after)
+            is_word = name.casefold() in _NEUTRAL_WORDS and next_word and not self._is_capital_label(next_word[1])
             if is_marked or (name.isupper() and not is_word):
                 yield from (_Mention(*match.span(), index) for index in self.with_label(name))
+
+    def _is_capital_label(self, word: str) -> bool:
+        return word.isupper() and bool(self.with_label(word))
 
 
 class _Mention(NamedTuple):
@@ -478,6 +502,7 @@ _NEUTRAL_UNSPACED = re.compile(
 _TOKEN = re.compile(rf"[^\s.,:;!()\[\]*。、…「」『』【】《》{_MARK}]+")
 _DENIAL = re.compile(
     r"(?<!\w)(?:not?|never|neither|nor|none|nothing|cannot|without|except|\w+n't|wrong|incorrect|false"
+    r"|impossible|unlikely|ruled? out|(?:exclud|eliminat|reject|dismiss)\w*"
     r"|nicht|kein\w*|pas|не|нет)(?!\w)|[不没沒非]|ない|ません|아니|않|없|ไม่"
 )
 _RETRACTION = re.compile(
