@@ -131,10 +131,10 @@ def read_request(files: VideoFiles, name: str, request: TimeRequest, *, max_side
 
 
 def distinct(frames: Frames) -> Frames:
-    """Keep the first of every group of equal frame indices, in the order given."""
-    first_positions: dict[int, int] = {}
-    for position, index in enumerate(frames.frame_indices):
-        first_positions.setdefault(index, position)
+    """Keep the first of every group of equal frames, in the order given."""
+    first_positions: dict[float, int] = {}
+    for position, seconds in enumerate(frames.timestamps_seconds):
+        first_positions.setdefault(seconds, position)
     keep = list(first_positions.values())
     return replace(
         frames,
@@ -149,13 +149,13 @@ def frames_artifact(files: VideoFiles, name: str, frames: Frames) -> dict[str, A
     """Say which frames were shown, so that the caller can read them again.
 
     Returns:
-        Plain data that any checkpointer stores: `video` (name), `path`, and per frame `frame_indices`,
-        `timestamps_seconds` (true times) and `requested_seconds`. No pixels.
+        Plain data that any checkpointer stores: `video` (name), `path`, and per frame `frame_indices` (`None` where a
+        number is not known), `timestamps_seconds` (true times) and `requested_seconds`. No pixels.
     """
     return {
         "video": name,
         "path": files.paths[name],
-        "frame_indices": [int(index) for index in frames.frame_indices],
+        "frame_indices": list(frames.frame_indices),
         "timestamps_seconds": [float(moment) for moment in frames.timestamps_seconds],
         "requested_seconds": [float(moment) for moment in frames.requested_seconds],
     }
@@ -163,7 +163,10 @@ def frames_artifact(files: VideoFiles, name: str, frames: Frames) -> dict[str, A
 
 def label(frames: Frames, position: int) -> str:
     """Name one frame to the model by its true time and its index."""
-    return f"t = {show_seconds(frames.timestamps_seconds[position])} s (frame {frames.frame_indices[position]})"
+    number = frames.frame_indices[position]
+    return f"t = {show_seconds(frames.timestamps_seconds[position])} s" + (
+        "" if number is None else f" (frame {number})"
+    )
 
 
 def headline(frames: Frames, name: str, *, num_requested: int) -> str:

@@ -49,8 +49,7 @@ if TYPE_CHECKING:
     from vreason_agent.model import load_model
     from vreason_agent.question import video_question
     from vreason_agent.tools import video_tools
-    from vreason_agent.video.probe import probe
-    from vreason_agent.video.reader import read_frames
+    from vreason_agent.video.reader import probe, read_frames
 else:
 
     def __getattr__(name: str) -> Any:

@@ -30,7 +30,7 @@ from vreason_agent.errors import (
     VideoTooLargeError,
 )
 from vreason_agent.messages import video_question
-from vreason_agent.video import Isolation, Limits, OpenVideo, ReadOptions, read_frames
+from vreason_agent.video import Isolation, Limits, ReadOptions, VideoReader, read_frames
 
 
 def added_up(chunks: Any) -> AIMessageChunk:
@@ -332,13 +332,13 @@ class TestErrors:
         self, engine: FakeEngine, clip: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each video fits, both do not; the fake engine counts 10 tokens a frame."""
-        true_read, read = OpenVideo.read, []
+        true_read, read = VideoReader.read, []
 
         def noted(*args: Any, **how: Any) -> Any:
             read.append(args)
             return true_read(*args, **how)
 
-        monkeypatch.setattr(OpenVideo, "read", noted)
+        monkeypatch.setattr(VideoReader, "read", noted)
         engine.context_length = 70
         video = {"type": "video", "url": str(clip)}
         with pytest.raises(ContextOverflowError, match=r"8 frames make a prompt of 80 tokens.* 70, .*use fewer frames"):
@@ -354,7 +354,7 @@ class TestErrors:
     ) -> None:
         """A list of 1,200 frames was decoded whole, and then refused."""
         monkeypatch.setattr("vreason_agent.video.images.quiet_cv2", lambda: pytest.fail("decoded here"))
-        monkeypatch.setattr("vreason_agent.video.isolated.ReadingProcess", lambda _: pytest.fail("decoded elsewhere"))
+        monkeypatch.setattr("vreason_agent.video.reader.WorkerProcess", lambda _: pytest.fail("decoded elsewhere"))
         data = {"base64": base64.b64encode(picture.read_bytes()).decode(), "mime_type": "image/png"}
         one = "1 images make a prompt of 5 .*use fewer images"
         forms: list[tuple[Any, str]] = [
@@ -381,8 +381,10 @@ class TestErrors:
         self, engine: FakeEngine, picture: Path, isolation: Isolation | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """All but the last were ignored."""
-        monkeypatch.setattr("vreason_agent.video.reader.read_image", lambda *_, **__: pytest.fail("decoded here"))
-        monkeypatch.setattr("vreason_agent.video.reader.ask_picture", lambda *_: pytest.fail("decoded elsewhere"))
+        monkeypatch.setattr("vreason_agent.video.reader.decode_image", lambda *_, **__: pytest.fail("decoded here"))
+        monkeypatch.setattr(
+            "vreason_agent.video.reader.WorkerProcess.decode_image", lambda *_: pytest.fail("decoded elsewhere")
+        )
         block: Any = {"type": "video", "video": [str(picture)] * 8}
         for limits, match in (
             (Limits(max_frames=7), "max_frames=7; ask for fewer at a time"),

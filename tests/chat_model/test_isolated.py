@@ -19,7 +19,7 @@ from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.messages import video_question
 from vreason_agent.model import ImagePart, VideoPart
 from vreason_agent.video import Isolation, ReadOptions
-from vreason_agent.video.capture import Capture
+from vreason_agent.video.pyav_decoder import PyAVDecoder
 
 
 def _data(path: Path) -> str:
@@ -50,7 +50,7 @@ def test_every_kind_of_block_is_decoded_elsewhere_to_the_same_pixels(
     message = HumanMessage([BLOCKS[block](clip, picture)])
     ChatVReason().invoke([message])
     here = pictures_of(engine)
-    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
+    monkeypatch.setattr(PyAVDecoder, "__init__", lambda *_: pytest.fail("decoded here"))
     monkeypatch.setattr(cv2, "imdecode", lambda *args: pytest.fail("decoded here"))
     ChatVReason(read_options=ReadOptions(isolation=Isolation())).invoke([message])
     assert np.array_equal(pictures_of(engine), here)
@@ -68,13 +68,13 @@ def test_a_backend_that_is_asked_for_reads_what_a_message_names(engine: FakeEngi
     ChatVReason().invoke([message])
     (here, _) = engine.requests[-1].turns[0].parts
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("OpenCV was opened"))
-        ChatVReason(read_options=ReadOptions(backend="av")).invoke([message])
+        patched.setattr(PyAVDecoder, "__init__", lambda *_: pytest.fail("PyAV was opened"))
+        ChatVReason(read_options=ReadOptions(backend="opencv")).invoke([message])
     (there, _) = engine.requests[-1].turns[0].parts
     assert isinstance(here, VideoPart)
     assert isinstance(there, VideoPart)
     assert there.timestamps_seconds == here.timestamps_seconds
-    with pytest.raises(ConfigError, match="use one of: opencv, av"):
+    with pytest.raises(ConfigError, match="use one of: auto, av, opencv"):
         ChatVReason(read_options=ReadOptions(backend="decord"))  # type: ignore[arg-type]
 
 

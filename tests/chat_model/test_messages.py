@@ -15,10 +15,10 @@ from vreason_agent.errors import ConfigError, VideoError
 from vreason_agent.messages import Conversation, read_messages, video_question
 from vreason_agent.model import ImagePart, TextPart, VideoPart
 from vreason_agent.question import question_text
-from vreason_agent.video import OpenVideo, ReadOptions, Roots
+from vreason_agent.video import ReadOptions, VideoReader
 
 
-def read(*messages: BaseMessage, roots: Roots | None = None, **defaults: Any) -> Conversation:
+def read(*messages: BaseMessage, roots: list[Path] | None = None, **defaults: Any) -> Conversation:
     loader = FrameLoader(FrameDefaults(**defaults), ReadOptions(roots))
     return read_messages(messages, wording=question_text, loader=loader)
 
@@ -104,7 +104,7 @@ def test_a_blocks_hints_win_over_the_defaults(clip: Path) -> None:
 def test_a_block_cannot_ask_for_more_frames_than_the_application_allows(
     clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(OpenVideo, "read", lambda *args, **how: pytest.fail("decoded"))
+    monkeypatch.setattr(VideoReader, "read", lambda *args, **how: pytest.fail("decoded"))
     asked: list[tuple[dict[str, Any], str]] = [
         ({"num_frames": 64}, r"num_frames=64 of a video block asks for 64 frames, .* max_frames=32 of the chat model"),
         ({"max_frames": 64}, r"max_frames=64 of a video block"),
@@ -130,13 +130,13 @@ def test_what_the_application_allows_can_be_asked_for(clip: Path, picture: Path)
 def test_times_that_later_messages_ask_for_change_nothing_now_and_count_only_if_they_may_be_asked_for(
     clip: Path, num_expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_with, told = OpenVideo.read, []
+    read_with, told = VideoReader.read, []
 
-    def noted(self: OpenVideo, *times: Any, **how: Any) -> Any:
+    def noted(self: VideoReader, *times: Any, **how: Any) -> Any:
         told.append(len(how["expected"]))
         return read_with(self, *times, **how)
 
-    monkeypatch.setattr(OpenVideo, "read", noted)
+    monkeypatch.setattr(VideoReader, "read", noted)
     message = video_question(clip, "?", timestamps_seconds=[1.0], expected_seconds=range(num_expected))
     assert video_of(read(message, max_frames=4)).timestamps_seconds == (1.0,)
     assert told == [num_expected if num_expected <= 4 else 0]

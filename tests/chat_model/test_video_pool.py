@@ -25,9 +25,7 @@ from vreason_agent.errors import ConfigError, VideoError
 from vreason_agent.graphs import AcceptPolicy, Ladder, build_video_qa_graph
 from vreason_agent.messages import video_question
 from vreason_agent.model import VideoPart
-from vreason_agent.video import DEFAULT_OPTIONS, ReadOptions, probe
-from vreason_agent.video.capture import Capture
-from vreason_agent.video.opened import OpenVideo
+from vreason_agent.video import DEFAULT_OPTIONS, ReadOptions, VideoReader, probe, pyav_decoder
 
 
 @pytest.fixture(autouse=True)
@@ -41,22 +39,20 @@ def own_pool() -> Iterator[VideoPool]:
 def numbers_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The gray levels of all frames that are decoded from now on."""
     levels: list[int] = []
-    retrieve = Capture.retrieve_rgb
+    convert = pyav_decoder.picture_of
 
-    def noted(self: Capture) -> np.ndarray | None:
-        picture = retrieve(self)
+    def noted(frame: Any) -> np.ndarray | None:
+        picture = convert(frame)
         levels.append(-1 if picture is None else round(float(picture.mean()) / 3))
         return picture
 
-    monkeypatch.setattr(Capture, "retrieve_rgb", noted)
+    monkeypatch.setattr(pyav_decoder, "picture_of", noted)
     return levels
 
 
 def test_a_ladder_decodes_no_frame_twice(clip: Path, engine: FakeEngine, numbers_decoded: list[int]) -> None:
     never = AcceptPolicy(check=lambda attempts: "look again", max_retries=0)
     graph = build_video_qa_graph(ChatVReason(), policy=never)
-    probe(clip)
-    numbers_decoded.clear()  # a look has converted the first frame, to see whether OpenCV does
     result = graph.invoke({"video": str(clip), "question": "What?"})
     frames = [part for request in engine.requests for part in request.turns[0].parts if isinstance(part, VideoPart)]
     assert [len(part.images) for part in frames] == [4, 8, 16, 32]
@@ -64,12 +60,12 @@ def test_a_ladder_decodes_no_frame_twice(clip: Path, engine: FakeEngine, numbers
     assert len(numbers_decoded) == len(set(numbers_decoded)) == 32
 
 
-def test_a_ladder_walks_a_video_of_variable_rate_once(
+def test_a_ladder_decodes_a_video_of_one_keyframe_and_variable_rate_once(
     tmp_path: Path, engine: FakeEngine, numbers_decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, rng, steps, grab = tmp_path / "variable.mp4", random.Random(3), [], Capture.grab
+    path, rng, steps, packets = tmp_path / "variable.mp4", random.Random(3), [], pyav_decoder._Cursor.packets
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("mpeg4", rate=25)
+        stream: Any = container.add_stream("mpeg4", rate=25, options={"g": "999", "sc_threshold": "1000000000"})
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
         for number, time in enumerate(itertools.accumulate(rng.choices([20, 40, 120, 400], k=80))):
@@ -78,17 +74,17 @@ def test_a_ladder_walks_a_video_of_variable_rate_once(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
-    def counted(self: Capture) -> bool:
-        steps.append(self)
-        return grab(self)
+    def counted(self: Any) -> Iterator[Any]:
+        for packet in packets(self):
+            steps.append(packet)
+            yield packet
 
-    assert probe(path).is_seekable is False
-    numbers_decoded.clear()
-    monkeypatch.setattr(Capture, "grab", counted)
+    assert probe(path).num_keyframes == 1
+    monkeypatch.setattr(pyav_decoder._Cursor, "packets", counted)
     never = AcceptPolicy(check=lambda attempts: "look again", max_retries=0)
     result = build_video_qa_graph(ChatVReason(), policy=never).invoke({"video": str(path), "question": "What?"})
     assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8, 16, 32]
-    assert len(steps) <= 80
+    assert len(steps) <= 90, "the file once, and its first frame when it is opened"
     assert len(numbers_decoded) == len({second for at in result["attempts"] for second in at["timestamps_seconds"]})
 
 
@@ -105,10 +101,10 @@ def test_a_graphs_ladder_raises_the_ceiling_of_its_chat_model_and_a_runs_does_no
         build_video_qa_graph(model, ladder=Ladder(4, 4), policy=never).invoke(asked, context={"ladder": Ladder(4, 8)})
 
 
-def test_every_rung_shares_one_stepper(clip: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_rung_shares_one_decoder(clip: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     chat_model, opened = ChatVReason(), []
     chat_model.invoke([video_question(clip, "What?", num_frames=4)])
-    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: opened.append(path))
+    monkeypatch.setattr(pyav_decoder.PyAVDecoder, "__init__", lambda self, path, **options: opened.append(path))
     chat_model.invoke([video_question(clip, "What?", num_frames=4, max_frames=4)])
     assert opened == []
 
@@ -175,5 +171,5 @@ def test_a_forked_process_starts_with_an_empty_pool(clip: Path) -> None:
 
 
 def is_closed(video: object) -> bool:
-    assert isinstance(video, OpenVideo)
+    assert isinstance(video, VideoReader)
     return video._is_closed

@@ -21,7 +21,7 @@ from vreason_agent.cli import ask, build_parser
 from vreason_agent.cli.ask_model import check_context, make_chat_model
 from vreason_agent.errors import GenerationError
 from vreason_agent.video import DownloadPolicy, probe
-from vreason_agent.video.capture import Capture
+from vreason_agent.video.pyav_decoder import PyAVDecoder
 
 JSON_KEYS = [
     "answer",
@@ -268,7 +268,7 @@ def test_isolate_reaches_the_chat_model_and_nothing_is_decoded_here(
     arguments = build_parser().parse_args(["ask", clip, "What?", "--isolate"])
     assert make_chat_model(arguments).read_options.isolation is not None  # type: ignore[attr-defined]
     script(("red", 0.8, None), ("red", 0.9, None))
-    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
+    monkeypatch.setattr(PyAVDecoder, "__init__", lambda *_: pytest.fail("decoded here"))
     assert command("ask", clip, "What color?", "--isolate") == 0
 
 
@@ -284,7 +284,7 @@ def test_a_url_is_fetched_only_where_that_is_allowed_read_isolated_and_removed(
 
     assert command("ask", "https://example.com/clip.avi", "What color?") == 2
     monkeypatch.setattr(sys.modules["vreason_agent.video.download"], "download", download)
-    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
+    monkeypatch.setattr(PyAVDecoder, "__init__", lambda *_: pytest.fail("decoded here"))
     script(("red", 0.8, None), ("red", 0.9, None))
     assert command("ask", "https://example.com/clip.avi?token=secret", "What color?", "--allow-download") == 0
     assert "downloading https://example.com/clip.avi\n" in command.err
@@ -292,16 +292,16 @@ def test_a_url_is_fetched_only_where_that_is_allowed_read_isolated_and_removed(
     assert not opened[0].parent.exists()
 
 
-def test_backend_reaches_the_chat_model_and_opencv_opens_nothing(
+def test_backend_reaches_the_chat_model_and_pyav_opens_nothing(
     command: Command, clip: str, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = build_parser().parse_args(["ask", clip, "What?", "--backend", "av"])
-    assert make_chat_model(arguments).read_options.backend == "av"  # type: ignore[attr-defined]
+    arguments = build_parser().parse_args(["ask", clip, "What?", "--backend", "opencv"])
+    assert make_chat_model(arguments).read_options.backend == "opencv"  # type: ignore[attr-defined]
     script(("red", 0.8, None), ("red", 0.9, None))
-    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("OpenCV was opened"))
-    assert command("ask", clip, "What color?", "--backend", "av") == 0
-    assert command("probe", clip, "--backend", "av", "--isolate", "--json") == 0
-    assert json.loads(command.out)["backend"] == "av"
+    monkeypatch.setattr(PyAVDecoder, "__init__", lambda *_: pytest.fail("PyAV was opened"))
+    assert command("ask", clip, "What color?", "--backend", "opencv") == 0
+    assert command("probe", clip, "--backend", "opencv", "--isolate", "--json") == 0
+    assert json.loads(command.out)["backend"] == "opencv"
 
 
 class FiftyTokensPerFrame:

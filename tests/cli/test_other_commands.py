@@ -158,16 +158,16 @@ def test_probe_prints_what_a_file_is(command: Command, clip: str) -> None:
     assert command("probe", clip, "--json") == 0
     facts = json.loads(command.out)
     assert (facts["num_frames"], facts["is_constant_rate"], facts["is_seekable"]) == (16, True, True)
-    assert facts["streams"] == [{"width_px": 64, "height_px": 48, "codec": "MJPG", "is_read": True}]
-    assert facts["plan"] == {"num_times": 32, "num_frames": 16, "num_seeks": 0, "num_walked_frames": 0}
+    assert facts["streams"] == [{"width_px": 64, "height_px": 48, "codec": "mjpeg", "is_read": True}]
+    assert facts["plan"] == {"num_times": 32, "num_frames": 16, "num_seeks": 0, "num_skipped_frames": 0}
 
 
 def test_probe_words_streams_and_what_a_plan_would_cost(command: Command, clip: str) -> None:
     assert command("probe", clip, "--frames", "2") == 0
     assert command.out.splitlines()[1:] == [
-        "  video streams: 64x48 MJPG (read)",
+        "  video streams: 64x48 mjpeg (read)",
         "  frames: evenly spaced, reached by seeking",
-        "  reading 2 frames: 0 seeks, 8 frames decoded and skipped",
+        "  reading 2 frames: 1 seek, 0 frames decoded and skipped",
     ]
     assert command("probe", clip, "--frames", "3") == 2
     assert "try 4" in command.err

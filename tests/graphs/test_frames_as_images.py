@@ -23,7 +23,7 @@ from vreason_agent.graphs.asking import frames_for
 from vreason_agent.graphs.compare_videos import build_compare_videos_graph
 from vreason_agent.tools import ToolLimits
 from vreason_agent.video import Isolation, ReadOptions, read_frames
-from vreason_agent.video.capture import Capture
+from vreason_agent.video.pyav_decoder import PyAVDecoder
 
 ONE_LOOK = AcceptPolicy(min_agreeing=1, max_retries=0, abstain=False)
 
@@ -120,7 +120,7 @@ async def test_async_frames_are_read_off_the_event_loop(clip: Path, monkeypatch:
 
 
 def test_frames_are_read_in_another_process_where_isolated(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
+    monkeypatch.setattr(PyAVDecoder, "__init__", lambda *_: pytest.fail("decoded here"))
     model = OpenAIStyle()
     ask(clip, model, read_options=ReadOptions(isolation=Isolation()), ladder=Ladder(4, 4))
     assert len(images(model.sent[0])) == 4

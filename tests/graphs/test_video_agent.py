@@ -21,7 +21,7 @@ from vreason_agent.graphs.confidence_retry import ConfidenceRetryMiddleware
 from vreason_agent.graphs.video_agent import build_video_agent
 from vreason_agent.tools import video_tools
 from vreason_agent.video import Isolation, Limits, ReadOptions
-from vreason_agent.video.capture import Capture
+from vreason_agent.video.pyav_decoder import PyAVDecoder
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
     ("video_info", {}),
@@ -83,7 +83,7 @@ async def test_async_with_a_checkpointer_the_conversation_is_kept_without_the_ca
 
 
 def test_an_isolated_agent_decodes_nothing_in_its_own_process(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Capture, "__init__", lambda *_, **__: pytest.fail("a file was opened in this process"))
+    monkeypatch.setattr(PyAVDecoder, "__init__", lambda *_, **__: pytest.fail("a file was opened in this process"))
     options = ReadOptions([clip.parent], isolation=Isolation())
     messages = agent(clip, Caller(asked=[]), read_options=options).invoke(ASKED)["messages"]
     assert [item.status for item in messages if isinstance(item, ToolMessage)] == ["success", "error"] + ["success"] * 2

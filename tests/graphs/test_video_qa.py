@@ -30,7 +30,7 @@ from vreason_agent.graphs import (
     build_video_qa_graph,
 )
 from vreason_agent.video import Isolation, ReadOptions
-from vreason_agent.video.capture import Capture
+from vreason_agent.video.pyav_decoder import PyAVDecoder
 
 SURE, UNSURE = {"entropy_drop": 0.9, "final_entropy": 0.1}, {"entropy_drop": 0.1, "final_entropy": 0.1}
 ONE_LOOK = AcceptPolicy(min_agreeing=1)
@@ -345,7 +345,7 @@ def test_graphs_import_no_torch() -> None:
 
 
 def test_an_isolated_graph_decodes_nothing_in_its_own_process(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Capture, "__init__", lambda self, path, **options: pytest.fail("decoded here"))
+    monkeypatch.setattr(PyAVDecoder, "__init__", lambda *_: pytest.fail("decoded here"))
     isolated = ask(clip, script(("red", SURE)), policy=ONE_LOOK, read_options=ReadOptions(isolation=Isolation()))
     monkeypatch.undo()
     assert isolated["frames"] == ask(clip, script(("red", SURE)), policy=ONE_LOOK)["frames"]

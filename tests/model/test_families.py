@@ -10,7 +10,7 @@ from vreason_agent.model import Segment, families, family_for, register_family, 
 from vreason_agent.model.families import Qwen2VL, Qwen3VL, Qwen25VL, Qwen25VLTimestamps, QwenVLFamily
 from vreason_agent.model.vision_settings import PixelBudget, VisionSettings
 from vreason_agent.video import times_plan
-from vreason_agent.video.plan import even_runs
+from vreason_agent.video.plan_types import even_runs
 
 CONFIG = SimpleNamespace(vision_config=SimpleNamespace(tokens_per_second=2))
 SETTINGS = VisionSettings()

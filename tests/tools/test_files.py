@@ -15,7 +15,7 @@ from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, Vide
 from vreason_agent.tools import video_tools
 from vreason_agent.tools.video_tool import VideoFiles
 from vreason_agent.video import Isolation, ReadOptions
-from vreason_agent.video.capture import Capture
+from vreason_agent.video.pyav_decoder import PyAVDecoder
 
 
 def test_what_cannot_be_bound_fails_when_the_tools_are_made(clip: Path, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_file_that_vanished_is_a_message_without_its_path(
 
 def test_isolated_tools_decode_nothing_in_their_own_process(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = {tool.name: message(tool, **EXAMPLES[tool.name]) for tool in all_tools(clip)}
-    monkeypatch.setattr(Capture, "__init__", lambda *_, **__: pytest.fail("a file was opened in this process"))
+    monkeypatch.setattr(PyAVDecoder, "__init__", lambda *_, **__: pytest.fail("a file was opened in this process"))
     for tool in all_tools(clip, read_options=ReadOptions(isolation=Isolation())):
         tool.handle_tool_error = False
         shown = message(tool, **EXAMPLES[tool.name])
@@ -76,11 +76,12 @@ def test_isolated_tools_decode_nothing_in_their_own_process(clip: Path, monkeypa
 
 
 def test_the_backend_reaches_every_tool(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Capture, "__init__", lambda *_, **__: pytest.fail("OpenCV opened a file"))
-    for tool in all_tools(clip, read_options=ReadOptions(backend="av")):
+    monkeypatch.setattr(PyAVDecoder, "__init__", lambda *_: pytest.fail("PyAV opened a file"))
+    for tool in all_tools(clip, read_options=ReadOptions(backend="opencv")):
         tool.handle_tool_error = False
         assert message(tool, **EXAMPLES[tool.name]).status == "success"
-    assert message(tool_named("video_info", clip, read_options=ReadOptions(backend="av"))).artifact["backend"] == "av"
+    info = message(tool_named("video_info", clip, read_options=ReadOptions(backend="opencv")))
+    assert info.artifact["backend"] == "opencv"
 
 
 def test_a_file_outside_the_allowed_folders_is_refused(clip: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_the_printed_length_is_accepted_as_the_end_of_a_range(info: VideoInfo) -
 
 
 def test_a_cut_file_is_told_by_name_with_the_part_that_is_there(info: VideoInfo) -> None:
-    cut = replace(info, readable_seconds=2.0, promised_frames=200)
+    cut = replace(info, readable_seconds=2.0, declared_frames=200)
     with pytest.raises(ToolException, match=r"'clip' is truncated .* ends there \(stop_seconds=2\.000\)"):
         resolve(cut)
     assert resolve(cut, stop_seconds=2.0, num_frames=2) == (0.0, 1.0)

@@ -10,16 +10,16 @@ import sys
 import time
 
 from vreason_agent.errors import VideoError
-from vreason_agent.video import Limits, read_frames
+from vreason_agent.video import Limits, ReadOptions, read_frames
 
-MAX_BYTES = 3 * 2**30  # address space: OpenCV and its threads map about one
-LIMITS = Limits(max_bytes=2**20, max_pixels=2**20, max_walked_frames=500, max_seconds=600.0)
+MAX_BYTES = 3 * 2**30  # address space: the decoder and its threads map about one
+OPTIONS = ReadOptions(limits=Limits(max_bytes=2**20, max_pixels=2**20, max_decoded_frames=500, max_seconds=600.0))
 
 
 def ending(path: str) -> str:
     """Return `frames`, or the kind of the typed error; anything else ends the process."""
     try:
-        frames = read_frames(path, [0.0, 0.5], limits=LIMITS)
+        frames = read_frames(path, [0.0, 0.5], options=OPTIONS)
     except VideoError as error:
         if "0x" in str(error):
             raise RuntimeError(path) from error

@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 
 from vreason_agent.errors import ConfigError, VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import DownloadPolicy, download, downloaded, probe, read_frames
-from vreason_agent.video.addresses import is_public
-from vreason_agent.video.download import is_remote
-from vreason_agent.video.url_text import shown
+from vreason_agent.video import DownloadPolicy, Isolation, ReadOptions, download, downloaded, probe, read_frames
+from vreason_agent.video.download import is_public, is_remote
+from vreason_agent.video.files import shown
 
 Reply = Callable[[BaseHTTPRequestHandler], None]
 HERE = DownloadPolicy(schemes=("http",), max_seconds=10.0, is_allowed=lambda address: address.is_loopback)
@@ -86,8 +85,8 @@ def redirects(where: str, status: int = 302) -> Reply:
 
 
 @pytest.fixture
-def movie(write_opencv) -> bytes:
-    return write_opencv("movie.mp4").read_bytes()
+def movie(write_cv) -> bytes:
+    return write_cv("movie.mp4").read_bytes()
 
 
 @pytest.fixture
@@ -110,7 +109,7 @@ def test_a_file_is_fetched_for_its_owner_alone_read_in_isolation_and_removed(ser
         assert path.read_bytes() == movie
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
         assert stat.S_IMODE(os.stat(path.parent).st_mode) == 0o700
-        assert read_frames(path, [1.0], isolate=True).frame_indices == (25,)
+        assert read_frames(path, [1.0], options=ReadOptions(isolation=Isolation())).frame_indices == (25,)
     assert not path.parent.exists()
     (asked,) = server.asked
     assert asked[0] == "/a/movie.mp4?token=secret"

@@ -15,7 +15,15 @@ import pytest
 
 ENDINGS = {"frames", "VideoDecodeError", "VideoTooLargeError", "VideoError"}
 MAX_SECONDS = 20.0  # one mutant, on a busy machine
-SEEDS = ("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.webm", "VP80"), ("a.mkv", "FFV1")
+X264 = {"g": "10", "x264-params": "log-level=none"}
+SEEDS = (
+    ("a.mp4", "libx264", X264),
+    ("a.avi", "mpeg4", {}),
+    ("a.webm", "libvpx", {}),
+    ("a.mkv", "ffv1", {}),
+    ("b.ts", "libx264", X264),
+    ("b.mpg", "mpeg2video", {}),
+)
 Mutation = Callable[[random.Random, bytearray], bytearray]
 
 
@@ -49,9 +57,11 @@ MUTATIONS: tuple[Mutation, ...] = (change_bytes, truncate, change_header, repeat
 
 
 @pytest.fixture
-def seeds(write_opencv, write_av) -> list[Path]:
-    clips = [write_opencv(name, num_frames=30, fourcc=fourcc) for name, fourcc in SEEDS]
-    return [*clips, write_av("b.ts", list(range(1000, 2200, 40))), write_av("c.mp4", [0, 40, 120, 600, 1000, 1040])]
+def seeds(write) -> list[Path]:
+    clips = [
+        write(name, codec=codec, times_ms=tuple(range(0, 1200, 40)), options=options) for name, codec, options in SEEDS
+    ]
+    return [*clips, write("c.mp4", times_ms=(0, 40, 120, 600, 1000, 1040), options=X264)]
 
 
 def mutants(seeds: list[Path], folder: Path, numbers: range) -> list[Path]:

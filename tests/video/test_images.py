@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +14,21 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.video.conftest import numbered
+from tests.video.hazards import numbered
 from vreason_agent.errors import VideoDecodeError, VideoError, VideoTooLargeError
-from vreason_agent.video import Limits, probe, read_frames, read_image, read_images, reader
-from vreason_agent.video.image_size import image_size
+from vreason_agent.video import (
+    Isolation,
+    Limits,
+    ReadOptions,
+    image_sizes,
+    probe,
+    read_frames,
+    read_image,
+    read_images,
+    reader,
+)
+from vreason_agent.video.image_headers import image_size
 from vreason_agent.video.opencv import quiet_cv2
-from vreason_agent.video.reader import image_sizes
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])
@@ -73,7 +83,7 @@ def test_a_picture_file_of_more_bytes_than_its_pixels_can_need_is_refused_before
     path = _sparse(tmp_path / f"a{suffix}", data, 3 * 2**30)
     with (
         little_memory(),
-        pytest.raises(VideoTooLargeError, match=r"3,221,225,472 bytes, more than the .* save it anew as a PNG"),
+        pytest.raises(VideoTooLargeError, match=r"3,221,225,472 bytes, more than the .* save it anew"),
     ):
         probe(path)
 
@@ -113,8 +123,8 @@ def test_a_folder_is_no_picture(tmp_path: Path):
 
 def test_a_picture_file_over_the_byte_limit_is_refused(tmp_path: Path):
     cv2.imwrite(str(tmp_path / "a.png"), numbered(1))
-    with pytest.raises(VideoTooLargeError, match="max_bytes=10; scale it down"):
-        read_image(tmp_path / "a.png", limits=Limits(max_bytes=10))
+    with pytest.raises(VideoTooLargeError, match="more than the 10 allowed; scale it down"):
+        read_image(tmp_path / "a.png", ReadOptions(limits=Limits(max_bytes=10)))
 
 
 def test_a_picture_named_mp4_is_a_picture(tmp_path: Path):
@@ -134,20 +144,13 @@ def test_pictures_of_another_size_in_a_folder_are_told_when_it_is_probed(tmp_pat
 
 
 def test_a_folder_of_one_size_in_several_formats_is_probed_without_decoding_them(tmp_path: Path, monkeypatch):
-    from vreason_agent.video import images
-
     for name in ("0.png", "1.jpg", "2.bmp"):
         _write(tmp_path / name, 20, 30)
-    read = []
-
-    def spy(path, **keywords):
-        read.append(path)
-        return read_image(path, **keywords)
-
-    monkeypatch.setattr(images, "read_image", spy)
+    decoded, decode = [], reader.decode_image
+    monkeypatch.setattr(reader, "decode_image", lambda *how: decoded.append(how[1]) or decode(*how))
     info = probe(tmp_path)
     assert (info.width_px, info.height_px, info.num_frames) == (30, 20, 3)
-    assert [Path(path).name for path in read] == ["0.png"]
+    assert decoded == [repr(str(tmp_path / "0.png"))]
 
 
 def test_a_photograph_that_exif_turns_to_the_size_of_the_others_is_let_through(tmp_path: Path):
@@ -163,20 +166,20 @@ def test_a_photograph_that_exif_turns_to_the_size_of_the_others_is_let_through(t
 def test_pictures_given_as_data_are_limited_like_files() -> None:
     data = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
     assert read_image(data).shape == (8, 8, 3)
-    with pytest.raises(VideoTooLargeError, match=r"image data has \d+ bytes, more than max_bytes=10; scale it down"):
-        read_image(data, limits=Limits(max_bytes=10))
+    with pytest.raises(VideoTooLargeError, match=r"image data has \d+ bytes, more than the 10 allowed; scale it down"):
+        read_image(data, ReadOptions(limits=Limits(max_bytes=10)))
 
 
-@pytest.mark.parametrize("isolate", [False, True])
-def test_opencv_writes_nothing_of_a_damaged_picture_to_stderr(isolate, capfd):
+@pytest.mark.parametrize("isolation", [None, Isolation()])
+def test_opencv_writes_nothing_of_a_damaged_picture_to_stderr(isolation, capfd):
     """libpng and libjpeg do in the own process, past OpenCV."""
     data = cv2.imencode(".gif", numbered(3))[1].tobytes()
     broken = [data[:6] + b"\x08\x00\x08\x00" + data[10:]]  # a frame beyond the screen
-    if isolate:
+    if isolation:
         broken.append(cv2.imencode(".png", numbered(3))[1].tobytes()[:60])
     for each in broken:
         with pytest.raises(VideoDecodeError, match="give a JPEG, PNG, WebP or BMP"):
-            read_images([each], isolate=isolate)
+            read_images([each], ReadOptions(isolation=isolation))
     assert capfd.readouterr() == ("", "")
 
 
@@ -212,11 +215,42 @@ def test_transparency_is_composited_on_white(suffix, kind):
     assert [image[at, at].tolist() for at in (0, 10, 21)] == [[255, 255, 255], [0, 0, 0], [255, 128, 128]]
 
 
+def _png(depth: int, rows: list[bytes], key: int) -> bytes:
+    """Return a grayscale PNG of 8 pixels a row with a transparent value."""
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 8, len(rows), depth, 0, 0, 0, 0)),
+        (b"tRNS", struct.pack(">H", key)),
+        (b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows))),
+        (b"IEND", b""),
+    ]
+    chunks = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    ("depth", "rows", "key"),
+    [
+        (8, [bytes([7, 100] * 4)] * 8, 7),
+        (16, [struct.pack(">HH", 7 << 8, 100 << 8) * 4] * 8, 7 << 8),
+        (4, [bytes([0x27] * 4)] * 8, 2),
+        (1, [bytes([0b01010101])] * 8, 0),
+    ],
+    ids=["8", "16", "4", "1"],
+)
+def test_the_transparent_value_of_a_gray_png_is_white(depth, rows, key):
+    image = read_image(_png(depth, rows, key))
+    shown = {8: 100, 16: 100, 4: 119, 1: 255}[depth]
+    assert image[0, 0].tolist() == [255] * 3
+    assert image[0, 1].tolist() == [shown] * 3
+
+
 def _gray(height: int, width: int) -> bytes:
     return cv2.imencode(".png", np.zeros((height, width, 3), np.uint8))[1].tobytes()
 
 
-@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize("isolation", [None, Isolation()])
 @pytest.mark.parametrize(
     ("limits", "match"),
     [
@@ -227,11 +261,11 @@ def _gray(height: int, width: int) -> bytes:
     ],
     ids=["frames", "bytes", "seconds", "pixels"],
 )
-def test_limits_hold_for_pictures_together_before_one_is_decoded(limits, match, isolate, monkeypatch):
-    monkeypatch.setattr(reader, "read_image", lambda *_, **__: pytest.fail("decoded"))
-    monkeypatch.setattr(reader, "ask_picture", lambda *_: pytest.fail("decoded"))
+def test_limits_hold_for_pictures_together_before_one_is_decoded(limits, match, isolation, monkeypatch):
+    monkeypatch.setattr(reader, "decode_image", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(reader.WorkerProcess, "decode_image", lambda *_: pytest.fail("decoded"))
     with pytest.raises(VideoTooLargeError, match=match):
-        read_images([_gray(10, 10)] * 3, limits=limits, isolate=isolate)
+        read_images([_gray(10, 10)] * 3, ReadOptions(limits=limits, isolation=isolation))
 
 
 def test_sizes_of_pictures_are_told_without_decoding_them(tmp_path: Path, monkeypatch):
@@ -239,6 +273,6 @@ def test_sizes_of_pictures_are_told_without_decoding_them(tmp_path: Path, monkey
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     assert image_sizes([tmp_path / "a.png", _gray(3, 5)]) == [(9, 7), (5, 3)]
     with pytest.raises(VideoError, match="outside the allowed folders"):
-        image_sizes([tmp_path / "a.png"], roots=[])
+        image_sizes([tmp_path / "a.png"], ReadOptions(roots=[]))
     with pytest.raises(VideoDecodeError, match=r"3 bytes of image data cannot be decoded .*give a JPEG"):
         image_sizes([b"abc"])

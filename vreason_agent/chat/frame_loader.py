@@ -27,6 +27,7 @@ from vreason_agent.video import (
     Limits,
     ReadOptions,
     Resize,
+    Size,
     Span,
     VideoInfo,
     VideoReader,
@@ -41,7 +42,6 @@ from vreason_agent.video import (
     still_size,
     uniform_plan,
 )
-from vreason_agent.video.image_size import Size
 
 
 @dataclass

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from vreason_agent.video import ReadOptions, VideoReader, open_video, stamp_of
-from vreason_agent.video.source import real_path
+from vreason_agent.video import ReadOptions, VideoReader, file_identity, open_video
+from vreason_agent.video.files import real_path
 
 MAX_CACHE_BYTES = 2**26
 """Pixels of decoded frames that each open video keeps, as the model takes them: 32 frames of 0.6 megapixels."""
@@ -37,7 +37,7 @@ class VideoPool:
     @contextmanager
     def opened(self, path: str, options: ReadOptions) -> Iterator[VideoReader]:
         """Open a video, or take up the one that is open, for the length of a block; an error in it closes it."""
-        key = (real_path(path), stamp_of(path), options)
+        key = (real_path(path), file_identity(path), options)
         with self._lock:
             video = self._videos.pop(key, None)
         video = video or open_video(path, options, max_cache_bytes=MAX_CACHE_BYTES)

@@ -111,9 +111,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add(
         "--backend",
         choices=BACKENDS,
-        default="opencv",
+        default="auto",
         metavar="B",
-        help="video decoder: opencv, or av (extra av) for codecs that OpenCV lacks, such as AV1 (default: opencv)",
+        help="video decoder: av (PyAV), opencv (slower, no AV1), or auto, which takes av where it is installed "
+        "(default: auto)",
     )
     add(
         "--server",
@@ -150,7 +151,7 @@ def local_copy(arguments: argparse.Namespace) -> Iterator[None]:
         VideoError: as `download` raises.
     """
     from vreason_agent.video.download import downloaded, is_remote
-    from vreason_agent.video.url_text import shown
+    from vreason_agent.video.files import shown
 
     if not (arguments.allow_download and is_remote(arguments.video)):
         yield
@@ -194,7 +195,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     """
     from vreason_agent.answers import repeated_option
     from vreason_agent.video.download import is_remote
-    from vreason_agent.video.url_text import shown
+    from vreason_agent.video.files import shown
 
     if is_remote(arguments.video) and not arguments.allow_download:
         msg = f"{quote(shown(arguments.video))} is a URL; add --allow-download to download it, or give a file's path"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FRAMES = 4
 DEFAULT_MAX_FRAMES = 32
-BACKENDS = ("opencv", "av")
+BACKENDS = ("auto", "av", "opencv")
 FRAME_RULES = ("pairs", "scenes", "zoom")
 LARGEST_FRAMES = 65_536
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")

@@ -37,9 +37,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--backend",
         choices=BACKENDS,
-        default="opencv",
+        default="auto",
         metavar="B",
-        help="video decoder: opencv or av (default: opencv)",
+        help="video decoder: av, opencv, or auto, which takes av where it is installed (default: auto)",
     )
     parser.add_argument(
         "--isolate", action="store_true", help="read it in a separate process with limits on memory and time"
@@ -74,7 +74,7 @@ def format_lines(info: VideoInfo, cost: Mapping[str, int]) -> list[str]:
         lines += [f"  video streams: {', '.join(streams)}", f"  frames: {even}, reached {reached}"]
     work = (
         _counted(cost["num_seeks"], "seek"),
-        _counted(cost["num_walked_frames"], "frame") + " decoded and skipped",
+        _counted(cost["num_skipped_frames"], "frame") + " decoded and skipped",
     )
     return [*lines, f"  reading {_counted(cost['num_frames'], 'frame')}: {', '.join(work)}"]
 

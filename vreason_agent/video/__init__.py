@@ -1,23 +1,31 @@
-"""Reading video with OpenCV: open, probe, sample, read; knows no model.
+"""Reading video: open, probe, plan, read; knows no model.
 
 `probe(video)` says what a file is, the rules in `PLANS` choose times, `read_frames(video, timestamps)` gives the frames
-that a player shows at those times, or a typed error.
+that a player shows at those times, or a typed error. `ReadOptions` says how: from which folders, under which limits, in
+which process, by which decoder.
 """
 
-from vreason_agent.video.backend import Backend
-from vreason_agent.video.cost import PlanCost, plan_cost
 from vreason_agent.video.download import DownloadPolicy, download, downloaded
-from vreason_agent.video.frames import Frames
+from vreason_agent.video.files import file_identity, local_path
+from vreason_agent.video.frame_cache import Resize
 from vreason_agent.video.images import read_image
-from vreason_agent.video.info import VideoInfo, VideoStream
-from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
-from vreason_agent.video.opened import OpenVideo
-from vreason_agent.video.options import DEFAULT_OPTIONS, ReadOptions
-from vreason_agent.video.plan import FramePlan, PlanSegment
-from vreason_agent.video.reading import (
+from vreason_agent.video.plan_types import FramePlan, PlanSegment
+from vreason_agent.video.plans import (
+    PLANS,
+    PlanCost,
+    fps_plan,
+    keyframes_plan,
+    make_plan,
+    pairs_plan,
+    plan_cost,
+    ranges_plan,
+    scenes_plan,
+    times_plan,
+    uniform_plan,
+)
+from vreason_agent.video.read_options import DEFAULT_LIMITS, DEFAULT_OPTIONS, Backend, Isolation, Limits, ReadOptions
+from vreason_agent.video.reader import (
     VideoReader,
-    find_scenes,
     image_sizes,
     open_video,
     probe,
@@ -25,21 +33,8 @@ from vreason_agent.video.reading import (
     read_images,
     still_size,
 )
-from vreason_agent.video.sampling import (
-    PLANS,
-    fps_plan,
-    keyframes_plan,
-    make_plan,
-    pairs_plan,
-    ranges_plan,
-    scenes_plan,
-    times_plan,
-    uniform_plan,
-)
-from vreason_agent.video.scenes import Scenes, check_scenes_library
-from vreason_agent.video.sizing import Resize
-from vreason_agent.video.source import Roots, local_path, stamp_of
-from vreason_agent.video.span import Span, resolve_span
+from vreason_agent.video.scenes import Scenes, check_scenes_library, find_scenes
+from vreason_agent.video.types import Frames, Size, Span, VideoInfo, VideoStream, resolve_span
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -49,17 +44,14 @@ __all__ = [
     "DownloadPolicy",
     "FramePlan",
     "Frames",
-    "Isolate",
-    "IsolatedVideo",
     "Isolation",
     "Limits",
-    "OpenVideo",
     "PlanCost",
     "PlanSegment",
     "ReadOptions",
     "Resize",
-    "Roots",
     "Scenes",
+    "Size",
     "Span",
     "VideoInfo",
     "VideoReader",
@@ -67,6 +59,7 @@ __all__ = [
     "check_scenes_library",
     "download",
     "downloaded",
+    "file_identity",
     "find_scenes",
     "fps_plan",
     "image_sizes",
@@ -83,7 +76,6 @@ __all__ = [
     "read_images",
     "resolve_span",
     "scenes_plan",
-    "stamp_of",
     "still_size",
     "times_plan",
     "uniform_plan",

@@ -24,15 +24,38 @@ from typing import IO, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from vreason_agent.errors import ConfigError, VideoError, VideoTooLargeError
-from vreason_agent.video.addresses import Address, is_public
-from vreason_agent.video.source import kind_of
-from vreason_agent.video.url_text import shown
+from vreason_agent.video.files import kind_of, shown
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_HOSTS_OWN = ipaddress.IPv4Address("168.63.129.16")  # a cloud's internal services, at an address of the public range
+_CARRIERS = ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "::ffff:0:0:0/96")
+_SPECIAL = ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "5f00::/16")  # not every Python knows them
+_SERVICES = ("192.31.196.0/24", "192.52.193.0/24", "192.175.48.0/24", "2620:4f:8000::/48")  # AS112 and AMT relays
+_ISATAP = (0x00005EFE, 0x02005EFE)  # before the IPv4 address in the last bits, whatever the network
+_REFUSED = tuple(map(ipaddress.ip_network, (*_CARRIERS, *_SPECIAL, *_SERVICES)))
 PORTS = {"https": 443, "http": 80}
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK_BYTES = 2**16
+_HEAD_BYTES = 2**12
 _HEADERS = {"User-Agent": "vreason-agent", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 _INSTEAD = "download the file yourself and give its path"
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the public internet.
+
+    Not public are loopback, private, link-local (where cloud metadata is served), shared, reserved, multicast and
+    unspecified addresses, those set aside for protocols, documentation, 6to4 relays and segment routing, and IPv6
+    addresses that lead to an IPv4 one by NAT64, 6to4, Teredo, ISATAP, translation or as compatible. An IPv4-mapped one
+    counts as the address that it maps.
+    """
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address.is_site_local or int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
+            return False
+    is_refused = address == _HOSTS_OWN or any(address in network for network in _REFUSED)
+    return not is_refused and address.is_global and not address.is_multicast and not address.is_reserved
 
 
 @dataclass(frozen=True)
@@ -68,7 +91,7 @@ DEFAULT_POLICY = DownloadPolicy()
 def download(url: str, folder: str | os.PathLike[str], *, policy: DownloadPolicy = DEFAULT_POLICY) -> Path:
     """Fetch a video, GIF or image into a new file that only its owner may read; the caller removes it.
 
-    Read it with `isolate=True`: what comes from a network is not to be trusted.
+    Read it isolated: what comes from a network is not to be trusted.
 
     Args:
         url: Where it is.
@@ -92,7 +115,8 @@ def download(url: str, folder: str | os.PathLike[str], *, policy: DownloadPolicy
     try:
         with os.fdopen(descriptor, "wb") as file:
             _fetch(url, file, policy, time.monotonic() + policy.max_seconds)
-        kind_of(path, shown(url))
+        with open(path, "rb") as file:
+            kind_of(file.read(_HEAD_BYTES), shown(url))
     except BaseException:
         os.unlink(path)
         raise

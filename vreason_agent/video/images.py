@@ -1,4 +1,4 @@
-"""Still pictures: decoding one from a path or bytes, and fitting one into a size. Knows no video."""
+"""Still pictures: checked, decoded upright and on white, and fitted into a size. Knows no video."""
 
 from __future__ import annotations
 
@@ -10,34 +10,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vreason_agent.errors import VideoDecodeError, VideoError
-from vreason_agent.video.image_size import Size
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
+from vreason_agent.video.files import DescriptorFile, open_picture
+from vreason_agent.video.image_headers import BMP_HEAD, JPEG_HEAD, image_size, png_key
 from vreason_agent.video.opencv import load_cv2, quiet_cv2
-from vreason_agent.video.picture_file import (
-    Encoded,
-    checked_size,
-    picture_bytes,
-    picture_name,
-    picture_size,
-    undecodable,
-)
-from vreason_agent.video.source import Roots, Source
+from vreason_agent.video.read_options import DEFAULT_OPTIONS, Limits, ReadOptions
+from vreason_agent.video.types import Picture, Size
 
-Picture = NDArray[np.uint8]
-_JPEG_HEAD, _BMP_HEAD = b"\xff\xd8", b"BM"
+Encoded = str | os.PathLike[str] | bytes
+"""A picture: the path of its file, or what is in it."""
+
+_HEADER_BYTES = 1 << 16  # a JPEG's size may stand behind a thumbnail, and then farther on
+_SPARE_BYTES = 64 * 2**20  # of a picture file for all that is not pixels
+_MAX_PIXEL_BYTES = 8  # four channels of 16 bits that are not compressed
 
 
-def read_image(source: Encoded, *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None) -> Picture:
-    """Read one picture.
+def read_image(source: Encoded, options: ReadOptions = DEFAULT_OPTIONS) -> Picture:
+    """Read one picture in this process; `read_images` knows isolation.
 
     Args:
         source: Path of an image file, or its encoded bytes.
-        limits: Upper bounds, checked before anything is decoded.
-        roots: Folders that a file must lie in, links resolved; `None` allows any file.
+        options: Allowed folders and limits.
 
     Returns:
-        `uint8 (height, width, 3)` in RGB.
+        `uint8 (height, width, 3)` in RGB, upright, transparent pixels on white.
 
     Raises:
         ConfigError: `source` is neither a path nor bytes.
@@ -47,97 +43,100 @@ def read_image(source: Encoded, *, limits: Limits = DEFAULT_LIMITS, roots: Roots
         VideoTooLargeError: More bytes than `limits.max_bytes`, or pixels than `limits.max_pixels`, or in a file more
             bytes than so many pixels can need.
     """
-    return _decoded(source, limits, roots)
+    name, data = read_encoded(source, options)
+    return decode_image(data, name, options.limits)
 
 
-def read_checked_image(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
-    """Read the picture that was checked; raises as `read_image` does, and if the file has changed."""
-    return _decoded(source, limits)
+def read_encoded(source: Encoded, options: ReadOptions) -> tuple[str, bytes]:
+    """Return what messages call a picture, and its bytes; raises as `read_image` does before it decodes."""
+    limits = options.limits
+    if isinstance(source, bytes):
+        name = f"{len(source)} bytes of image data"
+        _check_bytes(name, len(source), limits.max_bytes)
+        return name, source
+    with open_picture(source, options.roots) as (given, file, num_bytes):
+        return repr(given), read_checked(file, repr(given), num_bytes, limits)
 
 
-def _check_decoded(shape: tuple[int, ...], size: Size, source: Encoded | Source) -> None:
-    """Refuse a picture of another size than was checked; a mark of orientation may have turned it."""
-    if sorted(shape[:2]) != sorted(size):
-        msg = (
-            f"{picture_name(source)} is damaged: its header tells {size.width}x{size.height} pixels and the decoder "
-            f"finds {shape[1]}x{shape[0]}; save it anew as a PNG or JPEG"
-        )
-        raise VideoDecodeError(msg)
+def read_checked(file: DescriptorFile, name: str, num_bytes: int, limits: Limits) -> bytes:
+    """Return the bytes of an open picture file; raises as `read_image` does before it decodes."""
+    _check_bytes(name, num_bytes, min(limits.max_bytes, _SPARE_BYTES + _MAX_PIXEL_BYTES * limits.max_pixels))
+    head = file.read(_HEADER_BYTES)
+    if (size := image_size(head)) is not None:
+        limits.check_pixels(name, *size)
+    return head + file.read(num_bytes - len(head)) if num_bytes > len(head) else head
 
 
-def common_size(
-    paths: Sequence[str], folder: str, *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None
-) -> tuple[int, int]:
-    """Return height and width in pixels of the pictures of a folder, from their headers wherever these agree.
+def encoded_size(source: Encoded, options: ReadOptions) -> Size:
+    """Return the size that a picture's header tells; raises as `read_image` does before it decodes."""
+    if isinstance(source, bytes):
+        name, data = read_encoded(source, options)
+        return checked_size(data, name, options.limits)
+    with open_picture(source, options.roots) as (given, file, num_bytes):
+        _check_bytes(repr(given), num_bytes, options.limits.max_bytes)
+        head = file.read(_HEADER_BYTES)
+        if head.startswith(JPEG_HEAD) and image_size(head) is None:
+            head += file.read(num_bytes - len(head))
+        return checked_size(head, repr(given), options.limits)
+
+
+def checked_size(data: bytes, name: str, limits: Limits) -> Size:
+    """Return the size of a picture of which these are the bytes.
 
     Raises:
-        VideoDecodeError: If two of them differ in size, or one that has to be decoded cannot be.
+        VideoDecodeError: If its header tells none.
+        VideoTooLargeError: If it has more pixels than `limits.max_pixels`.
     """
-    height, width = read_image(paths[0], limits=limits, roots=roots).shape[:2]
-    header = _header_size(paths[0], limits, roots)
-    for path in paths[1:]:
-        if header is not None and _header_size(path, limits, roots) == header:
-            continue
-        turned = read_image(path, limits=limits, roots=roots)  # a photograph that may yet be of the same size
-        other = turned.shape[:2]
-        if other != (height, width):
-            sizes = f"{os.path.basename(paths[0])} {width}x{height}, {os.path.basename(path)} {other[1]}x{other[0]}"
-            msg = f"the frames of {folder!r} differ in size ({sizes}); bring them to one size"
-            raise VideoDecodeError(msg)
-    return height, width
+    size = image_size(data)
+    if size is None:
+        raise _undecodable(name)
+    limits.check_pixels(name, *size)
+    return size
 
 
-def _header_size(path: str, limits: Limits, roots: Roots | None) -> Size | None:
-    try:
-        return picture_size(path, limits, roots)
-    except VideoError:
-        return None  # decoding it tells why
+def decode_image(data: bytes, name: str, limits: Limits) -> Picture:
+    """Decode a picture as a viewer shows it: turned upright, and composited on white where it has transparency.
 
-
-def fit_within(image: Picture, max_side_px: int | None) -> Picture:
-    """Scale a picture down to a longer side of at most `max_side_px`; `None` and small pictures change nothing."""
-    height, width = image.shape[:2]
-    size = size_within(width, height, max_side_px)
-    if size == (width, height):
-        return image
-    cv2 = load_cv2()
-    resized: Picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return resized
-
-
-def size_within(width: int, height: int, max_side_px: int | None) -> tuple[int, int]:
-    """Return width and height that `fit_within` gives a picture."""
-    if max_side_px is None or max(height, width) <= max_side_px:
-        return width, height
-    scale = max_side_px / max(height, width)
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _decoded(source: Encoded | Source, limits: Limits, roots: Roots | None = None) -> Picture:
-    data = picture_bytes(source, limits, roots)
-    size = checked_size(data, source, limits)
+    Raises:
+        VideoDecodeError: If it is none, damaged, or of another size than its header tells.
+        VideoTooLargeError: If it has more pixels than `limits.max_pixels`.
+    """
+    size = checked_size(data, name, limits)
     with quiet_cv2() as cv2:
         try:
-            image = _decoded_bgr(cv2, data)
+            image = _decode_bgr(cv2, data)
         except cv2.error as exc:  # its text is native and stays out of the message
-            raise VideoDecodeError(undecodable(source)) from exc
+            raise _undecodable(name) from exc
     if image is None:
-        raise VideoDecodeError(undecodable(source))
-    _check_decoded(image.shape, size, source)
+        raise _undecodable(name)
+    check_decoded_size(image.shape, size, name)
     picture: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return picture
 
 
-def _decoded_bgr(cv2: ModuleType, data: bytes) -> NDArray[np.uint8] | None:
-    """Decode a picture as a viewer shows it: turned upright, and composited on white where it has transparency."""
+def check_decoded_size(shape: Sequence[int], size: Size, name: str) -> None:
+    """Refuse a picture of another size than was checked; a mark of orientation may have turned it."""
+    if sorted(shape[:2]) != sorted(size):
+        told = f"its header tells {size.width}x{size.height} pixels and the decoder finds {shape[1]}x{shape[0]}"
+        msg = f"{name} is damaged: {told}; save it anew as a PNG or JPEG"
+        raise VideoDecodeError(msg)
+
+
+def _decode_bgr(cv2: ModuleType, data: bytes) -> NDArray[np.uint8] | None:
     encoded = np.frombuffer(data, dtype=np.uint8)
     image: NDArray[np.uint8] | None = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    if image is None or data[:2] in (_JPEG_HEAD, _BMP_HEAD):
+    if image is None or data.startswith((JPEG_HEAD, BMP_HEAD)):
         return image  # JPEG has no transparency, and viewers ignore the fourth channel of a BMP
     whole = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-    if whole is None or whole.ndim != 3 or whole.shape[2] != 4 or whole.shape[:2] != image.shape[:2]:
+    if whole is None or whole.shape[:2] != image.shape[:2]:
         return image
-    return on_white(image, whole[..., 3:])
+    if whole.ndim == 3 and whole.shape[2] == 4:
+        return on_white(image, whole[..., 3:])
+    if whole.ndim == 2 and (key := png_key(data)) is not None:
+        depth, value = key
+        gray = value * 255 // ((1 << depth) - 1) if depth < 8 else value  # OpenCV stretches few bits to eight
+        image[whole == gray] = 255
+    return image
 
 
 def on_white(picture: Picture, alpha: NDArray[Any]) -> Picture:
@@ -149,3 +148,33 @@ def on_white(picture: Picture, alpha: NDArray[Any]) -> Picture:
     """
     opacity = alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
     return np.rint(picture * opacity + 255 * (1 - opacity)).astype(np.uint8)
+
+
+def fit_within(image: Picture, max_side_px: int | None) -> Picture:
+    """Scale a picture down to a longer side of at most `max_side_px`; `None` and small pictures change nothing."""
+    height, width = image.shape[:2]
+    size = size_within(Size(width, height), max_side_px)
+    if size == (width, height):
+        return image
+    cv2 = load_cv2()
+    resized: Picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return resized
+
+
+def size_within(size: Size, max_side_px: int | None) -> Size:
+    """Return the size that `fit_within` gives a picture."""
+    longer = max(size)
+    if max_side_px is None or longer <= max_side_px:
+        return size
+    return Size(*(max(1, round(side * max_side_px / longer)) for side in size))
+
+
+def _undecodable(name: str) -> VideoDecodeError:
+    told = "give a JPEG, PNG, WebP or BMP, saved anew if a viewer opens it"
+    return VideoDecodeError(f"{name} cannot be decoded as a picture; {told}")
+
+
+def _check_bytes(name: str, num_bytes: int, max_bytes: int) -> None:
+    if num_bytes > max_bytes:
+        msg = f"{name} has {num_bytes:,} bytes, more than the {max_bytes:,} allowed; scale it down, or save it anew"
+        raise VideoTooLargeError(msg)

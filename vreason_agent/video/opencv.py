@@ -1,7 +1,4 @@
-"""OpenCV, loaded on first use, and without its own log as long as one of several threads asks for that.
-
-Knows no file.
-"""
+"""OpenCV, loaded on first use, and without its own log as long as one of several threads asks for that."""
 
 from __future__ import annotations
 
@@ -11,6 +8,10 @@ from threading import Lock
 from types import ModuleType
 
 from vreason_agent.errors import DependencyError
+
+_SILENT = 0
+_lock = Lock()
+_levels: list[int] = []  # what each of those who ask found
 
 
 def load_cv2() -> ModuleType:
@@ -32,36 +33,6 @@ def load_cv2() -> ModuleType:
     return cv2
 
 
-_SILENT = 0
-
-
-class _Quiet:
-    """How many ask for it, and the level that the first found."""
-
-    def __init__(self) -> None:
-        self._lock, self._num_asking, self._level = Lock(), 0, 0
-
-    def begin(self, cv2: ModuleType) -> None:
-        with self._lock:
-            if self._num_asking == 0:
-                self._level = _log_of(cv2).setLogLevel(_SILENT)
-            self._num_asking += 1
-
-    def end(self, cv2: ModuleType) -> None:
-        with self._lock:
-            self._num_asking -= 1
-            if self._num_asking == 0:
-                _log_of(cv2).setLogLevel(self._level)
-
-
-def _log_of(cv2: ModuleType) -> ModuleType:
-    """Return where `setLogLevel` is: in `cv2.utils.logging`, before OpenCV 4.13 in `cv2` itself."""
-    return getattr(cv2.utils, "logging", cv2)
-
-
-_QUIET = _Quiet()
-
-
 @contextmanager
 def quiet_cv2() -> Iterator[ModuleType]:
     """Give OpenCV, which writes no log of its own to the process's stderr until the end; its libraries may.
@@ -70,8 +41,14 @@ def quiet_cv2() -> Iterator[ModuleType]:
         DependencyError: If it cannot be loaded.
     """
     cv2 = load_cv2()
-    _QUIET.begin(cv2)
+    log = getattr(cv2.utils, "logging", cv2)  # before OpenCV 4.13 in `cv2` itself
+    with _lock:
+        _levels.append(log.setLogLevel(_SILENT))
     try:
         yield cv2
     finally:
-        _QUIET.end(cv2)
+        with _lock:
+            first = _levels[0]
+            _levels.pop()
+            if not _levels:
+                log.setLogLevel(first)

@@ -1,72 +1,103 @@
-"""Frames at given times: the ones a player shows then, with their true times, or an error; never another frame.
+"""Public doors: a video that is opened once and read many times, and reads by path.
 
-Constant-rate files are sought and every landing is checked; the first landing that is off makes the rest of the file a
-walk. Knows no model.
+The frame for a time is the one that a player shows then, with its true time, or an error; never another one. What a
+reader has decoded it holds in memory, as far as that is allowed: the attempts of a ladder decode no frame twice.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from threading import Lock
 
-from vreason_agent.errors import VideoTooLargeError
-from vreason_agent.video.backend import Backend
-from vreason_agent.video.frames import Frames, Progress
-from vreason_agent.video.image_size import Size
-from vreason_agent.video.images import Picture, read_image
-from vreason_agent.video.isolated import Isolate, IsolatedVideo, as_isolation, ask_picture, reading_process
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits, check_expected, check_request, check_side
-from vreason_agent.video.opened import OpenVideo, open_for_one_read
-from vreason_agent.video.picture_file import Encoded, picture_size
-from vreason_agent.video.sizing import Resize
-from vreason_agent.video.source import Roots, path_text
-from vreason_agent.video.watch import Watch
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
+from vreason_agent.video.decoder import DecodedFrame, Decoder, LostFrameError, open_decoder
+from vreason_agent.video.files import Identity, open_source, path_text
+from vreason_agent.video.frame_cache import FrameCache, FrameStack, Resize, Sizing
+from vreason_agent.video.images import Encoded, decode_image, encoded_size, read_encoded, size_within
+from vreason_agent.video.opencv import load_cv2
+from vreason_agent.video.picture_decoder import FolderDecoder, ImageDecoder
+from vreason_agent.video.progress import Watch
+from vreason_agent.video.read_options import DEFAULT_OPTIONS, ReadOptions, check_side, check_times
+from vreason_agent.video.remote_decoder import RemoteDecoder, WorkerProcess
+from vreason_agent.video.types import Frames, Picture, Progress, Size, VideoInfo
+
+MAX_CACHE_BYTES = 256 * 2**20
+
+
+def probe(video: str | os.PathLike[str], options: ReadOptions = DEFAULT_OPTIONS, **overrides: object) -> VideoInfo:
+    """Return what is known of a video, with a look at its last frame.
+
+    Args:
+        video: Path of a video, GIF or image file, or of a folder of pictures.
+        options: How it is read; limits are checked before the first frame is decoded.
+        **overrides: Fields of `options` by name, such as `backend="opencv"`.
+
+    Raises:
+        DependencyError: If the backend's library cannot be loaded.
+        VideoError: In one of its kinds, if it cannot be opened or decoded, or exceeds a limit.
+    """
+    options = replace(options, **overrides)  # type: ignore[arg-type]
+    with VideoReader(video, options, max_cache_bytes=0) as reader:
+        return reader.info
+
+
+def open_video(
+    video: str | os.PathLike[str], options: ReadOptions = DEFAULT_OPTIONS, *, max_cache_bytes: int = MAX_CACHE_BYTES
+) -> VideoReader:
+    """Open a video for several reads; use as a context manager, and give it to `read_frames` in a path's place.
+
+    Args:
+        video: Path of a video, GIF or image file, or of a folder of pictures.
+        options: How it is read; limits hold for every read.
+        max_cache_bytes: Pixels of decoded frames to hold between reads; more decodes fewer frames twice.
+
+    Raises:
+        As `probe` raises.
+    """
+    reader = VideoReader(video, options, max_cache_bytes=max_cache_bytes)
+    try:
+        _ = reader.info
+    except BaseException:
+        reader.close()
+        raise
+    return reader
 
 
 def read_frames(
-    video: str | os.PathLike[str] | OpenVideo | IsolatedVideo,
+    video: str | os.PathLike[str] | VideoReader,
     timestamps: Sequence[float],
     *,
     max_side_px: int | None = None,
     resize: Resize | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-    roots: Roots | None = None,
     on_progress: Progress | None = None,
     allow_missing: bool = False,
     expected: Sequence[float] = (),
-    isolate: Isolate = False,
-    backend: Backend = "opencv",
+    options: ReadOptions = DEFAULT_OPTIONS,
 ) -> Frames:
     """Return the frame that a player shows at each of the given times.
-
-    A file that is read by its path is looked at on the way: of an MP4 whose tables prove how long it is, `info` of the
-    result is what they say, and its last frame is not decoded to see whether it is damaged, as `probe` does.
 
     Args:
         video: Path of a video, GIF or image file, or of a folder of pictures (one a second); or what `open_video`
             opened, for several reads.
         timestamps: Times in seconds from the first frame, in any order, each in `[0, duration)`. The frame for a time
-            is the last one with a timestamp at or before it; the last frame is shown for one frame's usual time.
+            is the last one with a timestamp at or before it; the last frame is shown for its own duration.
         max_side_px: Scale frames down to this longer side while reading; `None` keeps their size.
         resize: Called with each frame as soon as it is decoded, `uint8 (height, width, 3)` in RGB, after `max_side_px`;
             what it returns is kept in its place. Hashable, and the same for all frames.
-        limits: Upper bounds; of an opened video those it was opened with.
-        roots: Folders that the file must lie in, links resolved; `None` allows any file.
-        on_progress: Called with (frames read, frames to read), and while a file is looked at or walked with (steps
-            taken, frames announced or steps needed); returning True ends the reading with an error.
-        allow_missing: Leave out the times that a cut file lacks, and say in the result which and why, instead of an
-            error; at least one has to be there.
-        expected: Times that later reads of an opened video will ask for, at this size. A file that has to be walked is
-            then walked once: the frames for them that it passes are kept, as far as `max_kept_bytes` goes.
-        isolate: Read in a process of its own with limits on memory and time, which a file that kills or hangs its
-            decoder takes down alone: True, or an `Isolation`. Of an opened video it is as it was opened.
-        backend: What decodes videos and GIFs: `opencv`, or `av` for PyAV (extra `av`), which decodes what OpenCV's
-            wheels cannot, such as AV1. Of an opened video it is as it was opened; `info.backend` of the result tells.
+        on_progress: Called with (frames read, frames to read); returning True ends the reading with an error.
+        allow_missing: Leave out the times that a cut or damaged file has no frame for, and say in the result which and
+            why, instead of an error; at least one has to be there.
+        expected: Times that later reads of an opened video will ask for, at this size. Frames for them that are decoded
+            on the way are held, as far as `max_cache_bytes` goes.
+        options: How a path is read; of an opened video it is as it was opened.
 
     Raises:
         ConfigError: No times, one here or in `expected` that is negative or no finite number, a `max_side_px` that is
-            no integer from 1, a `resize` that returns no picture, or no such backend.
+            no integer from 1, or a `resize` that returns no picture.
         DependencyError: If the backend's library cannot be loaded.
         VideoTooLargeError: More frames than `limits.max_frames`, more of their bytes than `limits.max_result_bytes`, or
             longer than `limits.max_wall_seconds`.
@@ -75,74 +106,269 @@ def read_frames(
             was ended for its time.
         VideoError: As `probe` raises.
     """
-    how: dict[str, Any] = {
-        "max_side_px": max_side_px,
-        "resize": resize,
-        "on_progress": on_progress,
-        "allow_missing": allow_missing,
-        "expected": expected,
-    }
-    if isinstance(video, OpenVideo | IsolatedVideo):
-        return video.read(timestamps, **how)
-    check_request(path_text(video), timestamps, limits)
-    check_expected(path_text(video), expected, limits)
-    check_side(max_side_px)
-    opening: dict[str, Any] = {"limits": limits, "roots": roots, "isolate": isolate, "backend": backend}
-    with open_for_one_read(video, on_progress=on_progress, **opening) as opened:
-        return opened.read(timestamps, **how)
+    if isinstance(video, VideoReader):
+        opened: AbstractContextManager[VideoReader] = nullcontext(video)
+    else:
+        check_times(path_text(video), timestamps, options.limits)
+        check_side(max_side_px)
+        opened = VideoReader(video, options, max_cache_bytes=0)
+    with opened as reader:
+        return reader.read(
+            timestamps,
+            max_side_px=max_side_px,
+            resize=resize,
+            on_progress=on_progress,
+            allow_missing=allow_missing,
+            expected=expected,
+        )
 
 
-def read_images(
-    sources: Sequence[Encoded],
-    *,
-    limits: Limits = DEFAULT_LIMITS,
-    roots: Roots | None = None,
-    isolate: Isolate = False,
-) -> list[Picture]:
-    """Read pictures one after the other; see `read_image`.
+class VideoReader:
+    """An open video; several threads may share it, and wait for each other. `open_video` makes one."""
+
+    def __init__(self, video: str | os.PathLike[str], options: ReadOptions, *, max_cache_bytes: int) -> None:
+        """Check the file and open it; its decoder is opened when it is needed. See `open_video`."""
+        load_cv2()  # scales pictures, whatever decodes
+        self._options, self._source = options, open_source(video, options)
+        self._cache, self._holds = FrameCache(max_cache_bytes), max_cache_bytes > 0
+        self._lock, self._is_closed = Lock(), False
+        self._decoder: Decoder | None = None
+        self._worker: WorkerProcess | None = None
+        self._known = _known_info(self._source.path, self._source.identity, replace(options, roots=None))
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file and the frames that are held."""
+        with self._lock:
+            if not self._is_closed:
+                self._forget()
+                self._source.close()
+            self._is_closed = True
+
+    @property
+    def info(self) -> VideoInfo:
+        """What is known of the video, with a look at its end; kept until the file changes."""
+        if not self._known:
+            with self._lock:
+                self._check_usable()
+                self._known.append(self._opened().look_at_end(self._watch()))
+        return self._known[0]
+
+    @property
+    def identity(self) -> Identity:
+        """Changes when the file does, or another one comes into its place."""
+        return self._source.identity
+
+    @property
+    def keyframes_seconds(self) -> tuple[float, ...]:
+        """Times of the frames that are decoded without others; none where the file does not tell."""
+        with self._lock:
+            self._check_usable()
+            return self._opened().keyframes_seconds(self._watch())
+
+    def read(
+        self,
+        timestamps: Sequence[float],
+        *,
+        max_side_px: int | None = None,
+        resize: Resize | None = None,
+        on_progress: Progress | None = None,
+        allow_missing: bool = False,
+        expected: Sequence[float] = (),
+    ) -> Frames:
+        """Return the frame that a player shows at each of the given times; see `read_frames`."""
+        path, limits = self._source.path, self._options.limits
+        requested, sizing = check_times(path, timestamps, limits), Sizing(check_side(max_side_px), resize)
+        later = check_times(path, expected, limits, name="expected") if len(expected) else ()
+        with self._lock:
+            self._check_usable()
+            read = _Read(
+                requested, sorted(later) if self._holds else [], sizing, self._watch(on_progress), allow_missing
+            )
+            try:
+                frames = self._read(read)
+                if self._source.kind == "frames":
+                    self._source.check_unchanged()
+            except VideoDecodeError:
+                self._cache.clear()  # what is held may be of another state of the file
+                raise
+            return frames
+
+    def _read(self, read: _Read) -> Frames:
+        decoder = self._opened()
+        if read.sizing.resize is None:
+            size = size_within(Size(decoder.info.width_px, decoder.info.height_px), read.sizing.max_side_px)
+            self._options.limits.check_result(self._source.path, len(read.requested), *size)
+        stack = FrameStack(self._source.path, self._options.limits, len(read.requested))
+        found: dict[float, DecodedFrame | None] = {}
+        for seconds, places in read.places().items():
+            read.watch.tell(len(found), len(read.requested))
+            self._hold_expected(decoder, read, before=seconds)
+            found[seconds] = frame = self._frame_at(decoder, seconds, read)
+            if frame is not None:
+                stack.put(places, frame.picture)
+        return self._collect(decoder, read, stack, found)
+
+    def _collect(
+        self, decoder: Decoder, read: _Read, stack: FrameStack, found: dict[float, DecodedFrame | None]
+    ) -> Frames:
+        places = [place for place, seconds in enumerate(read.requested) if found[seconds] is not None]
+        frames = [frame for seconds in read.requested if (frame := found[seconds]) is not None]
+        missing = tuple(seconds for seconds in read.requested if found[seconds] is None)
+        return Frames(
+            images=stack.take(places),
+            timestamps_seconds=tuple(frame.start_seconds for frame in frames),
+            requested_seconds=tuple(read.requested[place] for place in places),
+            frame_indices=tuple(frame.number for frame in frames),
+            info=self._known[0] if self._known else decoder.info,
+            method=decoder.method,
+            missing_seconds=missing,
+            reason=self._reason_missing(decoder, read, missing, len(frames)) if missing else "",
+        )
+
+    def _reason_missing(self, decoder: Decoder, read: _Read, missing: Sequence[float], num_found: int) -> str:
+        """Return why frames are missing, or raise it where that is not allowed."""
+        if not self._known:
+            self._known.append(decoder.look_at_end(read.watch))
+        info, total = self._known[0], len(read.requested)
+        end = info.readable_seconds if info.readable_seconds is not None else info.duration_seconds or 0.0
+        if info.is_complete and max(missing) >= end:
+            told = f"its {info.num_frames} frames end at {end:.3f} s; ask for earlier times"
+            msg = f"{info.path!r} has no frame at {max(missing):.3f} s: {told}"
+            raise VideoDecodeError(msg)
+        is_cut = max(missing) >= end
+        reason = info.reason_incomplete() if is_cut else f"the frame at {missing[0]:.3f} s is damaged"
+        if not read.allow_missing or num_found == 0:
+            told = f"{total} frames were asked for and {num_found} can be decoded, because {reason}"
+            msg = f"{info.path!r} is truncated or damaged: {told}; ask for other times or get the whole file"
+            raise VideoDecodeError(msg)
+        return reason
+
+    def _frame_at(self, decoder: Decoder, seconds: float, read: _Read) -> DecodedFrame | None:
+        held = self._cache.find(seconds, read.sizing)
+        if held is not None:
+            return held
+        try:
+            frame = decoder.frame_at(seconds, read.sizing.max_side_px, read.watch)
+        except LostFrameError:
+            return None
+        if frame is None:
+            return None
+        frame = replace(frame, picture=read.sizing(frame.picture))
+        self._cache.add(frame, read.sizing)
+        return frame
+
+    def _hold_expected(self, decoder: Decoder, read: _Read, *, before: float) -> None:
+        """Hold the frames for later reads that are decoded on the way to a time anyhow."""
+        while read.later and read.later[0] < before:
+            seconds = read.later.pop(0)
+            size = size_within(Size(decoder.info.width_px, decoder.info.height_px), read.sizing.max_side_px)
+            is_new = self._cache.find(seconds, read.sizing) is None
+            if is_new and self._cache.has_room_for(size.width * size.height * 3) and decoder.passes(before):
+                self._frame_at(decoder, seconds, read)
+
+    def _opened(self) -> Decoder:
+        if self._worker is not None and self._worker.has_ended:
+            self._forget()
+        if self._decoder is None:
+            self._decoder = self._open()
+        return self._decoder
+
+    def _open(self) -> Decoder:
+        isolation, kind = self._options.isolation, self._source.kind
+        if kind in ("video", "gif"):
+            if isolation is None:
+                return open_decoder(self._source, self._options)
+            return RemoteDecoder(self._source, self._options, isolation)
+        decode = decode_image
+        if isolation is not None:
+            self._worker = WorkerProcess(isolation)
+            decode = self._worker.decode_image
+        make = ImageDecoder if kind == "image" else FolderDecoder
+        return make(self._source, self._options, decode)
+
+    def _check_usable(self) -> None:
+        if self._is_closed:
+            msg = f"{self._source.path!r} was closed; read inside `with open_video(...)`"
+            raise ConfigError(msg)
+        self._source.check_unchanged()
+
+    def _watch(self, on_progress: Progress | None = None) -> Watch:
+        return Watch(self._source.path, self._options.limits, on_progress)
+
+    def _forget(self) -> None:
+        for opened in (self._decoder, self._worker):
+            if opened is not None:
+                opened.close()
+        self._decoder = self._worker = None
+        self._cache.clear()
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What one read asks for: times, times of later reads in ascending order, size, and how."""
+
+    requested: tuple[float, ...]
+    later: list[float]
+    sizing: Sizing
+    watch: Watch
+    allow_missing: bool
+
+    def places(self) -> dict[float, list[int]]:
+        """Return where each time stands in the request, in ascending order of times."""
+        places: dict[float, list[int]] = {seconds: [] for seconds in sorted(set(self.requested))}
+        for place, seconds in enumerate(self.requested):
+            places[seconds].append(place)
+        return places
+
+
+@lru_cache(maxsize=64)
+def _known_info(path: str, identity: Identity, options: ReadOptions) -> list[VideoInfo]:
+    """Return where the facts about a file are kept until it changes."""
+    return []
+
+
+def read_images(sources: Sequence[Encoded], options: ReadOptions = DEFAULT_OPTIONS) -> list[Picture]:
+    """Read pictures one after the other; see `images.read_image`.
 
     Args:
         sources: Paths of image files, or their encoded bytes.
-        limits: Upper bounds on each, and on all together: their number, their pixels' bytes, and time.
-        roots: Folders that files must lie in, links resolved; `None` allows any file.
-        isolate: Read all in one process of its own; see `Isolation`.
+        options: Allowed folders, limits on each picture and on all together (their number, their pixels' bytes, and
+            time), and isolation, which decodes all in one separate process.
 
     Raises:
         VideoError: As `read_image` raises; isolated, also if the process dies or takes too long.
-        VideoTooLargeError: Also if there are more than `limits.max_frames`, they are more bytes than
-            `limits.max_result_bytes`, or take longer than `limits.max_wall_seconds`.
+        VideoTooLargeError: Also if they exceed a limit together.
     """
-    isolation, watch = as_isolation(isolate), Watch(f"{len(sources)} pictures", limits)
-    image_sizes(sources, limits=limits, roots=roots)
-    if isolation is None:
-        return _read_each(sources, watch, lambda source: read_image(source, limits=limits, roots=roots))
-    with reading_process(isolation) as process:
-        return _read_each(sources, watch, lambda source: ask_picture(process, source, limits, roots))
-
-
-def _read_each(sources: Sequence[Encoded], watch: Watch, read: Callable[[Encoded], Picture]) -> list[Picture]:
+    watch, isolation = Watch(f"{len(sources)} pictures", options.limits), options.isolation
+    image_sizes(sources, options)
+    worker = None if isolation is None else WorkerProcess(isolation)
+    decode = decode_image if worker is None else worker.decode_image
     images = []
-    for count, source in enumerate(sources):
-        watch.tell(count, len(sources))
-        images.append(read(source))
+    try:
+        for count, source in enumerate(sources):
+            watch.tell(count, len(sources))
+            name, data = read_encoded(source, options)
+            images.append(decode(data, name, options.limits))
+    finally:
+        if worker is not None:
+            worker.close()
     return images
 
 
-def image_sizes(
-    sources: Sequence[Encoded], *, limits: Limits = DEFAULT_LIMITS, roots: Roots | None = None
-) -> list[Size]:
-    """Return the sizes of pictures as their headers tell them; decodes none.
-
-    Raises:
-        VideoError: As `read_images` raises before it decodes.
-    """
+def image_sizes(sources: Sequence[Encoded], options: ReadOptions = DEFAULT_OPTIONS) -> list[Size]:
+    """Return the sizes of pictures as their headers tell them; decodes none. Raises as `read_images` does before."""
+    limits = options.limits
     if len(sources) > limits.max_frames:
-        msg = (
-            f"{len(sources):,} pictures were asked for, more than max_frames={limits.max_frames:,}; "
-            "ask for fewer at a time"
-        )
+        told = f"{len(sources):,} pictures were asked for, more than max_frames={limits.max_frames:,}"
+        msg = f"{told}; ask for fewer at a time"
         raise VideoTooLargeError(msg)
-    sizes = [picture_size(source, limits, roots) for source in sources]
+    sizes = [encoded_size(source, options) for source in sources]
     num_bytes = sum(size.width * size.height * 3 for size in sizes)
     if num_bytes > limits.max_result_bytes:
         msg = (
@@ -151,3 +377,14 @@ def image_sizes(
         )
         raise VideoTooLargeError(msg)
     return sizes
+
+
+def still_size(path: str | os.PathLike[str], options: ReadOptions = DEFAULT_OPTIONS) -> Size | None:
+    """Return the size of a file that is a picture, decoding nothing; `None` for a video or a folder.
+
+    Raises:
+        VideoError: If it cannot be opened, or exceeds a limit.
+    """
+    with closing(open_source(path, options)) as source:
+        is_still = source.kind == "image"
+    return image_sizes([path], options)[0] if is_still else None

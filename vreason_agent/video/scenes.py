@@ -15,17 +15,12 @@ from statistics import fmean, median
 from typing import Any
 
 from vreason_agent.errors import ConfigError, DependencyError
-from vreason_agent.video.backend import Backend
-from vreason_agent.video.frames import Frames
-from vreason_agent.video.info import VideoInfo
-from vreason_agent.video.isolated import Isolate, IsolatedVideo, Isolation, as_isolation
-from vreason_agent.video.limits import DEFAULT_LIMITS, Limits
+from vreason_agent.video.files import Identity
 from vreason_agent.video.opencv import load_cv2
-from vreason_agent.video.opened import OpenVideo, open_video
-from vreason_agent.video.probe import probe
-from vreason_agent.video.sampling import uniform_plan
-from vreason_agent.video.source import Roots, Source, open_source
-from vreason_agent.video.span import Span, resolve_span
+from vreason_agent.video.plans import uniform_plan
+from vreason_agent.video.read_options import DEFAULT_OPTIONS, ReadOptions
+from vreason_agent.video.reader import VideoReader, open_video
+from vreason_agent.video.types import Frames, Span, VideoInfo, resolve_span
 
 SCAN_SIDE_PX = 128  # cuts and motion are seen in small pictures
 MAX_PEAKS = 8
@@ -69,27 +64,21 @@ class Scenes:
 
 
 def find_scenes(
-    video: str | os.PathLike[str] | OpenVideo | IsolatedVideo,
+    video: str | os.PathLike[str] | VideoReader,
     *,
     start_seconds: float | None = None,
     stop_seconds: float | None = None,
     max_frames: int = 600,
-    limits: Limits = DEFAULT_LIMITS,
-    roots: Roots | None = None,
-    isolate: Isolate = False,
-    backend: Backend = "opencv",
+    options: ReadOptions = DEFAULT_OPTIONS,
 ) -> Scenes:
-    """Find cuts and motion peaks in a part of a video. For a path the result is kept until the file changes.
+    """Find cuts and motion peaks in a part of a video; the result is kept until the file changes.
 
     Args:
         video: Path of a video, a GIF or a folder of frames, or what `open_video` opened.
         start_seconds: Start of the part; `None` is the beginning.
         stop_seconds: Its end, exclusive; `None` is the end of the video.
         max_frames: Most frames to compare, at least 2, evenly spread. More find shorter shots and cost more.
-        limits: Upper bounds; of an opened video those it was opened with.
-        roots: Folders that the file must lie in, links resolved; `None` allows any file.
-        isolate: Read in a process of its own; see `Isolation`. Of an opened video it is as it was opened.
-        backend: What decodes; see `read_frames`. Of an opened video it is as it was opened.
+        options: How a path is read; of an opened video it is as it was opened.
 
     Raises:
         ConfigError: A still image, `max_frames` below 2, or as `resolve_span` raises.
@@ -100,12 +89,15 @@ def find_scenes(
     if max_frames < 2:
         msg = f"max_frames={max_frames!r}: a change needs two frames; use a number from 2, e.g. max_frames=600"
         raise ConfigError(msg)
-    if isinstance(video, OpenVideo | IsolatedVideo):
-        return _scan(video, _span(video.info, start_seconds, stop_seconds), max_frames)
-    source = open_source(video, limits=limits, roots=roots)
-    info = probe(source.path, limits=limits, isolate=isolate, backend=backend)
-    span = _span(info, start_seconds, stop_seconds)
-    return _scan_once(source, span, max_frames, limits, as_isolation(isolate), backend)
+    if not isinstance(video, VideoReader):
+        with open_video(video, options, max_cache_bytes=0) as opened:
+            how = {"start_seconds": start_seconds, "stop_seconds": stop_seconds, "max_frames": max_frames}
+            return find_scenes(opened, **how)  # type: ignore[arg-type]
+    span = _span(video.info, start_seconds, stop_seconds)
+    known = _known_scenes(video.info.path, video.identity, span, max_frames)
+    if not known:
+        known.append(_scan(video, span, max_frames))
+    return known[0]
 
 
 def check_scenes_library() -> None:
@@ -130,21 +122,19 @@ def _span(info: VideoInfo, start_seconds: float | None, stop_seconds: float | No
 
 
 @lru_cache(maxsize=64)
-def _scan_once(
-    source: Source, span: Span, max_frames: int, limits: Limits, isolation: Isolation | None, backend: Backend
-) -> Scenes:
-    how: dict[str, Any] = {"limits": limits, "isolate": isolation or False, "backend": backend}
-    with open_video(source.path, max_kept_bytes=0, **how) as video:
-        return _scan(video, span, max_frames)
+def _known_scenes(path: str, identity: Identity, span: Span, max_frames: int) -> list[Scenes]:
+    """Return where what was found is kept until the file changes."""
+    return []
 
 
-def _scan(video: OpenVideo | IsolatedVideo, span: Span, max_frames: int) -> Scenes:
+def _scan(video: VideoReader, span: Span, max_frames: int) -> Scenes:
     start, stop = span
     available = video.info.num_frames_in(start, stop) or max_frames
     plan = uniform_plan(start, stop, num_frames=max(2, min(max_frames, available)))
     frames = video.read(plan.timestamps_seconds, max_side_px=SCAN_SIDE_PX)
-    keep = [i for i, index in enumerate(frames.frame_indices) if i == 0 or index != frames.frame_indices[i - 1]]
-    times = [frames.timestamps_seconds[i] for i in keep]
+    shown = frames.timestamps_seconds
+    keep = [i for i, time in enumerate(shown) if i == 0 or time != shown[i - 1]]
+    times = [shown[i] for i in keep]
     step = (stop - start) / len(keep)
     cuts, motions = _compare(frames, keep, step)
     motions = _smoothed(_without_cuts(motions, cuts), step)

@@ -13,7 +13,7 @@ from typing import Any
 
 from vreason_agent.model.families.base import PairTimes, Segment, VideoLayout, temporal_steps
 from vreason_agent.model.families.qwen_vl import QwenVLFamily
-from vreason_agent.video.plan import even_runs
+from vreason_agent.video.plan_types import even_runs
 
 
 class Qwen25VL(QwenVLFamily):
