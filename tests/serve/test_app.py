@@ -98,7 +98,7 @@ async def test_an_https_address_is_fetched_only_where_that_is_switched_on(
         ({"messages": QUESTION, "tool_choice": "required"}, 400, "there are no tools"),
         ({"messages": [{"role": "tool", "content": "5"}]}, 400, "tool_call_id"),
         ({"messages": video("file:///etc/passwd")}, 400, "outside"),
-        ({"messages": video("data:video/mp4;base64,AAAA")}, 400, "no video or image that can be read"),
+        ({"messages": video("data:video/mp4;base64,AAAA")}, 400, "can be opened"),
         ({"messages": video("data:video/mp4;base64,AAAA", max_frame=3)}, 400, "did you mean 'max_frames'"),
         ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, 400, "input_audio"),
     ],

@@ -16,7 +16,7 @@ import pytest
 ENDINGS = {"frames", "VideoDecodeError", "VideoTooLargeError", "VideoError"}
 MAX_SECONDS = 20.0  # one mutant, on a busy machine
 X264 = {"g": "10", "x264-params": "log-level=none"}
-SEEDS = (
+SEEDS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("a.mp4", "libx264", X264),
     ("a.avi", "mpeg4", {}),
     ("a.webm", "libvpx", {}),

@@ -21,11 +21,13 @@ from vreason_agent.video import (
     Limits,
     ReadOptions,
     image_sizes,
+    images,
     probe,
     read_frames,
     read_image,
     read_images,
     reader,
+    remote_decoder,
 )
 from vreason_agent.video.image_headers import image_size
 from vreason_agent.video.opencv import quiet_cv2
@@ -146,8 +148,13 @@ def test_pictures_of_another_size_in_a_folder_are_told_when_it_is_probed(tmp_pat
 def test_a_folder_of_one_size_in_several_formats_is_probed_without_decoding_them(tmp_path: Path, monkeypatch):
     for name in ("0.png", "1.jpg", "2.bmp"):
         _write(tmp_path / name, 20, 30)
-    decoded, decode = [], reader.decode_image
-    monkeypatch.setattr(reader, "decode_image", lambda *how: decoded.append(how[1]) or decode(*how))
+    decoded: list[str] = []
+
+    def noted(data: bytes, name: str, limits: Limits) -> np.ndarray:
+        decoded.append(name)
+        return images.decode_image(data, name, limits)
+
+    monkeypatch.setattr(reader, "decode_image", noted)
     info = probe(tmp_path)
     assert (info.width_px, info.height_px, info.num_frames) == (30, 20, 3)
     assert decoded == [repr(str(tmp_path / "0.png"))]
@@ -263,7 +270,7 @@ def _gray(height: int, width: int) -> bytes:
 )
 def test_limits_hold_for_pictures_together_before_one_is_decoded(limits, match, isolation, monkeypatch):
     monkeypatch.setattr(reader, "decode_image", lambda *_: pytest.fail("decoded"))
-    monkeypatch.setattr(reader.WorkerProcess, "decode_image", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(remote_decoder.WorkerProcess, "decode_image", lambda *_: pytest.fail("decoded"))
     with pytest.raises(VideoTooLargeError, match=match):
         read_images([_gray(10, 10)] * 3, ReadOptions(limits=limits, isolation=isolation))
 

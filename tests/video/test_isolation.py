@@ -22,7 +22,7 @@ import pytest
 
 from tests.video.hazards import Oracle, number_of, numbered
 from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
-from vreason_agent.video import Isolation, Limits, ReadOptions, open_video, probe, read_frames, read_images, reader
+from vreason_agent.video import Isolation, Limits, ReadOptions, open_video, probe, read_frames, read_images
 from vreason_agent.video import remote_decoder as remote
 from vreason_agent.video.files import open_source
 from vreason_agent.video.progress import Watch
@@ -48,8 +48,14 @@ def test_an_isolated_video_is_read_as_here_one_process_for_all_reads(clip: Path,
     here, info = read_frames(clip, [1.0, 0.0], **how), probe(clip)
     with open_video(clip) as video:
         keys = video.keyframes_seconds
-    started, start = [], subprocess.Popen
-    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(a) or start(*a, **k))
+    started: list[Any] = []
+    start = subprocess.Popen
+
+    def noted(*command: Any, **how: Any) -> Any:
+        started.append(command)
+        return start(*command, **how)
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
     monkeypatch.setattr(PyAVDecoder, "__init__", lambda *_: pytest.fail("decoded here"))
     with open_video(clip, ISOLATED) as video:
         alone = read_frames(video, [1.0, 0.0], **how)
@@ -73,7 +79,7 @@ def test_pictures_are_decoded_there_to_the_same_pixels(tmp_path: Path, nothing_h
     pictures = [numbered(number)[..., ::-1] for number in range(3)]
     for number in range(3):
         cv2.imwrite(str(tmp_path / f"{number}.png"), numbered(number))
-    sources = [tmp_path / "0.png", (tmp_path / "1.png").read_bytes()]
+    sources: list[Any] = [tmp_path / "0.png", (tmp_path / "1.png").read_bytes()]
     for image, picture in zip(read_images(sources, ISOLATED), pictures, strict=False):
         assert np.array_equal(image, picture)
     frames = read_frames(tmp_path, [2.0, 0.0], options=ISOLATED)
@@ -143,7 +149,7 @@ class Hostile(remote.WorkerProcess):
 
     def __init__(self, *answers: Any) -> None:
         sent = [head if isinstance(head, bytes) else json.dumps(head).encode() + b"\n" for head in answers]
-        self._answers, self._requests = io.BufferedReader(io.BytesIO(b"".join(sent))), io.BytesIO()  # type: ignore[arg-type]
+        self._answers, self._requests = io.BufferedReader(io.BytesIO(b"".join(sent))), io.BytesIO()
         self._process = SimpleNamespace(kill=lambda: None, wait=lambda: None)  # type: ignore[assignment]
         self._isolation, self._is_late, self.has_ended = Isolation(), False, False
 
@@ -276,4 +282,3 @@ def test_the_worker_is_given_the_descriptor_that_was_checked(clip: Path, tmp_pat
     assert number_of(frame.picture) == 25
     decoder.close()
     source.close()
-    assert reader.RemoteDecoder is remote.RemoteDecoder

@@ -44,6 +44,7 @@ def converted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def noted(frame: Any) -> Any:
         picture = convert(frame)
+        assert picture is not None
         numbers.append(number_of(picture))
         return picture
 

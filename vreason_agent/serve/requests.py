@@ -18,7 +18,7 @@ from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError, VideoError, quote
 from vreason_agent.qa import VideoQuestion
 from vreason_agent.video.download import download, is_remote
-from vreason_agent.video.url_text import shown
+from vreason_agent.video.files import shown
 
 MAX_CHOICES = 16
 _SAME_NAMES = (
