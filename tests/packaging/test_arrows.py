@@ -46,6 +46,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         | {"batch", "mcp_server", "qa", "receipt", "serve", "evaluation"},
         set(),
     ),
+    "lmms_eval_plugin": ({"errors", "chat_model"}, {*MODELS, "langgraph", "cv2"}),
     "langgraph_app": ({"chat_model", "graphs"}, {*MODELS, "cv2"}),
     **{
         part: ({"errors", "answers", "video", "decoding", "model", "confidence", *CHAT}, {"langgraph"}) for part in CHAT

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COMPARE, REPORT = "compare", "report"
 WORLDS = ("standard", "mixed", "dense")
-VARIANTS = (*SCHEDULES, "lite")
+VARIANTS = ("direct", *SCHEDULES, "lite")
 LIBRARIES = ("torch", "transformers", "numpy", "opencv-python", "opencv-python-headless", "av", "langchain-core")
 MANIFEST = "manifest.json"
 SECONDS_BETWEEN_LINES = 30.0
@@ -62,8 +62,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--compare-schedules",
         type=variants,
         metavar="LIST",
-        help=f"several, paired against off, separated by commas: {', '.join(VARIANTS)}; lite is "
-        "switching with half of the video tokens dropped",
+        help=f"several, paired against off, separated by commas: {', '.join(VARIANTS)}; direct answers "
+        "without reasoning, lite is switching with half of the video tokens dropped",
     )
     add("--temperature", type=float, nargs="+", default=[0.0], metavar="T", help="0 is greedy (default: 0)")
     add("--seeds", type=positive, default=1, metavar="N", help="runs with sampling or random signs (default: 1)")
@@ -243,7 +243,7 @@ def settings_of(arguments: argparse.Namespace) -> Iterator[Setting]:
     for num_frames in arguments.frames:
         for temperature in arguments.temperature:
             for variant in arguments.compare_schedules or [arguments.schedule]:
-                schedule: Any = "switching" if variant == "lite" else variant
+                schedule: Any = {"lite": "switching", "direct": "off"}.get(variant, variant)
                 options = {} if schedule == "off" else steps
                 vreason = VReasonConfig(schedule=schedule, lite=variant == "lite", **options)
                 setting = Setting(
@@ -251,8 +251,9 @@ def settings_of(arguments: argparse.Namespace) -> Iterator[Setting]:
                     vreason=vreason,
                     temperature=temperature,
                     max_new_tokens=arguments.max_tokens,
+                    is_direct=variant == "direct",
                 )
-                is_drawn = temperature > 0 or schedule == "random"
+                is_drawn = variant != "direct" and (temperature > 0 or schedule == "random")
                 yield from (replace(setting, seed=seed) for seed in range(arguments.seeds)) if is_drawn else [setting]
 
 
@@ -261,6 +262,8 @@ def _answer(engine: Engine, setting: Setting, questions: Sequence[Question], arg
     from vreason_agent.evaluation.runner import ROWS
     from vreason_agent.evaluation.runner import run as run_questions
 
+    if setting.is_direct:
+        questions = [question for question in questions if question.options]
     config = {"label": setting.name, "package": __version__, **engine.identity, **setting.to_dict()}
     results = run_questions(
         questions,

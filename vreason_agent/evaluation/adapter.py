@@ -15,6 +15,7 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage
 
+from vreason_agent.answers import option_label
 from vreason_agent.chat.response import Response
 from vreason_agent.chat.splitter import split_output
 from vreason_agent.decoding import DecodingTrace, Phase, VReasonConfig
@@ -38,6 +39,8 @@ class Setting:
         temperature: 0 is greedy.
         seed: With sampling, or a random schedule, every question draws from this seed and its own digest.
         max_new_tokens: Limit of an answer's length.
+        is_direct: Answer without reasoning: the option that is most probable right after the prompt. Questions without
+            options then have no answer.
     """
 
     num_frames: int = 8
@@ -46,6 +49,7 @@ class Setting:
     temperature: float = 0.0
     seed: int | None = None
     max_new_tokens: int = 256
+    is_direct: bool = False
 
     @property
     def name(self) -> str:
@@ -53,7 +57,7 @@ class Setting:
         lite = " lite" if self.vreason.lite else ""
         sampled = f", T {self.temperature:g}" if self.temperature else ""
         frames = f"{self.num_frames} frames" if self.num_frames else "no video"
-        return f"{self.vreason.schedule}{lite}, {frames}{sampled}"
+        return f"{'direct' if self.is_direct else self.vreason.schedule}{lite}, {frames}{sampled}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that the answers depend on, as JSON data."""
@@ -136,7 +140,8 @@ class Engine:
         generations = self.model.generate(requests)
         seconds = (time.monotonic() - started) / len(questions)
         rows = zip(conversations, requests, generations, strict=True)
-        return [self._answer_of(*row, seconds=seconds) for row in rows]
+        answers = [self._answer_of(*row, seconds=seconds) for row in rows]
+        return [direct_answer(one) for one in answers] if setting.is_direct else answers
 
     def _read(self, question: Question, setting: Setting) -> Conversation:
         """Return what `ChatVReason` makes of the same question, without its video where no frame is to be seen."""
@@ -178,6 +183,20 @@ class Engine:
         )
 
 
+def direct_answer(answer: Answer) -> Answer:
+    """Return what the model would have answered before its first token: the most probable option, if there were some.
+
+    Its signals say nothing about that answer but its probability among the options, `option_probability_before`.
+    """
+    options = (answer.details.get("options") or {}).get("before")
+    if not options:
+        return replace(answer, text="", answer=None, choice=None, signals={}, num_tokens=0)
+    best = max(options, key=options.__getitem__)
+    choice = option_label(list(options).index(best))
+    signals = {"option_probability_before": options[best]}
+    return replace(answer, text=best, answer=best, choice=choice, signals=signals, num_tokens=0)
+
+
 def peak_position(trace: DecodingTrace, stop: int | None) -> float | None:
     """Return where the entropy's moving average peaks, from 0 (the first token) to 1 (the end of the answer)."""
     peak, length = trace.peak(stop), len(trace.entropy) if stop is None else stop
@@ -186,7 +205,8 @@ def peak_position(trace: DecodingTrace, stop: int | None) -> float | None:
 
 def _sampling(setting: Setting, question: Question) -> SamplingParams:
     seed = setting.seed_for(question) if setting.temperature else None
-    return SamplingParams(temperature=setting.temperature, seed=seed, max_new_tokens=setting.max_new_tokens)
+    most = 1 if setting.is_direct else setting.max_new_tokens  # options are scored where something was generated
+    return SamplingParams(temperature=setting.temperature, seed=seed, max_new_tokens=most)
 
 
 def _type_of(block: Any) -> str | None:
