@@ -101,7 +101,7 @@ def test_schedules_and_seeds_make_settings(command: Command, dataset: Path, aske
         (["world:sparse", "--out", "x"], "use one of world:standard, world:mixed, world:dense"),
         (["set.jsonl", "--out", "x", "--oracle"], "--oracle needs generated clips"),
         (["set.jsonl", "--out", "x", "--frames", "3"], "must be even"),
-        (["set.jsonl", "--out", "x", "--compare-schedules", "up"], "'up' is none of off"),
+        (["set.jsonl", "--out", "x", "--compare-schedules", "up"], "'up' is none of direct, off"),
         (["set.jsonl", "--out", "x", "--seeds", "0"], "'0' is not a whole number from 1"),
     ],
 )
