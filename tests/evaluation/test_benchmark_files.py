@@ -288,13 +288,13 @@ def test_rows_come_from_json_lines_tables_and_parquet(tmp_path, write, monkeypat
     assert read_rows(tmp_path / "rows.tsv") == [{"id": "1", "question": "two\nlines"}]
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     (tmp_path / "rows.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DependencyError, match=r"run: pip install 'vreason-agent\[parquet\]'"):
+    with pytest.raises(DependencyError, match=r"run: pip install 'vreason-agent\[batch\]'"):
         read_rows(tmp_path / "rows.parquet")
 
 
 @pytest.mark.slow
 def test_parquet_files_are_read(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
+    pyarrow = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
     from pyarrow import parquet
 
     parquet.write_table(pyarrow.Table.from_pylist(VSI), tmp_path / "test.parquet")

@@ -102,3 +102,12 @@ def test_a_servers_message_is_read_with_its_truncation_said(tmp_path: Path) -> N
     assert "Answer: it shakes itself" in output
     assert "top_k=2; entropy in nats, a lower bound" in output
     assert "calibrator is loaded" in output
+
+
+def test_visible_steering_moves_the_entropy_the_way_it_is_told(tmp_path: Path) -> None:
+    output = run("steering_visible.py", tmp_path, "--clips", "5", "--plot", "traces.html")
+    entropy = {name: float(value) for name, value in re.findall(r"^(\w+) +(\d\.\d{4}) ", output, re.MULTILINE)}
+    assert list(entropy) == ["off", "minimize", "switching", "maximize"]
+    assert entropy["minimize"] < 0.95 * entropy["off"]
+    assert entropy["maximize"] > 2 * entropy["off"]
+    assert (tmp_path / "traces.html").read_text().count("<img src=") == 4

@@ -71,6 +71,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--update-interval", type=positive, metavar="K", help="tokens between V-Reason's updates")
     add("--optim-steps", type=positive, metavar="N", help="optimizer steps per update")
     add("--eps", type=float, metavar="E", help="gradient below which V-Reason's step shrinks")
+    add("--warmup-steps", type=positive, metavar="N", help="first tokens without an update")
     add("--apply-to", choices=("next", "current"), help="token that an update first acts on")
     add("--max-tokens", type=positive, default=256, metavar="N", help="longest answer (default: 256)")
     add("--batch-size", type=positive, default=16, metavar="N", help="questions generated together (default: 16)")
@@ -237,6 +238,7 @@ def settings_of(arguments: argparse.Namespace) -> Iterator[Setting]:
         "update_interval": arguments.update_interval,
         "num_optim_steps": arguments.optim_steps,
         "eps": arguments.eps,
+        "warmup_steps": arguments.warmup_steps,
         "apply_to": arguments.apply_to,
     }
     steps = {key: value for key, value in given.items() if value is not None}

@@ -46,7 +46,7 @@ def load_benchmark(name: str, path: str | Path, *, videos: str | Path | None = N
 
     Args:
         name: One of `BENCHMARKS`.
-        path: The published file: JSON, JSONL, TSV, or Parquet (needs the extra `parquet`).
+        path: The published file: JSON, JSONL, TSV, or Parquet (needs the extra `batch`).
         videos: Folder of the clips, laid out as published; by default `videos` beside the file, else its folder.
 
     Raises:
@@ -76,7 +76,7 @@ def read_rows(path: Path) -> list[Row]:
         try:
             from pyarrow import parquet
         except ImportError as exc:
-            msg = f"{quote(str(path))} is Parquet, which needs pyarrow; run: pip install 'vreason-agent[parquet]'"
+            msg = f"{quote(str(path))} is Parquet, which needs pyarrow; run: pip install 'vreason-agent[batch]'"
             raise DependencyError(msg) from exc
         rows: list[Row] = parquet.read_table(path).to_pylist()
         return rows
