@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Command
+from tests.model.published import write_folder
 from vreason_agent.cli import eval as eval_command
 from vreason_agent.evaluation import Answer, Question, write_questions
 
@@ -144,3 +145,23 @@ def test_the_bundled_model_and_an_oracle_on_a_world(command: Command, tmp_path: 
     assert "| off, 4 frames | 9 |" in command.out
     assert "| oracle, 4 frames | 9 |" in command.out
     assert len(list((out / "clips" / "dev-mixed").iterdir())) == 9
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("family", ["qwen2_5_vl", pytest.param("qwen3_vl", marks=pytest.mark.slow)])
+def test_a_published_model_runs_the_same_command(family: str, command: Command, clip: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / family, family)
+    questions = [
+        Question(id="choice", video=clip, question="Which?", answer="dark", options=("dark", "light")),
+        Question(id="number", video=clip, question="How many?", answer="4", scoring="mra"),
+    ]
+    write_questions(tmp_path / "set.jsonl", questions)
+    words = ["--model", folder, "--frames", "4", "--max-tokens", "12", "--compare-schedules", "direct,switching"]
+    assert command("eval", tmp_path / "set.jsonl", *words, "--out", tmp_path / "run", "--json") == 0
+    plain, direct, steered = json.loads(command.out)["settings"]
+    assert [one["num_rows"] for one in (plain, direct, steered)] == [2, 1, 2]
+    assert [one["num_failed"] for one in (plain, direct, steered)] == [0, 0, 0]
+    assert plain["frames"]["value"] == 4
+    assert steered["updates"]["value"] > 0
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["model"]["family"] == family
