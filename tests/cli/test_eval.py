@@ -156,7 +156,16 @@ def test_a_published_model_runs_the_same_command(family: str, command: Command, 
         Question(id="number", video=clip, question="How many?", answer="4", scoring="mra"),
     ]
     write_questions(tmp_path / "set.jsonl", questions)
-    words = ["--model", folder, "--frames", "4", "--max-tokens", "12", "--compare-schedules", "direct,switching"]
+    words: list[str | Path] = [
+        "--model",
+        folder,
+        "--frames",
+        "4",
+        "--max-tokens",
+        "12",
+        "--compare-schedules",
+        "direct,switching",
+    ]
     assert command("eval", tmp_path / "set.jsonl", *words, "--out", tmp_path / "run", "--json") == 0
     plain, direct, steered = json.loads(command.out)["settings"]
     assert [one["num_rows"] for one in (plain, direct, steered)] == [2, 1, 2]
