@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -51,11 +52,19 @@ class VisionInput:
     width_px: int
 
 
-def resize_frames(frames: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Resize uint8 frames `(num_frames, 3, h, w)` to uint8 `(num_frames, 3, height, width)`, bicubic, antialiased."""
+def resize_frames(
+    frames: torch.Tensor, height: int, width: int, resample: Literal["bicubic", "lanczos"] = "bicubic"
+) -> torch.Tensor:
+    """Resize uint8 frames `(num_frames, 3, h, w)` to uint8 `(num_frames, 3, height, width)`, antialiased.
+
+    A torch without Lanczos resizes bicubically, as transformers does with an older torchvision.
+    """
     if frames.shape[-2:] == (height, width):
         return frames
-    return functional.interpolate(frames, (height, width), mode="bicubic", align_corners=False, antialias=True)
+    try:
+        return functional.interpolate(frames, (height, width), mode=resample, antialias=True)
+    except (NotImplementedError, ValueError):
+        return functional.interpolate(frames, (height, width), mode="bicubic", align_corners=False, antialias=True)
 
 
 def normalize(frames: torch.Tensor, settings: VisionSettings) -> torch.Tensor:
@@ -71,7 +80,7 @@ def normalize(frames: torch.Tensor, settings: VisionSettings) -> torch.Tensor:
 def prepare_frames(frames: np.ndarray, fit: FrameFit, settings: VisionSettings) -> torch.Tensor:
     """Resize, rescale and normalize uint8 `(n, height, width, 3)` to float32 `(n, 3, fit.height_px, fit.width_px)`."""
     pictures = torch.tensor(frames).permute(0, 3, 1, 2).contiguous()  # (n, 3, height, width) uint8
-    return normalize(resize_frames(pictures, fit.height_px, fit.width_px), settings)
+    return normalize(resize_frames(pictures, fit.height_px, fit.width_px, settings.resample), settings)
 
 
 def patchify(frames: torch.Tensor, settings: VisionSettings) -> tuple[torch.Tensor, tuple[int, int, int]]:

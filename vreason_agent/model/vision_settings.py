@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from vreason_agent.errors import ConfigError, quote
 
@@ -25,6 +26,7 @@ class VisionSettings:
         image_mean: per channel (red, green, blue), subtracted after rescaling.
         image_std: per channel, divided by after subtracting the mean.
         do_normalize: whether mean and deviation are applied at all.
+        resample: filter of the resize.
         side_px: side of the square that every frame becomes, px; `None` where the aspect is kept.
         longest_px: longer side of a frame after a first resize, px; `None` where there is but one resize.
 
@@ -39,6 +41,7 @@ class VisionSettings:
     image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
     do_normalize: bool = True
+    resample: Literal["bicubic", "lanczos"] = "bicubic"
     side_px: int | None = None
     longest_px: int | None = None
 

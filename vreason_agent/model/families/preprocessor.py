@@ -14,7 +14,7 @@ from vreason_agent.model.vision_settings import VisionSettings
 __all__ = ["normalization_of", "number_of", "pixel_limits"]
 
 LANCZOS, BICUBIC = 1, 3
-"""Pillow's numbers of the resampling. Torch has no Lanczos, so transformers resizes tensors bicubically for both."""
+"""Pillow's numbers of the resampling, as preprocessor files write it."""
 
 
 def normalization_of(processor: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,6 +30,7 @@ def normalization_of(processor: Mapping[str, Any]) -> dict[str, Any]:
         "image_mean": _channels(processor, "image_mean", default.image_mean),
         "image_std": _channels(processor, "image_std", default.image_std),
         "do_normalize": processor.get("do_normalize") is not False,
+        "resample": "lanczos" if processor.get("resample") == LANCZOS else "bicubic",
     }
 
 
@@ -67,7 +68,9 @@ def _check_steps(processor: Mapping[str, Any]) -> None:
         if processor.get(key) is False:
             raise ValueError(f"{key}=False: frames are always resized and rescaled here")
     if (resample := processor.get("resample")) not in (None, BICUBIC, LANCZOS):
-        raise ValueError(f"resample={quote(resample)}: frames are resized bicubically, which is {BICUBIC}")
+        raise ValueError(
+            f"resample={quote(resample)}: frames are resized by {BICUBIC} (bicubic) or {LANCZOS} (Lanczos)"
+        )
 
 
 def number_of(processor: Mapping[str, Any], key: str, default: float) -> float:

@@ -64,7 +64,7 @@ class SmolVLM(FramesAsImages):
             temporal_patch_size=1,
             side_px=side_of(processor.get("max_image_size") or SIDE_PX),
             longest_px=side_of(longest),
-            **normalization_of({"image_mean": [0.5] * 3, "image_std": [0.5] * 3, **processor}),
+            **normalization_of({"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 1, **processor}),
         )
 
     def lay_out_video(self, pairs: Sequence[PairTimes], config: Any) -> VideoLayout:
@@ -92,8 +92,10 @@ class SmolVLM(FramesAsImages):
         from vreason_agent.model.preprocess import normalize, resize_frames
 
         pictures = torch.tensor(frames).permute(0, 3, 1, 2).contiguous()
-        pictures = resize_frames(pictures, *longest_edge_size(frames.shape[1], frames.shape[2], settings.longest_px))
-        return {"pixel_values": normalize(resize_frames(pictures, fit.height_px, fit.width_px), settings)}
+        first = longest_edge_size(frames.shape[1], frames.shape[2], settings.longest_px)
+        for size in (first, (fit.height_px, fit.width_px)):
+            pictures = resize_frames(pictures, *size, settings.resample)
+        return {"pixel_values": normalize(pictures, settings)}
 
     def encode(self, hf_model: Any, kind: Kind, inputs: Mapping[str, torch.Tensor]) -> Any:
         """The vision tower takes the images of a batch, `(1, num_frames, 3, side, side)`."""
