@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import library as operators
 
 from tests.model.family_folders import SPECIAL, ids_of, preprocessor_of, template_of
 from tests.model.published import make_tokenizer
@@ -114,9 +115,9 @@ def digest(tensor: torch.Tensor) -> dict[str, Any]:
 
 
 def main() -> None:
-    library = torch.library.Library("torchvision", "DEF")
+    known = operators.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        known.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision
     import transformers
 
