@@ -148,5 +148,7 @@ def test_ctrl_c_stops_the_real_model_within_a_token(question: list[str]) -> None
 
 
 def test_doctor_passes_with_the_bundled_model(command: Command) -> None:
-    assert command("doctor", "--device", "cpu") == 0
+    assert command("doctor", "--device", "cpu", "--check") == 0
+    assert "; can be steered; loaded in" in command.out
+    assert command.out.count("ok    method") == 5
     assert "ok    model     tiny: " in command.out

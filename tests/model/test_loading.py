@@ -187,7 +187,9 @@ def test_pickled_weights_are_never_loaded(folder: Path) -> None:
     with pytest.raises(ModelLoadError, match="Download the safetensors files"):
         load(folder)
     (folder / "pytorch_model.bin").write_bytes(b"x")
-    with pytest.raises(ModelLoadError, match=r"'pytorch_model\.bin', and pickled weights are never loaded"):
+    with pytest.raises(
+        ModelLoadError, match=r"'pytorch_model\.bin', and pickled weights are never loaded.*use_safetensors=False"
+    ):
         load(folder)
 
 

@@ -1,4 +1,4 @@
-"""The example of docs/models.md, as it stands there: a family written by a user loads a folder and answers."""
+"""The example of docs/own-model.md, as it stands there: a family written by a user loads a folder and answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from vreason_agent.model import GenerationRequest, SamplingParams, TextPart, Turn, VideoPart, families, load_model
 from vreason_agent.model.source import bundled_folder
 
-PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+PAGE = Path(__file__).parents[2] / "docs" / "own-model.md"
 
 
 def test_a_family_that_a_user_registers_lays_out_the_prompt_of_its_model(

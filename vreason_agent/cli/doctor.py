@@ -38,6 +38,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "check fails.",
     )
     add_model_options(parser)
+    parser.add_argument(
+        "--check", action="store_true", help="try on this model's own weights what V-Reason promises, one line each"
+    )
     parser.set_defaults(run=run)
 
 
@@ -53,7 +56,23 @@ def run(arguments: argparse.Namespace) -> int:
         ("model", lambda: check_model(arguments)),
     ]
     results = [_report(name, check) for name, check in checks]
+    if arguments.check and all(results):
+        results.append(check_method(arguments))
     return 0 if all(results) else 1
+
+
+def check_method(arguments: argparse.Namespace) -> bool:
+    """Run the method's checks on the model, one line each; return whether all passed."""
+    from vreason_agent.model import load_model
+    from vreason_agent.model.check import check_model as check_promises
+
+    # The model is the one that the check before loaded.
+    loaded = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype, revision=arguments.revision)
+    passed = True
+    for result in check_promises(loaded):
+        print(f"{'ok  ' if result.passed else 'FAIL'}  {'method':9} {result.name}: {result.detail}", flush=True)
+        passed = passed and result.passed
+    return passed
 
 
 def _report(name: str, check: Callable[[], str]) -> bool:
@@ -136,13 +155,27 @@ def check_model(arguments: argparse.Namespace) -> str:
     loaded = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype, revision=arguments.revision)
     load_seconds = time.perf_counter() - began
     facts = describe_model(loaded)
-    speeds = [f"{schedule} {measure_speed(loaded, schedule):.0f}" for schedule in ("off", "switching")]
+    refusal = find_refusal(loaded)
+    schedules: tuple[Schedule, ...] = ("off",) if refusal else ("off", "switching")
+    speeds = [f"{schedule} {measure_speed(loaded, schedule):.0f}" for schedule in schedules]
     return (
         f"{facts['name']}: {facts['family']}, {facts['num_parameters'] / 1e6:.1f} million parameters, {facts['dtype']} "
         f"on {facts['device']}, {facts['attention']} attention, context of {facts['context_tokens']} tokens; "
-        f"{format_picture_limits(facts)}; loaded in {load_seconds:.1f} s; "
+        f"{format_picture_limits(facts)}; weights take {loaded.num_bytes / 1e9:.3g} GB; "
+        f"{refusal or 'can be steered'}; loaded in {load_seconds:.1f} s; "
         f"tokens per second by schedule: {', '.join(speeds)}"
     )
+
+
+def find_refusal(model: VideoLanguageModel) -> str | None:
+    """Return why a model cannot be steered; `None` where it can."""
+    from vreason_agent.errors import GenerationError
+
+    try:
+        model.family.steering_point(model.hf_model)
+    except GenerationError as error:
+        return str(error)
+    return None
 
 
 def format_picture_limits(facts: Mapping[str, Any]) -> str:

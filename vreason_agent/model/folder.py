@@ -210,9 +210,13 @@ def _weight_files(path: Path, source: str) -> tuple[Path, ...]:
         )
     pickled = sorted(entry.name for entry in path.iterdir() if entry.suffix in {".bin", ".pt", ".pth"})
     hint = f" (it has {quote(pickled[0])}, and pickled weights are never loaded)" if pickled else ""
+    convert = (
+        ", or, if you trust the file, convert it with the model's class in transformers: CLASS.from_pretrained(FOLDER, "
+        "use_safetensors=False).save_pretrained(FOLDER)"
+    )
     raise ModelLoadError(
         f"model folder {quote(source)} has neither {_SINGLE} nor {_INDEX}{hint}. Download the safetensors files: "
-        "hf download REPO --local-dir FOLDER"
+        f"hf download REPO --local-dir FOLDER{convert if pickled else ''}"
     )
 
 
