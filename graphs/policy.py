@@ -110,7 +110,7 @@ class AcceptPolicy:
     min_agreeing: int = 2
     max_retries: int = 1
     variations: tuple[str | Mapping[str, Any], ...] = VARIATIONS
-    min_probability: float | None = 0.9
+    min_probability: float | None = 0.83
     min_rise: float | None = None
     max_risk: float | None = None
     abstain: bool = True

@@ -10,6 +10,7 @@ exceeded, `ask_human` interrupts the run where a checkpointer keeps it. This mod
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -36,6 +37,7 @@ def build_video_qa_graph(
     policy: AcceptPolicy | None = None,
     budget: Budget | None = None,
     frame_policy: FramePolicy | None = None,
+    max_risk: float | None = None,
     frames_as: FramesAs | None = None,
     image_limits: ToolLimits | None = None,
     read_options: ReadOptions = DEFAULT_OPTIONS,
@@ -51,6 +53,7 @@ def build_video_qa_graph(
         policy: When an answer is good enough.
         budget: What one question may cost.
         frame_policy: Where an attempt's frames are: spread evenly by default, else shot by shot, or zoomed in.
+        max_risk: Bound on the share of wrong answers among those given: the policy's own `max_risk`, for short.
         frames_as: `"video"` sends the file's path and the times, for the chat model to read; `"images"` reads the
             frames here and sends them as base64 JPEG, each after its time. `None` sends a video to a chat model that
             reads it (`ChatVReason`, or one with a true `reads_video_blocks`), to any other images.
@@ -68,6 +71,8 @@ def build_video_qa_graph(
     Raises:
         ConfigError: If there is no such `frames_as`, or an argument is of another type.
     """
+    if max_risk is not None:
+        policy = replace(policy or AcceptPolicy(), max_risk=max_risk)
     rules = VideoQAContext(ladder=ladder, policy=policy, budget=budget, frame_policy=frame_policy, frames_as=frames_as)
     given = rules_of(rules)
     asked = _raise_ceiling(check_chat_model(chat_model), given.get("ladder", Ladder()).max_frames)

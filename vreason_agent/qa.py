@@ -39,6 +39,7 @@ class VideoQuestion(BaseModel):
         max_frames: Most frames of an attempt: `num_frames` times a power of two.
         frame_policy: Which frames are read: `pairs`, `scenes` or `zoom`.
         seed: Random seed; retries use the seeds that follow it.
+        max_risk: Bound on the share of wrong answers among those given; needs a calibrator of the model.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,6 +53,7 @@ class VideoQuestion(BaseModel):
     max_frames: FrameCount = 32
     frame_policy: Literal["pairs", "scenes", "zoom"] = "pairs"
     seed: Annotated[int, Field(ge=0, lt=2**62)] | None = None
+    max_risk: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     def graph_input(self) -> dict[str, Any]:
         """Return what the graph is asked."""
@@ -119,6 +121,7 @@ def _build(chat_model: BaseChatModel, question: VideoQuestion, read_options: Rea
         ladder=Ladder(num_frames=question.num_frames, max_frames=question.max_frames),
         policy=policy_for_seed(question.seed),
         frame_policy=FramePolicy(question.frame_policy),
+        max_risk=question.max_risk,
         read_options=read_options,
     )
 

@@ -1,6 +1,7 @@
 """The closing figures: `python -m benchmarks.quality COMMAND --data DIR --out DIR`.
 
-card, schedules, signals and agent make figures on test questions; tune-steps, tune-phase and tune-policy compare
+card, schedules, signals, agent and ladder make figures on test questions (ladder: every policy over the same answers,
+and its bars); tune-steps, tune-phase and tune-policy compare
 settings on development questions (--split dev), calibrate fits a calibrator on them; verify checks the batched ladder
 against the real graph.
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.quality.agent import agent, tune_policy
@@ -20,9 +22,11 @@ from benchmarks.quality.bench import Bench
 from benchmarks.quality.calibration import calibrate
 from benchmarks.quality.card import card
 from benchmarks.quality.phases import tune_phase
+from benchmarks.quality.replay import ladder_report
 from benchmarks.quality.schedules import SCHEDULES, compare_schedules, decoding_config, tune_steps
 from benchmarks.quality.signals import signals
 from benchmarks.quality.verify import verify
+from vreason_agent.confidence import Calibrator
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import VReasonError
 from vreason_agent.graphs.policy import AcceptPolicy, Ladder
@@ -98,6 +102,13 @@ def _agent(bench: Bench, args: argparse.Namespace) -> str:
     return agent(bench, _policy(args), LADDER, _vreason(args))
 
 
+def _ladder(bench: Bench, args: argparse.Namespace) -> str:
+    calibrator = None if args.calibrator is None else Calibrator.load(args.calibrator)
+    benches = [replace(bench, scene_set=scene_set) for scene_set in args.scene_sets or [bench.scene_set]]
+    vreason = _vreason(args)
+    return "\n\n".join(ladder_report(one, vreason, calibrator=calibrator, max_risk=args.max_risk) for one in benches)
+
+
 def _verify(bench: Bench, args: argparse.Namespace) -> str:
     return verify(bench, _policy(args), LADDER, _vreason(args))
 
@@ -121,6 +132,7 @@ _COMMANDS: dict[str, Callable[[Bench, argparse.Namespace], str]] = {
     "signals": _signals,
     "calibrate": _calibrate,
     "agent": _agent,
+    "ladder": _ladder,
     "verify": _verify,
     "tune-policy": _tune_policy,
 }
@@ -180,13 +192,17 @@ def _parser() -> argparse.ArgumentParser:
     fitting = commands.choices["calibrate"]
     fitting.add_argument("--calibrator", type=Path, required=True, help="JSON file to write")
     fitting.add_argument("--held-out", type=float, default=0.5, help="share of clips for bounds on the ladder's risk")
-    for name in ("calibrate", "tune-steps", "agent", "verify", "tune-policy"):
+    for name in ("calibrate", "tune-steps", "agent", "ladder", "verify", "tune-policy"):
         commands.choices[name].add_argument("--schedule", choices=SCHEDULES, default=DEFAULTS.schedule)
     for name in ("agent", "verify"):
         policy = commands.choices[name]
         policy.add_argument("--min-entropy-drop", type=float, default=POLICY.min_entropy_drop)
         policy.add_argument("--min-agreeing", type=int, default=POLICY.min_agreeing)
         policy.add_argument("--max-retries", type=int, default=POLICY.max_retries)
+    ladder = commands.choices["ladder"]
+    ladder.add_argument("--scene-sets", nargs="+", choices=("standard", "dense", "mixed"), help="one report each")
+    ladder.add_argument("--calibrator", type=Path, help="JSON file (default: the one shipped for the model)")
+    ladder.add_argument("--max-risk", type=float, default=0.05)
     thresholds = commands.choices["tune-policy"]
     thresholds.add_argument("--min-entropy-drops", nargs="+", type=float, default=[-9.0, 0.0, 0.3, 0.5, 0.6, 0.7, 0.8])
     thresholds.add_argument("--min-agreeings", nargs="+", type=int, default=[1, 2])

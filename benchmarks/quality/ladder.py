@@ -135,7 +135,11 @@ def _attempt_record(index: int, rung: int, variation: dict[str, Any], answer: An
         choice=answer.choice,
         text=answer.text,
         reasoning=answer.reasoning or "",
-        confidence={"signals": dict(answer.signals)},
+        confidence={
+            "signals": dict(answer.signals),
+            "probability": answer.details.get("probability"),
+            "calibration": answer.details.get("calibration"),
+        },
         tokens={"input": int(answer.details.get("prompt_tokens", 0)), "output": answer.num_tokens},
         model=None,
         seconds=answer.seconds,

@@ -28,6 +28,7 @@ from vreason_agent.cli.parser import (
     name,
     read_options_of,
     seconds,
+    share,
     text,
     whole_number,
 )
@@ -52,9 +53,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "ask",
         help="answer a question about a video",
-        description="Answer a question about a video. The model first sees a few frames. If its entropy does not drop "
-        "or its answer changes, it is asked again with twice as many frames, up to --max-frames. If the answer still "
-        "does not settle, the command abstains and prints its best guess.",
+        description="Answer a question about a video. The model first sees a few frames. If its answer is not "
+        "probable enough (without a calibrator: if its entropy does not drop or its answer changes), it is asked again "
+        "with twice as many frames, up to --max-frames. If the answer still does not settle, the command abstains and "
+        "prints its best guess.",
         epilog="Keys of the --json object: answer, choice, best_guess, confidence, decision, attempts, frames, video, "
         "model, usage, loading_seconds, seconds, warnings, error. attempts[].plan and attempts[].sampling report which "
         "frames were chosen and why; model.video and model.image the limits on pixels and tokens; attempts[].vision "
@@ -95,6 +97,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=whole_number,
         metavar="N",
         help="random seed; retries use the seeds that follow it (default: unset; retries use 1, 2, ...)",
+    )
+    add(
+        "--max-risk",
+        type=share,
+        metavar="SHARE",
+        help="answer only as often as keeps the share of wrong answers below this, such as 0.05, by the model's "
+        "calibrator; else abstain (default: no bound)",
     )
     add_model_options(parser)
     add(
@@ -250,6 +259,7 @@ def run_graph(
         max_frames=rungs[1],
         frame_policy=arguments.frame_policy,
         seed=arguments.seed,
+        max_risk=arguments.max_risk,
     )
     read_options = read_options_of(arguments)
     has_reason = arguments.frame_policy != "pairs"

@@ -43,6 +43,7 @@ def server_events(arguments: argparse.Namespace, rungs: tuple[int, int]) -> Iter
         "max_frames": rungs[1],
         "frame_policy": arguments.frame_policy,
         "seed": arguments.seed,
+        "max_risk": arguments.max_risk,
         "schedule": arguments.schedule,
     }
     response = _post(arguments.server, question)

@@ -96,6 +96,18 @@ def seconds(value: str) -> float:
     return number
 
 
+def share(value: str) -> float:
+    """Accept a share between 0 and 1."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1:
+        msg = f"{quote(value)} is not a share between 0 and 1; give a number such as 0.05"
+        raise argparse.ArgumentTypeError(msg)
+    return number
+
+
 def device(value: str) -> str:
     """Accept the name of a torch device."""
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", value):
