@@ -26,12 +26,12 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-
-from benchmarks.frame_clips import FPS, SPECIAL, Clip, lengths, write
-from vreason_agent.video import read_frames
 from vreason_agent.video.capture import Capture
 from vreason_agent.video.cv_reading import index_frames, walk_frames
 from vreason_agent.video.source import open_source
+
+from benchmarks.frame_clips import FPS, SPECIAL, Clip, lengths, write
+from vreason_agent.video import read_frames
 
 LENGTHS = (10, 60, 240, 900, 3600)
 COUNTS = (4, 8, 16, 32, 64)

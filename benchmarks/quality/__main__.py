@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.quality.agent import agent, tune_policy
+from benchmarks.quality.agent import BY_SEED, agent, tune_policy
 from benchmarks.quality.bench import Bench
 from benchmarks.quality.calibration import calibrate
 from benchmarks.quality.card import card
@@ -140,7 +140,10 @@ _COMMANDS: dict[str, Callable[[Bench, argparse.Namespace], str]] = {
 
 def _policy(args: argparse.Namespace) -> AcceptPolicy:
     return AcceptPolicy(
-        min_entropy_drop=args.min_entropy_drop, min_agreeing=args.min_agreeing, max_retries=args.max_retries
+        min_entropy_drop=args.min_entropy_drop,
+        min_agreeing=args.min_agreeing,
+        max_retries=args.max_retries,
+        variations=BY_SEED,
     )
 
 

@@ -12,12 +12,15 @@ from benchmarks.quality.bench import Bench
 from benchmarks.quality.ladder import answer_of, climb, reasons
 from benchmarks.quality.schedules import require_dev
 from vreason_agent.decoding import VReasonConfig
+from vreason_agent.errors import ConfigError
 from vreason_agent.evaluation import Answer, Estimate, Question, Result, mean, paired_difference, score
 from vreason_agent.evaluation.adapter import Setting
 from vreason_agent.evaluation.report import accuracy_of, markdown_table, number, percent
-from vreason_agent.graphs.policy import AcceptPolicy, Ladder
+from vreason_agent.graphs.policy import AcceptPolicy, Ladder, resolve_variation
 
 Results = Sequence[Result]
+BY_SEED: tuple[str | Mapping[str, Any], ...] = ("new_seed", {"temperature": 0.7, "seed": 2})
+"""Retries that see the same frames, which batches can ask for."""
 
 
 def agent(bench: Bench, policy: AcceptPolicy, ladder: Ladder, vreason: VReasonConfig) -> str:
@@ -52,14 +55,21 @@ def tune_policy(
     require_dev(bench)
     rows = []
     for drop, agreeing, retries in product(min_entropy_drops, min_agreeing, max_retries):
-        policy = AcceptPolicy(min_entropy_drop=drop, min_agreeing=agreeing, max_retries=retries)
+        policy = AcceptPolicy(min_entropy_drop=drop, min_agreeing=agreeing, max_retries=retries, variations=BY_SEED)
         name = f"drop {drop:g}, agreeing {agreeing}, retries {retries}"
         rows.append(_row(name, run_agent(bench, policy, ladder, vreason)))
     return markdown_table(["policy", "accuracy", "answered", "accuracy of those", "frames", "tokens", "seconds"], rows)
 
 
 def run_agent(bench: Bench, policy: AcceptPolicy, ladder: Ladder, vreason: VReasonConfig) -> list[Result]:
-    """Return the agent's answers to all questions, its rungs asked in batches."""
+    """Return the agent's answers to all questions, its rungs asked in batches.
+
+    Raises:
+        ConfigError: The policy retries with other frames, which depend on each attempt and cannot be asked in batches.
+    """
+    if any("frames" in resolve_variation(one) for one in policy.variations[: policy.max_retries]):
+        msg = f"variations={policy.variations!r} choose other frames; batches retry by seed: variations={BY_SEED!r}"
+        raise ConfigError(msg)
 
     def ask(questions: Sequence[Question], num_frames: int, variation: Mapping[str, Any]) -> list[Answer]:
         setting = replace(rung_setting(num_frames, ladder, vreason), **variation)

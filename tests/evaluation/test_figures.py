@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.quality.agent import agent, run_agent, tune_policy
+from benchmarks.quality.agent import BY_SEED, agent, run_agent, tune_policy
 from benchmarks.quality.bench import Bench
 from benchmarks.quality.card import card
 from benchmarks.quality.phases import tune_phase
@@ -142,7 +142,9 @@ def test_agent_climbs_as_far_as_needed_and_abstains_where_nothing_helps(bench):
 
 
 def test_retry_is_asked_with_its_variation(bench):
-    run_agent(bench, AcceptPolicy(min_agreeing=1, max_retries=1), LADDER, OFF)
+    run_agent(bench, AcceptPolicy(min_agreeing=1, max_retries=1, variations=BY_SEED), LADDER, OFF)
+    with pytest.raises(ConfigError, match="batches retry by seed: variations="):
+        run_agent(bench, AcceptPolicy(min_agreeing=1, max_retries=1), LADDER, OFF)
     sampled = [(setting, count) for setting, count in calls if setting.temperature > 0]
     assert [(setting.seed, setting.num_frames, count) for setting, count in sampled] == [(1, 32, 4)]
 
@@ -165,7 +167,7 @@ def test_random_gate_stops_as_often_at_each_rung_but_anywhere(bench):
     Climbing there takes 4, 12, 28 and 60 frames: 26 on average, whether or not the agent retried besides.
     """
     for retries in (0, 1):
-        text = agent(bench, AcceptPolicy(min_agreeing=1, max_retries=retries), LADDER, OFF)
+        text = agent(bench, AcceptPolicy(min_agreeing=1, max_retries=retries, variations=BY_SEED), LADDER, OFF)
         row = next(line for line in text.splitlines() if line.startswith("| random gate | 56.2 ["))
         assert row.endswith("| 100.0 |  | 26.0 |  |  |")
         assert next(line for line in text.splitlines() if line.startswith("| perfect gate")).endswith("| 26.0 |  |  |")
