@@ -34,7 +34,7 @@ def test_every_part_is_timed_by_the_clock_that_waits(
         assert device == sharp_model.device
         return float(next(readings))
 
-    for module in ("decode", "generate", "loop", "steering"):
+    for module in ("decode", "generate", "loop", "steering", "lean_steering"):
         # The package's own `decode` hides the module of that name from a dotted path.
         monkeypatch.setattr(import_module(f"vreason_agent.decoding.{module}"), "seconds_now", read)
     prompt = make_prompt(sharp_model)

@@ -9,7 +9,7 @@ import torch
 from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, PreTrainedModel
 
 from tests.decoding.forcing import TeacherForcing
-from tests.decoding.tiny_models import TinyPrompt, make_prompt
+from tests.decoding.tiny_models import ROUNDING_NATS, TinyPrompt, make_prompt
 from vreason_agent.decoding import VReasonConfig, decode
 from vreason_agent.decoding.compat import cache_argument
 from vreason_agent.errors import GenerationError
@@ -43,6 +43,14 @@ def assert_same_entries(cache: Any, expected: Any) -> None:
         assert torch.equal(layer.values, other.values)
 
 
+def assert_close_entries(cache: Any, expected: Any, *, exact: int) -> None:
+    """The first `exact` entries must be equal, those of later tokens but for rounding."""
+    for layer, other in zip(cache.layers, expected.layers, strict=True):
+        for own, theirs in [(layer.keys, other.keys), (layer.values, other.values)]:
+            assert torch.equal(own[:, :, :exact], theirs[:, :, :exact])
+            assert torch.allclose(own, theirs, rtol=0.0, atol=ROUNDING_NATS)
+
+
 @configs
 def test_cache_holds_the_base_values_of_teacher_forcing(
     hf_model: PreTrainedModel, greedy: GenerationConfig, config: VReasonConfig
@@ -50,7 +58,13 @@ def test_cache_holds_the_base_values_of_teacher_forcing(
     prompt = make_prompt(hf_model)
     result = decode(hf_model, **prompt.arguments, config=config, generation_config=greedy)
     assert (result.traces[0].controller_norm[-1] or 0.0) > 0.0
-    assert_same_entries(result.cache, forced_cache(hf_model, prompt, result.sequences[0]))
+    off, forcing = VReasonConfig(schedule="off"), TeacherForcing(prompt.length, result.sequences[0])
+    unsteered = decode(
+        hf_model, **prompt.arguments, config=off, generation_config=greedy,
+        logits_processor=LogitsProcessorList([forcing]),
+    )  # fmt: skip
+    assert_same_entries(result.cache, unsteered.cache)
+    assert_close_entries(result.cache, forced_cache(hf_model, prompt, result.sequences[0]), exact=prompt.length)
 
 
 @configs

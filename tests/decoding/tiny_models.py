@@ -7,7 +7,6 @@ in: rounding came to 3e-14 nats over 40 steered tokens, the bundled weights incl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import MethodType
 from typing import Any, cast
 
 import torch
@@ -65,8 +64,9 @@ def to_float64(model: PreTrainedModel) -> PreTrainedModel:
     """Convert a model in place, norms included, which transformers computes in float32 whatever the model's type."""
     model.to(dtype=torch.float64)  # type: ignore[call-arg]
     for module in model.modules():
-        if type(module).__name__.endswith("RMSNorm"):
-            module.forward = MethodType(_float64_norm, module)
+        kind = type(module)
+        if kind.__name__.endswith("RMSNorm"):
+            module.__class__ = type(kind.__name__, (kind,), {"forward": _float64_norm})
     return model
 
 

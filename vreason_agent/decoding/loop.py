@@ -7,6 +7,7 @@ model class: of the model only `hf_model(**inputs)`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
@@ -14,13 +15,15 @@ from transformers import DynamicCache, PreTrainedModel
 from vreason_agent.decoding.compat import cache_argument, seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.entropy import Distribution, distribution, self_certainty
-from vreason_agent.decoding.last_layer import FindPoint, find_steering_point
+from vreason_agent.decoding.last_layer import FindPoint, check_state, find_steering_point
+from vreason_agent.decoding.lean import lean_decoder
+from vreason_agent.decoding.lean_steering import LeanSteering
 from vreason_agent.decoding.lite import drop_video_tokens
 from vreason_agent.decoding.prompt import NextPositions, Prompt
 from vreason_agent.decoding.row import Row, Update, check_finite
 from vreason_agent.decoding.rules import FinishReason, LoopRules
 from vreason_agent.decoding.sampling import ProcessedScores
-from vreason_agent.decoding.steering import steer
+from vreason_agent.decoding.steering import Unsteered, steer
 from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace, StepRecord, TopLogprobs
 
 
@@ -106,7 +109,8 @@ class DecodeLoop:
                 cache, video_mask, keep_ratio=config.lite_keep_ratio, attention_mask=prompt.attention_mask
             )
         self._num_kept = video_mask.sum(dim=1).tolist()
-        self._steering = steer(hf_model, cache, video_mask, config, find_point)
+        self._lean = lean_decoder(hf_model, cache, self._positions, self._attention_mask)
+        self._steering = self._steer(video_mask, find_point)
         self._rows = [Row(config) for _ in prompt.input_ids]
         self._scores: list[torch.Tensor] = []
         self._logits: list[torch.Tensor] = []
@@ -122,12 +126,25 @@ class DecodeLoop:
             GenerationError: the model's logits are not finite.
         """
         started = seconds_now(self._hf_model.device)
-        with self._steering:
-            step = 0
-            while any(row.is_running for row in self._rows):
-                self._finish_step(step, self._choose(step, first_logits))
-                step += 1
+        try:
+            with self._steering:
+                step = 0
+                while any(row.is_running for row in self._rows):
+                    self._finish_step(step, self._choose(step, first_logits))
+                    step += 1
+        finally:
+            if self._lean is not None:
+                self._lean.release()
         return self._result(seconds_now(self._hf_model.device) - started)
+
+    def _steer(self, video_mask: torch.Tensor, find_point: FindPoint) -> Unsteered:
+        """Return the steering; one without effect if the schedule is off or no row has video tokens."""
+        if self._lean is None or not (self._config.is_steering and bool(video_mask.any())):
+            return steer(self._hf_model, self._cache, video_mask, self._config, find_point)
+        point = find_point(self._hf_model)
+        check_state(self._hf_model, point)
+        entries: Any = self._cache.layers[-1]
+        return LeanSteering(self._lean, entries.values, video_mask, self._config)
 
     def _choose(self, step: int, first_logits: torch.Tensor) -> _Step:
         """Run the model for one step, and the updates that fall on it."""
@@ -150,6 +167,8 @@ class DecodeLoop:
 
     def _forward(self, step: int) -> torch.Tensor:
         """Return the logits `(batch, vocab_size)` after the tokens that the step before chose."""
+        if self._lean is not None:
+            return self._lean.step(self._input_ids[:, -1], step - 1)
         if self._attention_mask is not None:
             ones = self._attention_mask.new_ones((len(self._rows), 1))
             self._attention_mask = torch.cat([self._attention_mask, ones], dim=1)
@@ -169,7 +188,7 @@ class DecodeLoop:
         if not rows:
             return
         switches = {row: self._rows[row].choose_switch(step, current.entropies[row]) for row in rows}
-        self._norms.update(self._steering.update(switches, current.raw.entropy))
+        self._norms.update(self._steering.update(switches, current.raw))
         for row, switch in switches.items():
             current.updates[row] = Update(switch, switch.loss_sign * current.entropies[row])
         if self._config.record_loss_after or self._config.apply_to == "current":

@@ -18,7 +18,7 @@ from vreason_agent.decoding.cache import SteeredLayer, steerable_layer
 from vreason_agent.decoding.compat import seconds_now
 from vreason_agent.decoding.config import VReasonConfig
 from vreason_agent.decoding.controller import ValueCacheController
-from vreason_agent.decoding.entropy import distribution
+from vreason_agent.decoding.entropy import Distribution, distribution
 from vreason_agent.decoding.last_layer import FindPoint, LastLayer, SteeringPoint, check_state, find_steering_point
 from vreason_agent.decoding.phase import Switch
 from vreason_agent.errors import GenerationError
@@ -57,12 +57,12 @@ class Unsteered:
         """Return the context of a model pass after which `rows` can be updated (none: an ordinary pass)."""
         return nullcontext()
 
-    def update(self, switches: Mapping[int, Switch], entropy: torch.Tensor) -> dict[int, float]:
+    def update(self, switches: Mapping[int, Switch], raw: Distribution) -> dict[int, float]:
         """Take the config's optimizer steps for some rows; returns the new norms of their controllers.
 
         Args:
             switches: Row to sign, which holds for all steps of this update.
-            entropy: `(batch,)`, nats, from the pass under `tracing`, with its graph.
+            raw: From the pass under `tracing`, with its graph where there is one.
         """
         return {}
 
@@ -131,9 +131,9 @@ class Steering(Unsteered):
         """Return the context of a model pass that carries a graph from the controllers on."""
         return self._layer.tracing() if rows else nullcontext()
 
-    def update(self, switches: Mapping[int, Switch], entropy: torch.Tensor) -> dict[int, float]:
+    def update(self, switches: Mapping[int, Switch], raw: Distribution) -> dict[int, float]:
         """Take the optimizer steps; those after the first run the last layer again."""
-        started = seconds_now(self._device)
+        started, entropy = seconds_now(self._device), raw.entropy
         for optim_step in range(self._config.num_optim_steps):
             if optim_step > 0:
                 with self._layer.tracing(), self._layer.replaying():
