@@ -15,6 +15,7 @@ from vreason_agent.decoding import Phase, Switch, VReasonConfig, decode
 from vreason_agent.decoding.cache import SteeredLayer
 from vreason_agent.decoding.config import Schedule
 from vreason_agent.decoding.controller import ValueCacheController
+from vreason_agent.decoding.lean_steering import LeanSteering
 
 STEERED = SteeredLayer.steered
 
@@ -62,14 +63,20 @@ def without_effect(layer: SteeredLayer, base: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "broken"),
-    [(ValueCacheController, "apply_gradient", lambda *_: None), (SteeredLayer, "steered", without_effect)],
-    ids=["no step", "no effect"],
+    ("owner", "name", "broken", "is_lean"),
+    [
+        (ValueCacheController, "apply_gradient", lambda *_: None, True),
+        (LeanSteering, "_adjusted", lambda _, state: state.attended, True),
+        (SteeredLayer, "steered", without_effect, False),
+    ],
+    ids=["no step", "no effect", "no effect in transformers' steps"],
 )
 def test_a_suite_in_which_steering_changes_no_token_fails(
-    monkeypatch: pytest.MonkeyPatch, greedy: GenerationConfig, owner: type, name: str, broken: Any
+    monkeypatch: pytest.MonkeyPatch, greedy: GenerationConfig, owner: type, name: str, broken: Any, is_lean: bool
 ) -> None:
     monkeypatch.setattr(owner, name, broken)
+    if not is_lean:
+        monkeypatch.setattr("vreason_agent.decoding.loop.lean_decoder", lambda *_: None)
     with pytest.raises(AssertionError, match="steering changed no token"):
         assert_steering_changes_tokens(load_named_model("qwen2_5_vl-sharp"), greedy)
 

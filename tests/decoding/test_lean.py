@@ -95,9 +95,8 @@ def test_the_closed_form_gradient_equals_autograd(name: str) -> None:
 def run_both(monkeypatch: pytest.MonkeyPatch, model: PreTrainedModel, **arguments: Any) -> list[DecodeResult]:
     """Decode by the lean step, then by transformers' own modules."""
     lean = decode(model, **arguments)
-    loop = __import__("vreason_agent.decoding.loop", fromlist=["loop"])
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "lean_decoder", lambda *_: None)
+        patch.setattr("vreason_agent.decoding.loop.lean_decoder", lambda *_: None)
         return [lean, decode(model, **arguments)]
 
 
