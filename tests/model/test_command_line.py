@@ -11,6 +11,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 
+from tests.model.family_folders import NAMES, write_family
 from tests.model.published import SIDE_PX, config_of, flat_config_of, write_folder
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.cli import main
@@ -66,13 +67,33 @@ def test_a_published_folder_is_asked_through_the_command_line(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("gemma4", "smolvlm") else pytest.param(name, marks=pytest.mark.slow) for name in NAMES],
+)
+def test_every_family_is_asked_through_the_command_line(
+    name: str, clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_family(tmp_path / "m", name)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = 640  # a short context keeps random babble short
+    (folder / "config.json").write_text(json.dumps(config))
+    code = main(["ask", clip, "Which color?", "--model", str(folder), "--frames", "2", "--max-frames", "2", "--json"])
+    out = json.loads(capsys.readouterr().out)
+    assert code in ANSWERED_OR_ABSTAINED
+    assert out["model"]["family"] == name.split()[0]
+    assert out["usage"]["vision_tokens"] > 0
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_doctor_tells_what_a_frame_and_a_video_may_cost(
     folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["doctor", "--model", str(folders["qwen2_5_vl"]), "--device", "cpu"]) == 0
     out = capsys.readouterr().out
     assert "scaled to 3136 to 6272 px, a pair of frames takes 4 to 8 tokens, a video at most 90316800 px" in out
-    assert "or 115200 tokens; loaded in" in out
+    assert "or 115200 tokens; weights take" in out
+    assert "; can be steered; loaded in" in out
 
 
 def test_doctor_tells_where_a_video_has_no_limit_of_its_own() -> None:
