@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 INSTALL_FROM := pyproject.toml constraints.txt .ci/environment.py
 # Two test processes share two cores, so each has one thread.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 DEMO := demo.mp4
 
 # What `test-newest` and `test-oldest` run beside the demo; CI names fewer.
@@ -71,6 +71,7 @@ test-core: $(RUNTIME)
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python .ci/promises.py
 	$(BIN)/mypy
 
 docs: $(DEV)
