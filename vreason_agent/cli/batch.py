@@ -52,7 +52,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--seed", type=whole_number, metavar="N", help="random seed")
     add_model_options(parser)
     add("--isolate", action="store_true", help="read videos in a separate process with limits on memory and time")
-    add("--backend", choices=BACKENDS, default="opencv", metavar="B", help="video decoder (default: opencv)")
+    add("--backend", choices=BACKENDS, default="auto", metavar="B", help="video decoder (default: auto)")
     add("--json", action="store_true", help="print one JSON object at the end")
     add("--quiet", action="store_true", help="no progress on stderr, only errors")
     parser.set_defaults(run=run)

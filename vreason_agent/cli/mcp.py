@@ -37,7 +37,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--schedule", choices=SCHEDULES, metavar="S", help="V-Reason schedule (default: switching)")
     add_model_options(parser)
     add("--isolate", action="store_true", help="read videos in a separate process with limits on memory and time")
-    add("--backend", choices=BACKENDS, default="opencv", metavar="B", help="video decoder (default: opencv)")
+    add("--backend", choices=BACKENDS, default="auto", metavar="B", help="video decoder (default: auto)")
     parser.set_defaults(run=run, seed=None)
 
 
