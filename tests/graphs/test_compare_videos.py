@@ -73,7 +73,7 @@ def test_what_cannot_be_compared_is_refused_before_any_video_is_asked(videos: di
         with pytest.raises(ConfigError, match=remedy):
             build().invoke({**asked, "question": "?"})
     for rank_by in ("probability", "num_tokens", "", None, 7):
-        with pytest.raises(ConfigError, match="use one of answer_probability, entropy_drop, answer_entropy"):
+        with pytest.raises(ConfigError, match=r"use one of answer_probability, entropy_drop, .*answer_entropy"):
             build(rank_by=rank_by)
     for graph in (None, "graph", Knowing(replies=[])):
         with pytest.raises(ConfigError, match=r"give one, e\.g\. build_video_qa_graph\(chat_model\)"):
