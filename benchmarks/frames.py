@@ -26,12 +26,10 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from vreason_agent.video.capture import Capture
-from vreason_agent.video.cv_reading import index_frames, walk_frames
-from vreason_agent.video.source import open_source
 
 from benchmarks.frame_clips import FPS, SPECIAL, Clip, lengths, write
 from vreason_agent.video import read_frames
+from vreason_agent.video.reader import _known_info
 
 LENGTHS = (10, 60, 240, 900, 3600)
 COUNTS = (4, 8, 16, 32, 64)
@@ -43,8 +41,7 @@ Way = Callable[[Path, Sequence[int], Sequence[float]], Any]
 
 
 def ours(path: Path, numbers: Sequence[int], times: Sequence[float], max_side_px: int | None = None) -> Any:
-    index_frames.cache_clear()
-    walk_frames.cache_clear()
+    _known_info.cache_clear()
     return read_frames(path, times, max_side_px=max_side_px).images
 
 
@@ -99,8 +96,8 @@ def transformers_opencv(path: Path, numbers: Sequence[int], times: Sequence[floa
 
 
 def packet_scan(path: Path, numbers: Sequence[int], times: Sequence[float]) -> Any:
-    with Capture(open_source(path), packets=True) as capture:
-        return sum(1 for _ in capture.steps())
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.demux(video=0))
 
 
 WAYS: dict[str, Way] = {

@@ -9,9 +9,10 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -98,6 +99,9 @@ _OUTLINES = {
 def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *, codec: str, video_fps: float) -> None:
     """Write RGB frames of the world's size into a video file."""
     check_name(os.path.realpath(path))
+    if codec == "VP80":
+        _encode_vp8(path, images, video_fps=video_fps)
+        return
     cv2 = load_cv2()
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), video_fps, (CANVAS_PX, CANVAS_PX))
     if not writer.isOpened():
@@ -108,6 +112,21 @@ def encode(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *,
     for image in images:
         writer.write(np.ascontiguousarray(image[:, :, ::-1]))
     writer.release()
+
+
+def _encode_vp8(path: str | os.PathLike[str], images: Iterable[NDArray[np.uint8]], *, video_fps: float) -> None:
+    """Write VP8 by PyAV: OpenCV's writer prints that the tag VP80 is not supported in WebM."""
+    import av
+
+    try:
+        with av.open(str(path), "w") as container:
+            stream: Any = container.add_stream("libvpx", rate=Fraction(video_fps).limit_denominator(1000))
+            stream.width, stream.height, stream.pix_fmt, stream.bit_rate = CANVAS_PX, CANVAS_PX, "yuv420p", 2_000_000
+            for image in images:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+            container.mux(stream.encode())
+    except (av.error.FFmpegError, OSError) as exc:
+        raise VideoDecodeError(f"cannot write {quote(str(path))} as VP8; choose another folder or ending") from exc
 
 
 def decode_all(path: str | os.PathLike[str]) -> list[NDArray[np.uint8]]:

@@ -27,6 +27,7 @@ from vreason_agent.video.types import Method, Picture, VideoInfo, VideoStream
 
 DEMUXERS = "mov,matroska,avi,flv,ogg,asf,mpeg,mpegts,gif,mxf"
 GIF_TRAILER = b"\x00\x3b"  # behind the end of the last image
+MAX_LOOKED_AT_ENTRIES = 5000  # of a table of frames, evenly spread: an hour's is long
 MAX_ERRORS = 64  # in a row; damaged streams go on after a few packets that cannot be decoded
 MAX_LOOK_FRAMES = 300  # so many frames are decoded to see whether the end is damaged; farther ones are believed
 SEEK_LEADS_SECONDS = (0.0, 1.0, 10.0)  # how much earlier a seek aims when the one before led behind the wanted time
@@ -272,7 +273,9 @@ class PyAVDecoder:
         info = replace(self.info, readable_seconds=end, duration_seconds=length)
         if count is None:  # not all of it was decoded
             count = info.num_frames if is_whole and info.num_frames else max(1, round(end * cursor.fps))
-        info = replace(info, num_frames=count, video_fps=count / end)
+        entries = self._entries
+        keyframes = sum(entry.is_keyframe and not entry.is_discard for entry in entries) if entries else None
+        info = replace(info, num_frames=count, video_fps=count / end, num_keyframes=keyframes)
         self.info = info if is_whole else replace(info, note=_joined(info.note, info.reason_incomplete()))
         return self.info
 
@@ -419,7 +422,7 @@ class PyAVDecoder:
         stream, seconds = cursor.stream, self._declared_seconds(self._zero / cursor.base)
         declared = int(stream.frames) or None
         if entries is not None and self._cursor.format.startswith("mov"):  # without those that an edit list hides
-            declared = sum(not entry.is_discard for entry in entries) or declared
+            declared = self._count_shown(entries)
         transfer = next((name for s in cursor.container.streams.video if (name := _hdr(s))), None)
         first = self._next.frame if self._next is not None and self._next.frame is not None else None
         size = (
@@ -446,7 +449,6 @@ class PyAVDecoder:
             is_constant_rate=self._is_evenly_spaced(),
             declared_frames=declared,
             is_seekable=self._can_seek,
-            num_keyframes=sum(entry.is_keyframe and not entry.is_discard for entry in entries) if entries else None,
             streams=cursor.streams,
             backend="av",
             hdr=transfer,
@@ -458,12 +460,18 @@ class PyAVDecoder:
         entries, stream = self._entries, self._cursor.stream
         if entries is None or not self._lists_all:
             return bool(stream.average_rate) and stream.average_rate == (stream.base_rate or stream.guessed_rate)
-        ticks = [entry.timestamp for entry in entries]
-        if len(ticks) < 2:
-            return False
-        gap = (ticks[-1] - ticks[0]) / (len(ticks) - 1)
+        first, last = entries[0].timestamp, len(entries) - 1
+        gap = (entries[last].timestamp - first) / last
         tolerance = max(1.0, min(0.002 / self._cursor.base, gap / 4))  # containers round times
-        return gap > 0 and all(abs(tick - ticks[0] - number * gap) <= tolerance for number, tick in enumerate(ticks))
+        looked_at = range(0, last, 1 + last // MAX_LOOKED_AT_ENTRIES)
+        return gap > 0 and all(abs(entries[at].timestamp - first - at * gap) <= tolerance for at in looked_at)
+
+    def _count_shown(self, entries: Any) -> int:
+        """Return how many frames a table lists, without those that an edit list hides; it hides them at an end."""
+        ends = {*range(min(50, len(entries))), *range(max(0, len(entries) - 50), len(entries))}
+        if not any(entries[at].is_discard for at in ends):
+            return len(entries)
+        return sum(not entry.is_discard for entry in entries)
 
 
 def picture_of(frame: Any) -> Picture | None:
