@@ -16,7 +16,7 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 
 from tests.cli.conftest import Command, clip, command
-from vreason_agent.batch import answer_all, flat_row, read_questions, write_table
+from vreason_agent.batch_run import answer_all, flat_row, read_questions, write_table
 from vreason_agent.errors import ConfigError
 from vreason_agent.graphs import ScriptedChatModel, ScriptedReply
 

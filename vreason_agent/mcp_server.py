@@ -19,7 +19,7 @@ from langchain_core.tools import ToolException
 from pydantic import Field, ValidationError
 
 from vreason_agent import __version__
-from vreason_agent.batch import VIDEO_SUFFIXES
+from vreason_agent.batch_run import VIDEO_SUFFIXES
 from vreason_agent.confidence import Confidence, describe_confidence
 from vreason_agent.errors import ConfigError, DependencyError, VideoNotFoundError, VReasonError, quote
 from vreason_agent.qa import VideoQuestion, aanswer_events

@@ -16,7 +16,7 @@ from vreason_agent import __version__
 from vreason_agent.evaluation import Question, Result, run
 from vreason_agent.evaluation.adapter import Engine, Setting
 from vreason_agent.evaluation.dataset import digest_of
-from vreason_agent.evaluation.world import ensure_clips
+from vreason_agent.evaluation.world_dataset import ensure_clips
 from vreason_agent.tiny.world import SceneSet, Split
 
 

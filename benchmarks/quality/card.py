@@ -8,7 +8,7 @@ from benchmarks.quality.bench import Bench
 from vreason_agent.evaluation import Estimate, Result, mean
 from vreason_agent.evaluation.adapter import Setting
 from vreason_agent.evaluation.report import accuracy_of, by_kind, card_table, percent
-from vreason_agent.evaluation.world import oracle_results
+from vreason_agent.evaluation.world_dataset import oracle_results
 
 Results = Sequence[Result]
 

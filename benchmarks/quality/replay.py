@@ -22,7 +22,7 @@ from vreason_agent.evaluation import Answer, Question, Result, mean, score
 from vreason_agent.evaluation.metrics import auroc
 from vreason_agent.evaluation.reliability import calibration_error
 from vreason_agent.evaluation.report import accuracy_of, markdown_table, percent
-from vreason_agent.evaluation.world import oracle_results
+from vreason_agent.evaluation.world_dataset import oracle_results
 from vreason_agent.graphs.policy import AcceptPolicy, Ladder
 
 Rungs = Mapping[int, Sequence[Result]]

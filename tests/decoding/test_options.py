@@ -12,7 +12,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from tests.decoding.test_plain import generate
 from tests.decoding.tiny_models import make_model, make_prompt
 from vreason_agent.decoding import VReasonConfig, decode, vreason_generate
-from vreason_agent.decoding.options import APPLIED, REFUSED, WITHOUT_EFFECT, check_generation_config
+from vreason_agent.decoding.generation_options import APPLIED, REFUSED, WITHOUT_EFFECT, check_generation_config
 from vreason_agent.errors import ConfigError
 
 OFF = VReasonConfig(schedule="off")
@@ -46,7 +46,7 @@ def test_every_field_of_transformers_is_classified_once() -> None:
     fields = {name for name in vars(GenerationConfig()) if not name.startswith("_")}
     tables: list[Collection[str]] = [APPLIED, WITHOUT_EFFECT, REFUSED]
     known = {name for table in tables for name in table}
-    assert fields - known == set(), "put each new field into one table of vreason_agent.decoding.options"
+    assert fields - known == set(), "put each new field into one table of vreason_agent.decoding.generation_options"
     assert sum(map(len, tables)) == len(known)
     assert ASKED.keys() == REFUSED.keys()
 

@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from PIL import Image
 
 from vreason_agent.errors import ConfigError, VideoNotFoundError
-from vreason_agent.evaluation.world import ensure_clips
+from vreason_agent.evaluation.world_dataset import ensure_clips
 
 TASK = """
 task: shapes

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vreason_agent.evaluation import Answer, Result, score
-from vreason_agent.evaluation.world import ensure_clips, oracle_results
+from vreason_agent.evaluation.world_dataset import ensure_clips, oracle_results
 
 
 @pytest.fixture(scope="module")

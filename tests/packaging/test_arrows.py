@@ -30,9 +30,9 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "qa": ({"graphs", "video"}, {*MODELS, "langgraph", "cv2"}),
     "shared_queue": ({"errors", "model", "chat"}, {*MODELS, *LANGCHAIN, "cv2"}),
-    "batch": ({"errors", "video", "evaluation", "qa", "shared_queue"}, {*MODELS, *LANGCHAIN, "cv2"}),
+    "batch_run": ({"errors", "video", "evaluation", "qa", "shared_queue"}, {*MODELS, *LANGCHAIN, "cv2"}),
     "mcp_server": (
-        {"errors", "video", "confidence", "batch", "decision_model", "qa", "tools"},
+        {"errors", "video", "confidence", "batch_run", "decision_model", "qa", "tools"},
         {*MODELS, "langgraph", "cv2"},
     ),
     "receipt": ({"errors", "video", "confidence", "plots", "qa", "tools"}, {*MODELS, *LANGCHAIN, "cv2"}),
@@ -43,7 +43,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
     "cli": (
         {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"}
-        | {"batch", "mcp_server", "qa", "receipt", "serve", "evaluation"},
+        | {"batch_run", "mcp_server", "qa", "receipt", "serve", "evaluation"},
         set(),
     ),
     "lmms_eval_plugin": ({"errors", "chat_model"}, {*MODELS, "langgraph", "cv2"}),
@@ -117,3 +117,37 @@ def test_only_the_command_line_and_quote_catch_every_exception() -> None:
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
     ]
     assert catching == ["vreason_agent/errors.py", "vreason_agent/cli/__init__.py"]  # `quote` names what has no repr
+
+
+def test_no_two_modules_share_a_name() -> None:
+    folders = [ROOT / "vreason_agent", ROOT / "graphs", ROOT / "tools"]
+    modules = {path.resolve() for folder in folders for path in folder.glob("**/*.py")}
+    names = [path.stem for path in modules if path.stem not in {"__init__", "__main__"}]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_no_circle_among_modules() -> None:
+    """Imports at run time, at the top of a module; a package's front door imports its modules and is none of them."""
+    files = {module_name(path): path for part in ARROWS for path in files_of(part) if path.stem != "__init__"}
+    arrows = {name: imports_at_top(path) & set(files) for name, path in files.items()}
+    while leaves := [name for name, targets in arrows.items() if not targets & set(arrows)]:
+        for name in leaves:
+            del arrows[name]
+    assert sorted(arrows) == []
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def imports_at_top(path: Path) -> set[str]:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    names: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom):
+            package = ".".join(parts[: len(parts) - node.level]) + "." if node.level else ""
+            module = package + (node.module or "")
+            names |= {module.rstrip("."), *(f"{module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names

@@ -17,7 +17,7 @@ from vreason_agent.cli.receipts import answered_receipt
 from vreason_agent.errors import ConfigError
 from vreason_agent.qa import VideoQuestion
 from vreason_agent.receipt import compare_receipts, html_page, read_receipt
-from vreason_agent.receipt.record import cited_times, digest_of_file
+from vreason_agent.receipt.contents import cited_times, digest_of_file
 from vreason_agent.video import ReadOptions
 
 __all__ = ["clip", "command"]

@@ -15,12 +15,13 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from vreason_agent.errors import ConfigError, ModelLoadError, VReasonError
-from vreason_agent.tiny import loop, train
+from vreason_agent.tiny import train
+from vreason_agent.tiny import training_loop as loop
 from vreason_agent.tiny.build import MICRO, build_model
 from vreason_agent.tiny.curriculum import make_batch, plan_batch, progress_at
 from vreason_agent.tiny.language_phase import train_language
-from vreason_agent.tiny.loop import Run, feed, run_steps
 from vreason_agent.tiny.pairs import Replay, random_pairs
+from vreason_agent.tiny.training_loop import Run, feed, run_steps
 from vreason_agent.tiny.vision_phase import train_vision
 
 
@@ -131,7 +132,7 @@ def test_training_the_language_leaves_the_tower_alone(tokenizer: PreTrainedToken
 
 KILLED = """
 import os, time
-from vreason_agent.tiny import loop
+from vreason_agent.tiny import training_loop as loop
 loop.PATIENCE_SECONDS = 0.2
 batches = loop.feed(lambda number: os.getpid(), range(1000), in_process=False)
 print(next(batches), flush=True)

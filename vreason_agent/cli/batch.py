@@ -60,7 +60,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer the questions; return 1 if any failed."""
-    from vreason_agent.batch import answer_all, read_questions, write_table
+    from vreason_agent.batch_run import answer_all, read_questions, write_table
 
     check_revision(arguments)
     if not 1 <= arguments.batch_size <= 256:

@@ -198,7 +198,7 @@ def _load(dataset: str, arguments: argparse.Namespace) -> tuple[list[Question], 
 
     kind, _, rest = dataset.partition(":")
     if kind == "world":
-        from vreason_agent.evaluation.world import ensure_clips
+        from vreason_agent.evaluation.world_dataset import ensure_clips
 
         folder = arguments.videos or arguments.out / "clips"
         questions = ensure_clips(
@@ -276,7 +276,7 @@ def _answer(engine: Engine, setting: Setting, questions: Sequence[Question], arg
         on_progress=progress_line(f"{setting.name}, seed {setting.seed}" if setting.seed else setting.name),
     )
     if arguments.oracle and setting.num_frames:
-        from vreason_agent.evaluation.world import oracle_results
+        from vreason_agent.evaluation.world_dataset import oracle_results
 
         oracle = {result.question.digest: result.answer for result in oracle_results(results)}
         name = f"oracle, {setting.num_frames} frames"

@@ -42,7 +42,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the question again; return 0 if everything that came out is the same."""
-    from vreason_agent.receipt.record import read_receipt
+    from vreason_agent.receipt.contents import read_receipt
 
     before = read_receipt(arguments.receipt)
     progress = Progress(quiet=arguments.quiet)

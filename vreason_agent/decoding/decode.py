@@ -21,9 +21,9 @@ from transformers import (
 from vreason_agent.decoding.cache import check_cache
 from vreason_agent.decoding.compat import cache_argument, seconds_now
 from vreason_agent.decoding.config import VReasonConfig, checked_config
+from vreason_agent.decoding.generation_options import check_generation_config
 from vreason_agent.decoding.last_layer import FindPoint, find_steering_point
 from vreason_agent.decoding.loop import DecodeLoop, DecodeResult
-from vreason_agent.decoding.options import check_generation_config
 from vreason_agent.decoding.prompt import Prompt, make_prompt
 from vreason_agent.decoding.rules import (
     LoopRules,

@@ -32,7 +32,7 @@ from vreason_agent.model import describe_model
 from vreason_agent.qa import aanswer_events
 from vreason_agent.serve.completion import Completion
 from vreason_agent.serve.gate import DOCUMENTED, ModelUnknownError, RequestGate, error_body, install_error_handlers
-from vreason_agent.serve.metrics import Metrics
+from vreason_agent.serve.prometheus import Metrics
 from vreason_agent.serve.requests import AskRequest, ChatRequest, DecisionRequest, local_video, with_assets, with_media
 from vreason_agent.shared_queue import SharedQueue
 from vreason_agent.video import Isolation, local_path, probe

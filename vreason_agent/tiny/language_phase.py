@@ -20,9 +20,9 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from vreason_agent.tiny.batches import Batch
 from vreason_agent.tiny.curriculum import make_numbered
-from vreason_agent.tiny.loop import Run, descend, run_steps
 from vreason_agent.tiny.muon import Float32Muon, mixed_precision
 from vreason_agent.tiny.pixels import patchify, see_pairs
+from vreason_agent.tiny.training_loop import Run, descend, run_steps
 
 
 def embed_batch(model: Qwen2_5_VLForConditionalGeneration, batch: Batch) -> Tensor:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vreason_agent.tiny.loop import Run, Stateful, descend, run_steps
 from vreason_agent.tiny.muon import mixed_precision
 from vreason_agent.tiny.pairs import COLOR_IDS, PAIRS_PER_FILE, SHAPE_IDS, Pairs, Replay, random_pairs
 from vreason_agent.tiny.pixels import patchify, see_pairs
+from vreason_agent.tiny.training_loop import Run, Stateful, descend, run_steps
 
 NUM_COLORS, NUM_SHAPES = len(COLOR_IDS) + 1, len(SHAPE_IDS) + 1
 PER_FRAME = NUM_COLORS + NUM_SHAPES
