@@ -1,27 +1,26 @@
 """`VReasonDecisionModel`: questions with fixed alternatives, answered with a probability for each of them.
 
-LangChain's decision models are new in langchain-core 1.8. Each alternative is written out by the same engine after its
-own thinking, and what the raw logits say of its tokens is compared. This module knows no graph and no tool.
+LangChain's decision models are new in langchain-core 1.8. The model thinks and answers once, as a chat model does; one
+more forward pass reads how likely each alternative is where the answer stands. This module knows no graph and no tool.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from math import exp, log
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from pydantic import Field, model_validator
 
-from vreason_agent.chat.output_format import answer_grammar
+from vreason_agent.answers import same_answer
+from vreason_agent.chat.streaming import run
 from vreason_agent.chat_model import ChatVReason
-from vreason_agent.confidence import token_span
+from vreason_agent.confidence import Confidence, confidence_of
 from vreason_agent.errors import ConfigError, DependencyError, GenerationError
-from vreason_agent.model import Generation, plain_prompt
+from vreason_agent.model.prompts import QuestionPrompt
 from vreason_agent.model.source import default_model
 
 try:
@@ -42,31 +41,53 @@ except ImportError as exc:
     msg = "decision models are new in langchain-core 1.8; run: pip install 'langchain-core>=1.8'"
     raise DependencyError(msg) from exc
 
-__all__ = ["VReasonDecisionModel"]
+__all__ = ["Decision", "VReasonDecisionModel"]
 _MEDIA = ("image", "image_url", "video", "video_url")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One question's answer and how far it can be trusted.
+
+    Attributes:
+        answer: In LangChain's form.
+        probabilities: Of each alternative, in [0, 1], among the alternatives.
+        confidence: The chat model's record of the answer, with its calibrated probability where a calibrator fits.
+        abstained_because: Why the answer should not be used; `None` where it may.
+        usage: Tokens read and written.
+    """
+
+    answer: Answer
+    probabilities: dict[str, float]
+    confidence: Confidence
+    abstained_because: str | None
+    usage: UsageMetadata
 
 
 class VReasonDecisionModel(BaseDecisionModel):
     """Answers `Choice`, `Noul` and `Score` questions about videos, images and text.
 
-    The model thinks once per alternative, greedily, so that the thinking is the same; then the alternative is written
-    for it, and the log-probabilities of its tokens, of the raw logits, are added up. `probabilities` are these scores
-    normalized over the alternatives. `confidence` is one minus their entropy divided by that of an even distribution:
-    0 where all are alike, 1 where one has everything. Neither is calibrated: what share of such answers is right has
-    to be measured on questions like yours.
+    The model thinks and answers once, greedily. Then one forward pass reads the log-probability, of the raw logits, of
+    writing each alternative where the answer stands; `probabilities` are these, normalized over the alternatives, and
+    the likeliest one is chosen. `confidence` is LangChain's (p_max - 1/n) / (1 - 1/n): 0 where all are alike, 1 where
+    one has everything. It is not calibrated; the share of such answers that is right is that of `decide`, where a
+    calibrator fits the setup.
 
     Attributes:
         model: Folder or hub id; that of `chat_model` if left out.
-        chat_model: Reads the state and holds the other settings: frames, schedule, device, `max_tokens` for thinking
-            and answer, `batch_size` for how many alternatives are written side by side.
+        chat_model: Reads the state and holds the other settings: frames, schedule, device, calibrator, `max_tokens` for
+            thinking and answer.
+        min_probability: Least calibrated probability of being right that an answer is given with, in [0, 1]: a question
+            below it, or without one, is left out of `answers`. `None` answers all.
 
     Raises:
         ConfigError: If a question is a `Box`.
-        GenerationError: If the thinking did not end within `max_tokens`.
+        GenerationError: If no answer was reached within `max_tokens`.
     """
 
     model: str = ""
     chat_model: ChatVReason = Field(default_factory=ChatVReason)
+    min_probability: float | None = Field(default=None, ge=0, le=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -79,14 +100,53 @@ class VReasonDecisionModel(BaseDecisionModel):
     def _provider(self) -> str:
         return "vreason"
 
-    def _classify(self, state: State, questions: dict[str, Question]) -> ClassifierResponse:
+    def decide(self, state: State, question: Question) -> Decision:
+        """Answer one question.
+
+        Args:
+            state: What it is about: text, messages, or JSON data with image and video blocks.
+            question: A `Choice`, `Noul` or `Score`.
+        """
         asked = self.chat_model.for_call(None, {"model": self.model, "temperature": 0.0})
-        answers, generations = {}, []
-        for name, question in questions.items():
-            written = _generations(asked, _messages(state, question), _labels(question))
-            answers[name] = _answer(question, _probabilities(written, _labels(question)))
-            generations += written
-        return ClassifierResponse(model=asked.engine.name, answers=answers, usage=_usage(generations))
+        labels = _labels(question)
+        call = asked.prepared(_messages(state, question, asked.engine.question_prompt))
+        call.request = replace(call.request, options=tuple(labels))
+        call.conversation = replace(call.conversation, options=tuple(labels))
+        message = call.result(run(call.run, call.stopper)).generations[0].message
+        confidence = confidence_of(message)
+        probabilities = (confidence.options or {}).get("after")
+        usage: UsageMetadata = message.usage_metadata  # type: ignore[attr-defined]
+        if confidence.options is None:
+            msg = "this model keeps a window or a state of what it has read, so that options cannot be read beside it"
+            raise GenerationError(f"{msg}; decide with another family, such as Qwen/Qwen2.5-VL-3B-Instruct")
+        if probabilities is None:
+            msg = (
+                f"the answer was not reached after {usage['output_tokens']} tokens; raise chat_model's max_tokens, "
+                "or ask a model that ends its thinking"
+            )
+            raise GenerationError(msg)
+        answer = _answer(question, probabilities)
+        return Decision(answer, probabilities, confidence, self._doubt(confidence, probabilities), usage)
+
+    def _classify(self, state: State, questions: dict[str, Question]) -> ClassifierResponse:
+        decisions = {name: self.decide(state, question) for name, question in questions.items()}
+        answers = {name: one.answer for name, one in decisions.items() if one.abstained_because is None}
+        used = [one.usage for one in decisions.values()]
+        num_read, num_written = (sum(one[key] for one in used) for key in ("input_tokens", "output_tokens"))
+        usage = UsageMetadata(input_tokens=num_read, output_tokens=num_written, total_tokens=num_read + num_written)
+        return ClassifierResponse(model=self.model, answers=answers, usage=usage)
+
+    def _doubt(self, confidence: Confidence, probabilities: dict[str, float]) -> str | None:
+        """Return why an answer is not to be used, `None` where it may."""
+        least, known = self.min_probability, confidence.probability
+        if least is None:
+            return None
+        likeliest = max(probabilities, key=lambda label: probabilities[label])
+        if not same_answer(confidence.answer, {"text": likeliest}):
+            return "what the model wrote is not the likeliest alternative"
+        if known is None:
+            return "no calibrator gives this answer a probability of being right"
+        return f"{known:.0%} of such answers are right, fewer than {least:.0%}" if known < least else None
 
 
 def _labels(question: Question) -> list[str]:
@@ -109,12 +169,12 @@ def _descriptions(question: Question) -> Iterator[tuple[str, Any]]:
         yield from (("yes", question.criteria.true), ("no", question.criteria.false))
 
 
-def _messages(state: State, question: Question) -> list[BaseMessage]:
+def _messages(state: State, question: Question, wording: QuestionPrompt) -> list[BaseMessage]:
     content = _content(question.instructions)
     for label, description in _descriptions(question):
         if description is not None:
             content += [_text(f"{label}:"), *_content(description)]
-    content.append(_text(plain_prompt("", _labels(question)).strip()))
+    content.append(_text(wording("", _labels(question)).strip()))
     messages = [state] if isinstance(state, BaseMessage) else state
     if isinstance(messages, Sequence) and messages and all(isinstance(each, BaseMessage) for each in messages):
         return [*messages, HumanMessage(content)]  # type: ignore[list-item]
@@ -147,38 +207,6 @@ def _text(text: str) -> dict[str, str]:
     return {"type": "text", "text": text}
 
 
-def _generations(asked: ChatVReason, messages: Sequence[BaseMessage], labels: Sequence[str]) -> list[Generation]:
-    """Write each label after the thinking, as many as `batch_size` side by side."""
-    job = asked.prepared(messages)
-    words, in_reasoning = job.engine.grammar_words, job.starts_in_reasoning
-    grammars = [answer_grammar(words, label, starts_in_reasoning=in_reasoning) for label in labels]
-    requests = [replace(job.request, grammar=grammar) for grammar in grammars]
-    size = asked.batch_size
-    parts = [requests[start : start + size] for start in range(0, len(requests), size)]
-    with ThreadPoolExecutor(1) as worker:  # as `ChatVReason` does, see `chat.streaming.run`
-        return [generation for part in parts for generation in worker.submit(job.engine.generate, part).result()]
-
-
-def _probabilities(generations: Sequence[Generation], labels: Sequence[str]) -> dict[str, float]:
-    scores = [_score(generation, label) for generation, label in zip(generations, labels, strict=True)]
-    weights = [exp(score - max(scores)) for score in scores]
-    return {label: weight / sum(weights) for label, weight in zip(labels, weights, strict=True)}
-
-
-def _score(generation: Generation, label: str) -> float:
-    """Log-probability (nats) of writing the label and closing the answer."""
-    text = generation.text
-    start = text.rfind(f"<answer>{label}</answer>")
-    span = token_span(generation.token_texts, (start + len("<answer>"), len(text))) if start >= 0 else None
-    if span is None:
-        msg = (
-            f"the answer was not reached after {len(generation.token_ids)} tokens; raise chat_model's max_tokens, "
-            "or ask a model that ends its thinking"
-        )
-        raise GenerationError(msg)
-    return sum(generation.trace.logprobs[slice(*span)])
-
-
 def _answer(question: Question, probabilities: dict[str, float]) -> Answer:
     if isinstance(question, Noul):
         return NoulAnswer(type="noul", noul=probabilities["yes"])
@@ -193,13 +221,6 @@ def _answer(question: Question, probabilities: dict[str, float]) -> Answer:
 
 
 def _certainty(chances: Sequence[float]) -> float:
-    if len(chances) == 1:
-        return 1.0
-    entropy = -sum(chance * log(chance) for chance in chances if chance > 0)
-    return min(1.0, max(0.0, 1 - entropy / log(len(chances))))
-
-
-def _usage(generations: Sequence[Generation]) -> UsageMetadata:
-    num_read = sum(generation.prompt_tokens for generation in generations)
-    num_written = sum(len(generation.token_ids) for generation in generations)
-    return UsageMetadata(input_tokens=num_read, output_tokens=num_written, total_tokens=num_read + num_written)
+    """LangChain's confidence of a choice among `n`: (p_max - 1/n) / (1 - 1/n)."""
+    even = 1 / len(chances)
+    return 1.0 if len(chances) == 1 else min(1.0, max(0.0, (max(chances) - even) / (1 - even)))

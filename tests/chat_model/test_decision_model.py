@@ -75,9 +75,9 @@ def test_the_likeliest_alternative_is_the_one_that_the_chat_model_gives(
     rows: list[int] = []
     generate = VideoLanguageModel.generate
 
-    def counted(self: VideoLanguageModel, requests: Any) -> Any:
+    def counted(self: VideoLanguageModel, requests: Any, **rest: Any) -> Any:
         rows.append(len(requests))
-        return generate(self, requests)
+        return generate(self, requests, **rest)
 
     chat_model, shares = ChatVReason(device="cpu"), []
     for index, (clip, question) in enumerate(asked):
@@ -94,8 +94,36 @@ def test_the_likeliest_alternative_is_the_one_that_the_chat_model_gives(
         assert sum(answer.probabilities.values()) == pytest.approx(1)
         assert answer.probabilities[answer.choice] == max(answer.probabilities.values())
         shares.append(answer.confidence)
-    assert rows == [len(question.options) for _, question in asked]
+    assert rows == [1] * len(asked)  # it thinks once, however many alternatives there are
     assert 0 < min(shares) < max(shares) < 1
+
+
+def test_the_confidence_is_langchains_and_the_calibrated_probability_stands_beside_it(tmp_path: Path) -> None:
+    clip = next(clip for clip in map(make_clip, range(30)) if clip.questions[0].options)
+    question = clip.questions[0]
+    write_clip(tmp_path / "clip.mp4", clip)
+    state: Any = {"type": "video", "url": str(tmp_path / "clip.mp4")}
+    choice = decisions.Choice(instructions=question.question, criteria=dict.fromkeys(question.options))
+    model = VReasonDecisionModel(chat_model=ChatVReason(device="cpu"))
+    found = model.decide(state, choice)
+    even, highest = 1 / len(question.options), max(found.probabilities.values())
+    assert isinstance(found.answer, decisions.ChoiceAnswer)
+    assert found.answer.confidence == pytest.approx((highest - even) / (1 - even))
+    said = ChatVReason(device="cpu").invoke([video_question(state["url"], question.question, options=question.options)])
+    assert found.confidence.probability == said.response_metadata["confidence"]["probability"]
+    assert found.confidence.probability is not None
+    assert found.abstained_because is None
+    strict = model.model_copy(update={"min_probability": 1.0})
+    assert "of such answers are right, fewer than 100%" in (strict.decide(state, choice).abstained_because or "")
+    assert ask(strict, state, q=choice).answers == {}
+
+
+def test_without_a_calibrator_a_least_probability_withholds_every_answer(
+    scripted: Scripted, model: VReasonDecisionModel
+) -> None:
+    scripted.says = "blue"
+    doubted = model.model_copy(update={"min_probability": 0.5}).decide("The sky.", COLOR)
+    assert doubted.abstained_because == "no calibrator gives this answer a probability of being right"
 
 
 def test_each_kind_of_question_has_its_answer(scripted: Scripted, model: VReasonDecisionModel) -> None:
@@ -120,7 +148,7 @@ def test_several_questions_are_answered_under_their_names_with_the_tokens_of_all
     response = ask(model, "Blood.", color=COLOR, other=decisions.Choice(instructions="?", criteria={"red": None}))
     assert response.model == "scripted"
     assert response.choices["other"].confidence == response.choices["other"].probabilities["red"] == 1.0
-    assert response.usage["total_tokens"] == response.usage["input_tokens"] + response.usage["output_tokens"] > 100
+    assert response.usage["total_tokens"] == response.usage["input_tokens"] + response.usage["output_tokens"] > 60
     request: Any = {"state": "Blood.", "questions": {"color": COLOR}}
     assert asyncio.run(model.ainvoke(request)).choices["color"] == response.choices["color"]
 

@@ -52,6 +52,22 @@ def test_a_batch_gives_what_each_request_gives_alone(model: VideoLanguageModel) 
     assert plain.trace.entropy != together[0].trace.entropy
 
 
+def test_options_are_scored_in_a_batch_as_alone_or_not_at_all(model: VideoLanguageModel) -> None:
+    requests = [
+        replace(ask(text, make_video(count, step=1.0)), options=("red", "dark blue"))
+        for text, count in (("What?", 4), ("What happens in the clip, and when?", 6))
+    ]
+    together, alone = model.generate(requests), [model.generate([request])[0] for request in requests]
+    for one, other in zip(together, alone, strict=True):
+        if one.option_scores is None or other.option_scores is None:
+            assert one.option_scores is other.option_scores
+            assert model.family.name.startswith(("qwen3_5", "gemma4")), "only a window or a state has no earlier place"
+            continue
+        assert one.option_scores.before == pytest.approx(other.option_scores.before, abs=1e-3)
+        assert len(one.option_scores.before) == 2
+        assert max(one.option_scores.before) < 0
+
+
 class Reference:
     """The model without a cache, differentiated in full, `delta` added to what its last layer attends to."""
 

@@ -247,21 +247,6 @@ def _parameters(function: Mapping[str, Any]) -> Mapping[str, Any]:
     return function.get("parameters") or {"type": "object", "properties": {}}
 
 
-def answer_grammar(words: GrammarWords, answer: str, *, starts_in_reasoning: bool) -> str:
-    """Return the grammar of an output that thinks freely and then gives this one answer between `<answer>` marks.
-
-    Args:
-        words: The model's.
-        answer: Its text.
-        starts_in_reasoning: Whether the prompt itself ended in `<think>`.
-    """
-    thought = words.free_text("thought", _THOUGHT, never=("<answer>",))
-    think = "" if starts_in_reasoning else words.word(_THINK)
-    starts = [f"{think} {thought.until} (BREAK)? body", *([] if starts_in_reasoning else ["body"])]
-    body = " ".join(words.word(text) for text in ("<answer>", answer, "</answer>"))
-    return "\n".join([f"start: {' | '.join(starts)}", "BREAK: /\\n{1,2}/", thought.text, f"body: {body}"])
-
-
 def response_schema(response_format: Any) -> Mapping[str, Any] | None:
     """Return the JSON schema that OpenAI's `response_format` demands, `None` for text.
 

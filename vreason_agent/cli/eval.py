@@ -57,6 +57,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--split", choices=("dev", "test"), default="dev", help="seeds of a world: dev to tune, test for figures")
     add("--first-seed", type=whole_number, default=0, metavar="N", help="first seed of a world (default: 0)")
     add("--frames", type=frames, nargs="+", default=[8], metavar="N", help="frames per clip, 0 is no video (default 8)")
+    add("--ladder", type=frames, metavar="N", help="spread fewer frames as the rungs of a ladder up to N, as ask does")
     add("--schedule", choices=SCHEDULES, default="off", metavar="S", help="V-Reason schedule (default: off)")
     add(
         "--compare-schedules",
@@ -250,6 +251,7 @@ def settings_of(arguments: argparse.Namespace) -> Iterator[Setting]:
                 vreason = VReasonConfig(schedule=schedule, lite=variant == "lite", **options)
                 setting = Setting(
                     num_frames=num_frames,
+                    max_frames=arguments.ladder if 0 < num_frames < (arguments.ladder or 0) else None,
                     vreason=vreason,
                     temperature=temperature,
                     max_new_tokens=arguments.max_tokens,

@@ -6,6 +6,7 @@ Nothing here imports torch or knows a model; traces are read through a protocol.
 from vreason_agent.confidence.calibration import Calibrator, apply_calibrator, closest_calibrator
 from vreason_agent.confidence.frame_statistics import FrameRange, frame_statistics
 from vreason_agent.confidence.options import OPTION_SIGNALS, OptionProbabilities, option_shift, read_option_signals
+from vreason_agent.confidence.probes import probe_gain, vote_share
 from vreason_agent.confidence.ranking import check_ranking_signal, check_threshold_signal, ranking_key
 from vreason_agent.confidence.record import Action, Confidence, confidence_of
 from vreason_agent.confidence.risk import RiskMonitor, RiskThreshold
@@ -35,9 +36,11 @@ __all__ = [
     "largest_group",
     "num_agreeing",
     "option_shift",
+    "probe_gain",
     "ranking_key",
     "read_option_signals",
     "read_signals",
     "shipped_calibrators",
     "token_span",
+    "vote_share",
 ]

@@ -289,7 +289,12 @@ def apply_calibrator(
 
 def closest_calibrator(calibrators: Sequence[Calibrator], fingerprint: Mapping[str, Any]) -> Calibrator:
     """Return the one of at least one calibrator that differs least from a setup."""
-    return min(calibrators, key=lambda one: len(one.differences(fingerprint)))
+
+    def distance(one: Calibrator) -> tuple[int, int]:
+        differences = one.differences(fingerprint)
+        return len(differences), sum(map(len, differences))  # of one name the fewest entries
+
+    return min(calibrators, key=distance)
 
 
 def _is_same(fitted: Any, current: Any) -> bool:

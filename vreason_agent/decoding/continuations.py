@@ -14,12 +14,14 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from vreason_agent.decoding.cache import LiteLayer
 from vreason_agent.decoding.compat import cache_argument
 from vreason_agent.decoding.entropy import distribution
 from vreason_agent.decoding.prompt import NextPositions
 
 TREE_ATTENTION = ("sdpa", "eager")
 """Attention implementations that take a mask of any form."""
+_WHOLE = (DynamicLayer, LiteLayer)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,15 @@ class _Node:
     branch: Branch
 
 
+def can_score(hf_model: PreTrainedModel, cache: DynamicCache) -> bool:
+    """Return whether a tree can be read on: the attention takes any mask, and every layer keeps all entries.
+
+    Layers that keep a window or a state have nothing to say of an earlier place.
+    """
+    text: Any = hf_model.config.get_text_config()
+    return text._attn_implementation in TREE_ATTENTION and all(type(one) in _WHOLE for one in cache.layers)
+
+
 @torch.no_grad()
 def score_continuations(
     hf_model: PreTrainedModel,
@@ -64,7 +75,7 @@ def score_continuations(
     The pass sees base values: what it tells is the model's own, whatever steered the sequence.
 
     Args:
-        hf_model: The model that filled the cache; its attention must be one of `TREE_ATTENTION`.
+        hf_model: The model that filled the cache, and `can_score` it.
         cache: As a `DecodeResult` holds it; not changed.
         row: Row of the batch.
         num_padding: Entries of padding that the row begins with.

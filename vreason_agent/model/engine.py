@@ -23,7 +23,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 from vreason_agent.answers import parse_answer
 from vreason_agent.decoding import DecodeResult, StepRecord, VReasonConfig, decode
 from vreason_agent.decoding.compat import seconds_now
-from vreason_agent.decoding.continuations import TREE_ATTENTION, score_continuations
+from vreason_agent.decoding.continuations import can_score, score_continuations
 from vreason_agent.errors import GenerationError
 from vreason_agent.model.draft import EncodedPrompt
 from vreason_agent.model.encoding import PromptEncoder, VisionSpec
@@ -356,8 +356,7 @@ class _Batch:
         """Measure how likely each option is, by one pass on the cache that decoding left."""
         _, request, prompt = self._rows[index]
         model, stream, ids = self._model, self._streams[index], result.sequences[index]
-        config = model.hf_model.config.get_text_config()
-        if not request.options or not ids or config._attn_implementation not in TREE_ATTENTION:
+        if not request.options or not ids or not can_score(model.hf_model, result.cache):
             return None
         longest = max(one.num_tokens for _, _, one in self._rows)
         num_steps = result.input_ids.shape[1] - longest

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vreason_agent.answers import find_answer, option_label
+from vreason_agent.answers import find_answer, option_label, same_answer
 from vreason_agent.decoding.continuations import Branch
 from vreason_agent.model.prompts import QuestionPrompt
 
@@ -47,12 +47,12 @@ class OptionTexts:
             last_prompt_id: The prompt's last token.
             starts_in_reasoning: Whether the prompt ends inside the reasoning.
         """
-        labels, are_letters = self._labels(options)
+        start, stop = find_answer(text)
+        labels, are_letters = self._labels(options, text[start:stop])
         opening = (END_OF_REASONING if starts_in_reasoning else "") + OPENING
         end = "" if are_letters else CLOSING
         before = tuple(self._encode(label + end) for label in labels)
         branches = [Branch(num_prompt_entries, 0, self._encode(opening), before)]
-        start, stop = find_answer(text)
         place = None if start == stop else _token_at(token_texts, start)
         if place is None:
             return branches
@@ -62,11 +62,15 @@ class OptionTexts:
         after = tuple(self._encode(lead + label + end) for label in labels)
         return [*branches, Branch(num_prompt_entries + first - 1, first - 1, (previous,), after)]
 
-    def _labels(self, options: Sequence[str]) -> tuple[list[str], bool]:
-        """Return what the prompt asks for: letters where it lists the options under them, else the texts."""
+    def _labels(self, options: Sequence[str], answer: str) -> tuple[list[str], bool]:
+        """Return what is written for options: their texts where the answer is one, else what the prompt asks for.
+
+        That is letters where it lists the options under them.
+        """
         letters = [option_label(index) for index in range(len(options))]
         asked = self.question_prompt("?", options)
-        are_letters = all(f"\n{letter}. " in asked for letter in letters)
+        is_text = any(same_answer({"text": option}, {"text": answer}) for option in options)
+        are_letters = not is_text and all(f"\n{letter}. " in asked for letter in letters)
         return (letters if are_letters else list(options)), are_letters
 
     def _encode(self, text: str) -> tuple[int, ...]:

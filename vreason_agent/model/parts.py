@@ -224,8 +224,8 @@ class Generation:
             whole batch's.
         vision: what each image and video cost, in the order of the prompt.
         notes: what a user should know about this answer, such as positions that cannot tell frames apart.
-        option_scores: how likely each of the request's options is; `None` without any, and with an attention whose
-            masks are fixed.
+        option_scores: how likely each of the request's options is; `None` without any, and where attention or cache
+            cannot be read at several places (`decoding.continuations`).
     """
 
     text: str

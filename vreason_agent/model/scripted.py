@@ -8,7 +8,7 @@ not written.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -43,9 +43,10 @@ def load_scripted(script: Script, *, name: str = "scripted", strength: float = 3
 
 @dataclass
 class _Row:
-    """The text of one row: what it is to be, and what there is of it."""
+    """The text of one row: what it is to be, and what there is of it after a prompt of so many tokens."""
 
     wanted: bytes
+    num_prompt: int
     written: list[int] = field(default_factory=list)
 
 
@@ -55,15 +56,21 @@ class _Follower:
     def __init__(self, engine: VideoLanguageModel, script: Script, strength: float) -> None:
         self._engine, self._script, self._strength = engine, script, strength
         self._rows: list[_Row] = []
+        self._places: list[list[int]] | None = None
+        self._num_scored = 0
 
     def read_inputs(self, _model: Any, _args: Any, kwargs: dict[str, Any]) -> None:
-        """Before a pass of the model: start with a prompt, or note the token that was written last."""
-        input_ids = kwargs["input_ids"]
-        if input_ids.shape[1] > 1:
-            mask = kwargs.get("attention_mask")
+        """Before a pass of the model: start with a prompt, note the token that was written last, or read options."""
+        input_ids, mask = kwargs["input_ids"], kwargs.get("attention_mask")
+        self._places = None
+        if mask is not None and mask.dim() == 4 and mask.shape[-1] > mask.shape[-2]:
+            self._read_tree(input_ids[0].tolist(), mask[0, 0] == 0)
+        elif input_ids.shape[1] > 1:
+            self._num_scored = 0
             if mask is None or mask.dim() != 2:  # a mask of pairs comes with one row and no padding
                 mask = torch.ones_like(input_ids)
-            self._rows = [_Row(self._wanted(ids[real.bool()])) for ids, real in zip(input_ids, mask, strict=True)]
+            real_ids = [ids[real.bool()] for ids, real in zip(input_ids, mask, strict=True)]
+            self._rows = [_Row(self._wanted(ids), len(ids)) for ids in real_ids]
         else:
             for row, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
                 row.written.append(token)
@@ -71,10 +78,29 @@ class _Follower:
     def raise_logits(self, _head: Any, _args: Any, logits: torch.Tensor) -> torch.Tensor:
         """After the head, in a pass as in its replay for steering: put the script's token above all others."""
         bonus = torch.zeros_like(logits)
+        if self._places is not None:
+            for at, written in enumerate(self._places):
+                last, token = logits[0, at].detach(), self._next(replace(self._scored, written=written))
+                bonus[0, at, token] = last.max() - last[token] + self._strength
+            return logits + bonus
         for index, row in enumerate(self._rows):
             last, token = logits[index, -1].detach(), self._next(row)
             bonus[index, -1, token] = last.max() - last[token] + self._strength
         return logits + bonus
+
+    @property
+    def _scored(self) -> _Row:
+        return self._rows[(self._num_scored - 1) % len(self._rows)]
+
+    def _read_tree(self, ids: list[int], can_see: torch.Tensor) -> None:
+        """Note what stands before each token of a pass over options (`decoding.continuations`), rows in their order."""
+        self._num_scored += 1
+        num_cached = can_see.shape[1] - len(ids)
+        self._places = []
+        for seen in can_see:
+            num_written = int(seen[:num_cached].sum()) - self._scored.num_prompt
+            lineage = [ids[at] for at in range(len(ids)) if seen[num_cached + at]]
+            self._places.append([*self._scored.written[: max(0, num_written)], *lineage])
 
     def _wanted(self, ids: torch.Tensor) -> bytes:
         prompt = self._engine.tokenizer.decode(ids, skip_special_tokens=False)
