@@ -79,7 +79,7 @@ def plot_trace(
         msg = f"{len(texts)} token_texts for a trace of {num_points} tokens; give one text per token, or none"
         raise ConfigError(msg)
     has_texts = 0 < len(texts) <= TOKENS_PER_ROW * MAX_ROWS
-    per_row = TOKENS_PER_ROW if has_texts and num_points > TOKENS_PER_ROW else num_points
+    per_row = math.ceil(num_points / math.ceil(num_points / TOKENS_PER_ROW)) if has_texts else num_points
     starts = range(0, num_points, per_row)
     with _drawing() as new_figure:
         figure = new_figure(10.0, 0.6 + (2.6 if has_texts else 3.0) * len(starts))
