@@ -252,3 +252,21 @@ def test_the_printed_command_can_be_typed_where_the_name_begins_with_a_dash(
     assert command("demo-video", "--", "-x.mp4") == 0
     words = shlex.split(command.out.splitlines()[-1])
     assert build_parser().parse_args(words[1:]).video == "./-x.mp4"
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [(["serve"], "serve"), (["mcp", "--root", "."], "mcp"), (["ui"], "ui")],
+)
+def test_a_missing_extra_is_named_with_its_command_before_anything_is_loaded(
+    command: Command, monkeypatch: pytest.MonkeyPatch, words: list[str], extra: str
+) -> None:
+    monkeypatch.setattr("vreason_agent.cli.parser.find_spec", lambda module: None)
+    assert command(*words) == 1
+    assert f"pip install 'vreason-agent[{extra}]'" in command.err
+    assert "loading" not in command.err
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_loaded(command: Command, clip: str) -> None:
+    assert command("ask", clip, "What?", "--report", "/nowhere/at/all.html") == 2
+    assert "choose a folder that exists" in command.err

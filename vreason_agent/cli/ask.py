@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -211,6 +212,8 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise UsageError(msg)
     if arguments.server and arguments.report:
         raise UsageError("--report needs the model here, and --server asks another; leave one of them out")
+    if arguments.report and not os.access(os.path.dirname(arguments.report) or ".", os.W_OK):
+        raise UsageError(f"--report {quote(arguments.report)} cannot be written; choose a folder that exists")
     options = arguments.option or []
     if len(options) == 1:
         msg = f"--option {quote(options[0])} is the only option; give at least two, or none for an open question"

@@ -14,6 +14,7 @@ from vreason_agent.cli.parser import (
     SCHEDULES,
     UsageError,
     add_model_options,
+    check_extra,
     check_revision,
     name,
     read_options_of,
@@ -43,6 +44,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until the client leaves, or until interrupted."""
+    check_extra("mcp", "mcp")
     check_revision(arguments)
     for root in arguments.root:
         if not os.path.isdir(root):

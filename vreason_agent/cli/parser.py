@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
-from vreason_agent.errors import ConfigError, is_utf8, quote
+from vreason_agent.errors import ConfigError, DependencyError, is_utf8, quote
 
 if TYPE_CHECKING:
     from vreason_agent.video import ReadOptions
@@ -133,6 +134,17 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help=f"precision of the weights: {', '.join(PRECISIONS)} (default: bfloat16 on a GPU and for large models)",
     )
+
+
+def check_extra(extra: str, *modules: str) -> None:
+    """Check that an extra is installed, before anything that takes seconds is imported.
+
+    Raises:
+        DependencyError: if one of its modules is missing; the message names the command.
+    """
+    if missing := [module for module in modules if find_spec(module) is None]:
+        msg = f"this command needs {missing[0]}; run: pip install 'vreason-agent[{extra}]'"
+        raise DependencyError(msg)
 
 
 def check_revision(arguments: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from vreason_agent.cli.parser import (
     SCHEDULES,
     UsageError,
     add_model_options,
+    check_extra,
     check_revision,
     frame_count,
     name,
@@ -70,6 +71,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted."""
+    check_extra("serve", "fastapi", "uvicorn", "prometheus_client")
     check_revision(arguments)
     if arguments.batch_size < 1:
         raise UsageError("--batch-size 0 would write no answer; use at least 1")

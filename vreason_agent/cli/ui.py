@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from vreason_agent.cli.parser import BACKENDS, SCHEDULES, add_model_options, check_revision, whole_number
+from vreason_agent.cli.parser import BACKENDS, SCHEDULES, add_model_options, check_extra, check_revision, whole_number
 from vreason_agent.cli.terminal import Progress
 
 SAMPLE_SEED = 1
@@ -37,6 +37,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve the page until interrupted."""
+    check_extra("ui", "gradio", "matplotlib")
     check_revision(arguments)
     progress = Progress(quiet=arguments.quiet)
     progress.line("loading the model ...")
