@@ -22,9 +22,9 @@ pytest.importorskip("gradio", reason="the extra `ui` is not installed")
 
 
 def test_an_answer_comes_with_frames_plot_attempts_and_receipt(clip: Path) -> None:
+    from vreason_agent.ask_page import _asker
     from vreason_agent.chat_model import ChatVReason
     from vreason_agent.receipt import read_receipt
-    from vreason_agent.ui import _asker
 
     ask = _asker(ChatVReason())
     *_, last = ask(str(clip), "Which <b>color</b>?", "red\nblue", 4, 4, "switching", "off")
@@ -42,8 +42,8 @@ def test_an_answer_comes_with_frames_plot_attempts_and_receipt(clip: Path) -> No
     ("video", "question", "told"), [(None, "x", "drop one"), ("x.mp4", " ", "write one"), ("none.mp4", "x", "none.mp4")]
 )
 def test_what_is_missing_or_broken_is_said_on_the_page(video: str | None, question: str, told: str) -> None:
+    from vreason_agent.ask_page import _asker
     from vreason_agent.chat_model import ChatVReason
-    from vreason_agent.ui import _asker
 
     *_, last = _asker(ChatVReason())(video, question, "", 4, 4, "switching", "none")
     assert told in last[1]

@@ -31,7 +31,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "qa": ({"graphs", "video"}, {*MODELS, "langgraph", "cv2"}),
     "shared_queue": ({"errors", "model", "chat"}, {*MODELS, *LANGCHAIN, "cv2"}),
     "batch_run": ({"errors", "video", "evaluation", "qa", "shared_queue"}, {*MODELS, *LANGCHAIN, "cv2"}),
-    "ui": ({"errors", "confidence", "model", "plots", "qa", "receipt"}, {*MODELS, *LANGCHAIN, "cv2"}),
+    "ask_page": ({"errors", "confidence", "model", "plots", "qa", "receipt"}, {*MODELS, *LANGCHAIN, "cv2"}),
     "mcp_server": (
         {"errors", "video", "confidence", "batch_run", "decision_model", "qa", "tools"},
         {*MODELS, "langgraph", "cv2"},
@@ -44,7 +44,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "tiny": ({"errors", "video", "decoding", "model"}, LANGCHAIN),
     "cli": (
         {"errors", "answers", "video", "decoding", "model", "confidence", "chat_model", "question", "graphs", "tiny"}
-        | {"batch_run", "mcp_server", "qa", "ui", "receipt", "serve", "evaluation"},
+        | {"batch_run", "mcp_server", "decision_model", "qa", "ask_page", "receipt", "serve", "evaluation"},
         set(),
     ),
     "lmms_eval_plugin": ({"errors", "chat_model"}, {*MODELS, "langgraph", "cv2"}),

@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_revision(arguments)
     progress = Progress(quiet=arguments.quiet)
     progress.line("loading the model ...")
+    from vreason_agent.ask_page import STYLE, create_page
     from vreason_agent.cli.ask_model import make_chat_model, model_facts
-    from vreason_agent.ui import STYLE, create_page
 
     chat_model = make_chat_model(arguments)
     model = model_facts(chat_model)
