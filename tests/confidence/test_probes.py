@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vreason_agent.chat.probes import PROBE_SIGNALS, pixelate, probe_evidence
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.confidence import Confidence
 from vreason_agent.confidence.probes import probe_gain, vote_share
+from vreason_agent.evidence_probes import PROBE_SIGNALS, pixelate, probe_evidence
 from vreason_agent.messages import video_question
 from vreason_agent.model.source import bundled_folder
 from vreason_agent.tiny.render import write_clip

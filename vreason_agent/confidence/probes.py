@@ -1,6 +1,6 @@
 """Signals from more work than one pass: votes of samples, and answers to the same question with other evidence.
 
-`vreason_agent.chat.probes` asks; here is what the answers say. This module knows no model.
+`vreason_agent.evidence_probes` asks; here is what the answers say. This module knows no model.
 """
 
 from __future__ import annotations
