@@ -49,14 +49,24 @@ def test_an_answer_that_holds_is_printed_with_its_confidence_frames_attempts_and
     assert command.out.startswith("Answer: red (option A)\n")
     for part in (
         "Confidence",
-        "entropy_drop 0.9",
-        "Frames (8)",
         "1. 4 frames: 'red'",
         "2. 8 frames: 'red'",
         "asked again with more frames",
     ):
         assert part in command.out
     assert "accepted" in command.out
+    assert len(command.out.splitlines()) + len(command.err.splitlines()) <= 25
+    for part in ("entropy_drop 0.9", "Frames (8)"):
+        assert part not in command.out
+
+
+def test_verbose_adds_the_reasoning_the_raw_signals_and_the_frames(command: Command, clip: str, script: Script) -> None:
+    script(("red square", 0.8, None), ("red square", 0.9, None))
+    command("ask", clip, "What is it?", "--verbose")
+    assert "attempt 1: 4 frames at 0.00" in command.err
+    assert "0.0 red square" in command.err  # the reasoning
+    for part in ("entropy_drop 0.9", "Frames (8)"):
+        assert part in command.out
 
 
 def test_no_percentage_is_printed_without_a_calibrator(command: Command, clip: str, script: Script) -> None:
@@ -70,14 +80,14 @@ def test_no_percentage_is_printed_without_a_calibrator(command: Command, clip: s
     assert json.loads(command.out)["confidence"]["probability"] is None
 
 
-def test_progress_and_tokens_go_to_stderr_as_they_come(command: Command, clip: str, script: Script) -> None:
+def test_progress_goes_to_stderr_with_one_line_per_attempt(command: Command, clip: str, script: Script) -> None:
     script(("red square", 0.8, None), ("red square", 0.9, None))
     command("ask", clip, "What is it?")
     lines = command.err.splitlines()
     assert lines[0].startswith(f"video: {clip}: video, 64x48 px, 2.00 s")
-    assert "attempt 1: 4 frames at 0.00" in command.err
-    assert "0.0 red square" in command.err  # the reasoning
-    assert "attempt 2: 8 frames" in command.err
+    first, second = lines[-2:]
+    assert re.fullmatch(r"attempt 1: 4 frames \.\.\. 'red square'(, entropy .*)?; asked again with more frames", first)
+    assert re.fullmatch(r"attempt 2: 8 frames \.\.\. 'red square'(, entropy .*)?; accepted", second)
 
 
 def test_json_is_one_documented_object_alone_on_stdout(command: Command, clip: str, script: Script) -> None:

@@ -52,7 +52,7 @@ def texts(report: dict[str, Any]) -> list[str]:
 def test_the_bundled_model_answers_offline_with_signals_frames_and_the_note_on_its_world(
     command: Command, question: list[str]
 ) -> None:
-    report = asked(command, *question)
+    report = asked(command, *question, "--verbose")
     assert report["model"]["name"] == "tiny"
     assert report["model"]["bundled"] is True
     assert "colored shapes" in command.err

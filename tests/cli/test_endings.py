@@ -124,6 +124,7 @@ def test_a_traceback_is_shown_where_it_is_asked_for(
 def test_ctrl_c_while_modules_load_leaves_one_line() -> None:
     code = f"""
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 class Interrupt:
     def find_spec(self, name, *rest):
         if name == "vreason_agent.cli.ask":

@@ -90,14 +90,15 @@ def sum_vision_tokens(attempts: Sequence[Mapping[str, Any]]) -> int | None:
     return None if None in pictures else sum(use["num_tokens"] for uses in pictures for use in uses or ())
 
 
-def to_text(report: Mapping[str, Any]) -> str:
-    """Return the object of `to_json` as text for a person."""
+def to_text(report: Mapping[str, Any], *, verbose: bool = True) -> str:
+    """Return the object of `to_json` as text for a person; `verbose` adds the raw signals and the times of frames."""
     confidence = Confidence.from_dict(report["confidence"])
     used, attempts = report["usage"], report["attempts"]
     lines = [format_headline(report), "", "Confidence"]
     lines += [f"  {sentence}" for sentence in describe_confidence(confidence)]
-    lines += [f"  {format_signals(confidence)}", "", f"Frames ({len(report['frames'])})"]
-    lines += [f"  {format_times(report['frames'])}"]
+    if verbose:
+        lines += [f"  {format_signals(confidence)}", "", f"Frames ({len(report['frames'])})"]
+        lines += [f"  {format_times(report['frames'])}"]
     lines += [f"  Note: {report['video']['note']}"] if report["video"]["note"] else []
     lines += [f"  Warning: {warning}" for warning in report["warnings"]]
     lines += ["", "Attempts", *(f"  {format_attempt(attempt)}" for attempt in attempts), "", "Cost"]

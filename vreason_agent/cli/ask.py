@@ -140,6 +140,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "plots need the extra plots); `vreason-agent replay FILE` runs it again",
     )
     add("--json", action="store_true", help="print one JSON object on stdout, also on failure, and nothing else there")
+    add(
+        "--verbose",
+        action="store_true",
+        help="also show the model's reasoning as it is written, the times of all frames and every raw signal",
+    )
     add("--quiet", action="store_true", help="no progress and no notes on stderr, only errors")
     parser.set_defaults(run=run)
 
@@ -166,7 +171,7 @@ def local_copy(arguments: argparse.Namespace) -> Iterator[None]:
     if not (arguments.allow_download and is_remote(arguments.video)):
         yield
         return
-    url, progress = arguments.video, Progress(quiet=arguments.quiet)
+    url, progress = arguments.video, progress_of(arguments)
     progress.line(f"downloading {shown(url)}")
     with downloaded(url) as path:
         arguments.video, arguments.isolate = str(path), True
@@ -176,7 +181,7 @@ def local_copy(arguments: argparse.Namespace) -> Iterator[None]:
 def answer_question(arguments: argparse.Namespace) -> int:
     """Answer the question about a local file; return 0, or 3 if the model abstained."""
     num_frames, max_frames = ladder(arguments.frames, arguments.max_frames)
-    progress = Progress(quiet=arguments.quiet)
+    progress = progress_of(arguments)
     began = time.perf_counter()
     info = check_video(arguments, progress)
     check_model(arguments)
@@ -281,15 +286,32 @@ def run_graph(
     return result
 
 
+def progress_of(arguments: argparse.Namespace) -> Progress:
+    """Return what shows progress as the arguments ask."""
+    return Progress(quiet=arguments.quiet, verbose=arguments.verbose)
+
+
 def show_events(events: Iterable[dict[str, Any]], progress: Progress, *, has_reason: bool) -> dict[str, Any]:
-    """Show events as they come; return the last, which holds the result."""
+    """Show events as they come, each attempt on one line unless verbose; return the last, which holds the result."""
     event: dict[str, Any] = {}
-    for event in events:
-        if event["event"] == "token":
-            progress.token(event["text"], channel=event["channel"])
-        elif event["event"] in ("sample", "answer", "judge"):
-            progress.line(format_event(event, has_reason=has_reason))
+    try:
+        for event in events:
+            show_event(event, progress, has_reason=has_reason)
+    finally:
+        progress.end_tokens()
     return event
+
+
+def show_event(event: dict[str, Any], progress: Progress, *, has_reason: bool) -> None:
+    """Show one event: the reasoning as it comes and a line each when verbose, else its part of the attempt's line."""
+    if event["event"] == "token" and progress.verbose:
+        progress.token(event["text"], channel=event["channel"])
+    elif event["event"] in ("sample", "answer", "judge") and progress.verbose:
+        progress.line(format_event(event, has_reason=has_reason))
+    elif event["event"] in ("sample", "answer", "judge"):
+        if event["event"] == "sample":
+            progress.end_tokens()
+        progress.part(format_briefly(event, has_reason=has_reason))
 
 
 def ask_server(arguments: argparse.Namespace) -> int:
@@ -300,7 +322,7 @@ def ask_server(arguments: argparse.Namespace) -> int:
     from vreason_agent.cli.probe import describe
 
     began = time.perf_counter()
-    progress = Progress(quiet=arguments.quiet)
+    progress = progress_of(arguments)
     events = server_events(arguments, ladder(arguments.frames, arguments.max_frames))
     opened = next(events)
     facts = {**opened["video"], "path": arguments.video}  # a video that was sent along has another name there
@@ -315,18 +337,33 @@ def ask_server(arguments: argparse.Namespace) -> int:
 
 def print_report(arguments: argparse.Namespace, report: dict[str, Any]) -> int:
     """Print the answer; return 0, or 3 if the model abstained."""
-    print(json.dumps(report) if arguments.json else to_text(report))
+    print(json.dumps(report) if arguments.json else to_text(report, verbose=arguments.verbose))
     return EXIT_ABSTAINED if report["decision"]["action"] == "abstain" else EXIT_ANSWERED
+
+
+def format_briefly(event: dict[str, Any], *, has_reason: bool) -> str:
+    """Return a progress event of the graph as the next piece of its attempt's line."""
+    if event["event"] == "sample":
+        count = event["num_frames"]
+        return f"attempt {event['attempt'] + 1}: {count} frame{'s' * (count != 1)}{_reason(event, has_reason)} ... "
+    if event["event"] == "judge":
+        return f"; {DECISIONS[event['action']]}"
+    peak, final = (event["entropy"].get(name) for name in ("peak_entropy", "final_entropy"))
+    entropy = "" if peak is None or final is None else f", entropy {peak:.3g} at the peak, {final:.3g} at the end"
+    return f"{quote(event['answer'])}{entropy}"
 
 
 def format_event(event: dict[str, Any], *, has_reason: bool) -> str:
     """Return a progress event of the graph as a line, with the reason for the choice of frames if it varies."""
     if event["event"] == "sample":
-        reason = f" ({event['sampling']['rule']}: {event['sampling']['reason']})" if has_reason else ""
         count = event["num_frames"]
         where = f"{count} frame{'s' * (count != 1)} at {format_times(event['timestamps_seconds'])}"
-        return f"attempt {event['attempt'] + 1}: {where}{reason}"
+        return f"attempt {event['attempt'] + 1}: {where}{_reason(event, has_reason)}"
     if event["event"] == "answer":
         entropy = ", ".join(f"{name} {value:.3g}" for name, value in event["entropy"].items() if value is not None)
         return f"  answer: {quote(event['answer'])}{f' ({entropy})' if entropy else ''}"
     return f"  {DECISIONS[event['action']]}"  # the reason stands in the report
+
+
+def _reason(event: dict[str, Any], has_reason: bool) -> str:
+    return f" ({event['sampling']['rule']}: {event['sampling']['reason']})" if has_reason else ""

@@ -84,10 +84,11 @@ def one_line(text: str) -> str:
 
 
 class Progress:
-    """Progress on stderr, so that stdout holds the result alone; silent when quiet."""
+    """Progress on stderr, so that stdout holds the result alone; silent when quiet, with the reasoning when verbose."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, verbose: bool = False) -> None:
         self.quiet = quiet
+        self.verbose = verbose
         self._in_tokens = False
         self._channel = ""
 
@@ -105,6 +106,12 @@ class Progress:
         if text and not self.quiet:
             indented = printable(text).replace("\n", "\n  ")
             print(indented if self._in_tokens else f"  {indented}", end="", file=sys.stderr, flush=True)
+            self._in_tokens = True
+
+    def part(self, text: str) -> None:
+        """Append a piece to a line that `end_tokens` ends."""
+        if not self.quiet:
+            print(printable(text), end="", file=sys.stderr, flush=True)
             self._in_tokens = True
 
     def end_tokens(self) -> None:
