@@ -7,12 +7,20 @@ from textwrap import indent
 from typing import Any
 
 import vreason_agent
+import vreason_agent.serve  # before autodoc, which imports with TYPE_CHECKING set: pydantic then fails on FastAPI
 
 project, author, release = "vreason-agent", "The vreason-agent developers", vreason_agent.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinxcontrib.mermaid"]
 html_theme, html_title = "furo", "vreason-agent"
 root_doc = "docs/index"  # the source folder is the repository's root, so that links to these pages are checked too
-include_patterns = ["docs/*.md", "README.md", "SECURITY.md", "CHANGELOG.md", "vreason_agent/tiny/MODEL_CARD.md"]
+include_patterns = [
+    "docs/*.md",
+    "docs/internals/*.md",
+    "README.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "vreason_agent/tiny/MODEL_CARD.md",
+]
 myst_heading_anchors = 3
 myst_fence_as_directive = ["mermaid"]
 autodoc_member_order = "bysource"

@@ -5,7 +5,6 @@ What is imported here takes callables and knows no model; `evaluation.adapter` m
 
 from __future__ import annotations
 
-from vreason_agent.confidence import RiskThreshold
 from vreason_agent.evaluation.answer import Answer, hash_tokens
 from vreason_agent.evaluation.benchmark_files import BENCHMARKS, load_benchmark
 from vreason_agent.evaluation.dataset import Question, load_questions, write_questions
@@ -40,7 +39,6 @@ __all__ = [
     "Figures",
     "Question",
     "Result",
-    "RiskThreshold",
     "Run",
     "Score",
     "accuracy",
