@@ -133,3 +133,12 @@ def test_text_only_prompt_is_decoded_plainly_and_says_so(
     assert not result.traces[0].steered
     assert result.traces[0].not_steered_because == "the prompt has no video tokens"
     assert set(result.traces[0].controller_norm) == {None}
+
+
+def test_a_batch_of_text_with_more_rows_than_rope_axes_is_decoded(
+    sharp_model: PreTrainedModel, greedy: GenerationConfig
+) -> None:
+    prompt = make_prompt(sharp_model, num_pairs=0)
+    rows = prompt.arguments["input_ids"].repeat(5, 1)
+    result = decode(sharp_model, input_ids=rows, config=VReasonConfig(), generation_config=greedy)
+    assert result.sequences == generate(sharp_model, prompt, greedy) * 5

@@ -231,7 +231,9 @@ class LeanDecoder:
         if index == 0 or self._rotations is None:
             steps = [self._positions.at(number - index + ahead) for ahead in range(_STEPS_AHEAD)]
             positions = torch.cat(steps, dim=-1)
-            cos, sin = self._rotary(self._embedding[:1], positions[-3:])
+            if "mrope_section" in self._rope:  # three axes, also where a prompt of text has one; a fourth counts tokens
+                positions = positions[-3:] if positions.ndim == 3 else positions.expand(3, *positions.shape)
+            cos, sin = self._rotary(self._embedding[:1], positions)
             cos, sin = (self._merged_axes(part).transpose(0, 1).unsqueeze(2) for part in (cos, sin))
             half = self._head_dim // 2
             # The other half of a rotated vector enters with a minus in its first half: rolled, times the signed sine.
