@@ -79,7 +79,9 @@ def test_a_ladder_decodes_a_video_of_one_keyframe_and_variable_rate_once(
             steps.append(packet)
             yield packet
 
-    assert probe(path).num_keyframes in (1, None)  # PyAV before 16 does not list them
+    if (num_keyframes := probe(path).num_keyframes) is None:
+        pytest.skip("PyAV before 17 lists no keyframes, and such a file is read from its start more often")
+    assert num_keyframes == 1
     monkeypatch.setattr(pyav_decoder._Cursor, "packets", counted)
     never = AcceptPolicy(check=lambda attempts: "look again", max_retries=0)
     result = build_video_qa_graph(ChatVReason(), policy=never).invoke({"video": str(path), "question": "What?"})
