@@ -26,9 +26,8 @@ from vreason_agent.decoding.generation_options import check_generation_config
 from vreason_agent.decoding.last_layer import FindPoint, find_steering_point
 from vreason_agent.decoding.loop import DecodeLoop, DecodeResult
 from vreason_agent.decoding.prompt import Prompt
-from vreason_agent.decoding.rules import LoopRules, StopRules, check_stop_strings, pad_token_id
+from vreason_agent.decoding.rules import LoopRules, StopRules, check_stop_strings, pad_token_id, streamer_of_generate
 from vreason_agent.decoding.sampling import TokenSampler
-from vreason_agent.decoding.streamer import streamer_of_generate
 from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace, OnToken
 from vreason_agent.errors import GenerationError
 

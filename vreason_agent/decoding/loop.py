@@ -6,6 +6,7 @@ model class: of the model only `hf_model(**inputs)`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,12 +20,13 @@ from vreason_agent.decoding.last_layer import FindPoint, check_state, find_steer
 from vreason_agent.decoding.lean import lean_decoder
 from vreason_agent.decoding.lean_steering import LeanSteering
 from vreason_agent.decoding.lite import drop_video_tokens
+from vreason_agent.decoding.phase import PhaseState, PhaseTracker, Switch, SwitchSchedule
 from vreason_agent.decoding.prompt import NextPositions, Prompt
-from vreason_agent.decoding.row import Row, Update, check_finite
 from vreason_agent.decoding.rules import FinishReason, LoopRules
 from vreason_agent.decoding.sampling import ProcessedScores
 from vreason_agent.decoding.steering import Unsteered, steer
 from vreason_agent.decoding.trace import DecodingSeconds, DecodingTrace, StepRecord, TopLogprobs
+from vreason_agent.errors import GenerationError
 
 
 @dataclass
@@ -52,6 +54,65 @@ class DecodeResult:
     cache: DynamicCache
     scores: tuple[torch.Tensor, ...] | None = None
     logits: tuple[torch.Tensor, ...] | None = None
+
+
+@dataclass
+class Update:
+    """What one update did to one row: its sign, and the loss (sign times entropy, nats) before and after it."""
+
+    switch: Switch
+    loss: float
+    loss_after: float | None = None
+
+
+@dataclass
+class Row:
+    """One sequence being generated.
+
+    Attributes:
+        config: The configuration of the generation.
+        records: One per token.
+        finish_reason: `None` while it runs.
+    """
+
+    config: VReasonConfig
+    records: list[StepRecord] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+
+    def __post_init__(self) -> None:
+        self._tracker = PhaseTracker(self.config)
+        self._schedule = SwitchSchedule(self.config)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it takes further tokens."""
+        return self.finish_reason is None
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the warm-up is over, so that updates may begin."""
+        return self._tracker.is_warm
+
+    def choose_switch(self, step: int, entropy: float) -> Switch:
+        """Return the sign of an update at `step`, given the entropy (nats) before it."""
+        return self._schedule.choose(entropy, self._tracker.preview(step, entropy))
+
+    def observe(self, step: int, entropy: float, *, forced: bool) -> PhaseState:
+        """Take in the entropy (nats) of the token of `step` and return the state; a forced token changes nothing."""
+        return self._tracker.state if forced else self._tracker.observe(step, entropy)
+
+
+def check_finite(entropies: list[float], step: int) -> None:
+    """Refuse logits that are not finite.
+
+    Raises:
+        GenerationError: an entropy is NaN or infinite.
+    """
+    if not all(math.isfinite(entropy) for entropy in entropies):
+        raise GenerationError(
+            f"the entropies at step {step} are {entropies}: the model's logits are not finite; load it in another "
+            "dtype (dtype='float32' or 'bfloat16') or lower VReasonConfig.learning_rate"
+        )
 
 
 @dataclass

@@ -6,12 +6,15 @@ This module knows transformers' generation options and no model class.
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import FrameType
+from typing import Any, Literal, Protocol
 
 import torch
 from transformers import (
     GenerationConfig,
+    GenerationMixin,
     MaxLengthCriteria,
     MaxTimeCriteria,
     PreTrainedModel,
@@ -20,10 +23,10 @@ from transformers import (
 )
 
 from vreason_agent.decoding.sampling import TokenSampler
-from vreason_agent.decoding.streamer import Streamer
 from vreason_agent.decoding.trace import OnToken
 from vreason_agent.errors import ConfigError, quote
 
+_GENERATE = inspect.unwrap(GenerationMixin.generate).__code__
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
@@ -54,6 +57,16 @@ class StopRules:
         is_full = any(bool(torch.as_tensor(limit(input_ids, scores)).any()) for limit in self._limits)
         limit_reason: FinishReason | None = "length" if is_full else None
         return ["stop" if stop else limit_reason for stop in stops]
+
+
+class Streamer(Protocol):
+    """What transformers asks of a streamer."""
+
+    def put(self, value: torch.Tensor) -> None:
+        """Take the prompt `(batch, length)`, then the tokens `(batch,)` of each step."""
+
+    def end(self) -> None:
+        """Take note that nothing follows."""
 
 
 @dataclass(frozen=True)
@@ -126,3 +139,14 @@ def check_stop_strings(
             f"stop_strings={quote(stop_strings)} are found in text, which needs the model's tokenizer; pass it as "
             f"{keyword}=tokenizer"
         )
+
+
+def streamer_of_generate(model: PreTrainedModel) -> Streamer | None:
+    """Return the streamer that the running `model.generate(...)` was given; `None` without one, or without that."""
+    frame: FrameType | None = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code is _GENERATE and frame.f_locals["self"] is model:
+            streamer: Streamer | None = frame.f_locals["streamer"]
+            return streamer
+        frame = frame.f_back
+    return None
