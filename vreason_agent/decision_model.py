@@ -41,7 +41,7 @@ except ImportError as exc:
     msg = "decision models are new in langchain-core 1.8; run: pip install 'langchain-core>=1.8'"
     raise DependencyError(msg) from exc
 
-__all__ = ["Decision", "VReasonDecisionModel"]
+__all__ = ["Choice", "Decision", "Noul", "Question", "VReasonDecisionModel"]
 _MEDIA = ("image", "image_url", "video", "video_url")
 
 

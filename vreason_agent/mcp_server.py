@@ -138,9 +138,7 @@ class _Tools:
         num_frames: FrameCount = 16,
     ) -> dict[str, Any]:
         """Give a probability for each alternative (not calibrated), after one look at the video."""
-        from langchain_core.decisions import Choice, Noul
-
-        from vreason_agent.decision_model import VReasonDecisionModel
+        from vreason_agent.decision_model import Choice, Noul, VReasonDecisionModel
 
         await ctx.report_progress(0, None, "loading the model")
         chat_model = await self._loaded()

@@ -19,6 +19,7 @@ OPTIONS = ("circle", "cross")
 def test_a_decision_is_printed_and_withheld_where_it_is_not_right_often_enough(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("langchain_core.decisions", reason="decision models are new in langchain-core 1.8")
     clip, path = make_clip(seed=0), str(tmp_path / "clip.mp4")
     write_clip(Path(path), clip)
     words = ["decide", path, "Which shape does the green object have?", "--quiet", "--frames", "4"]

@@ -57,6 +57,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_a_run_leaves_rows_manifest_and_reports_and_is_not_asked_again(
     command: Command, dataset: Path, asked: list[Any], tmp_path: Path
 ) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `plots` draws report.html")
     out = tmp_path / "run"
     assert command("eval", dataset, "--out", out, "--frames", "4", "8") == 0
     assert "off, 4 frames | 4 | 100.0 [" in command.out

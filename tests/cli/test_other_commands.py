@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Command
+from tests.frame_numbers import needs_frame_numbers
 from vreason_agent.cli import build_parser, doctor
 from vreason_agent.cli.demo_video import ENDINGS
 from vreason_agent.errors import ModelLoadError
@@ -162,6 +163,7 @@ def test_probe_prints_what_a_file_is(command: Command, clip: str) -> None:
     assert facts["plan"] == {"num_times": 32, "num_frames": 16, "num_seeks": 0, "num_skipped_frames": 0}
 
 
+@needs_frame_numbers
 def test_probe_words_streams_and_what_a_plan_would_cost(command: Command, clip: str) -> None:
     assert command("probe", clip, "--frames", "2") == 0
     assert command.out.splitlines()[1:] == [

@@ -18,6 +18,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import Field
 
+from tests.frame_numbers import needs_frame_numbers
 from vreason_agent.graphs import AcceptPolicy, Ladder, ScriptedChatModel, ScriptedReply, asking, build_video_qa_graph
 from vreason_agent.graphs.asking import frames_for
 from vreason_agent.graphs.compare_videos import build_compare_videos_graph
@@ -59,6 +60,7 @@ def texts(sent: Any) -> list[str]:
     return [block["text"] for block in sent[0]["content"] if block["type"] == "text"]
 
 
+@needs_frame_numbers
 def test_any_chat_model_gets_each_frame_after_its_time(clip: Path) -> None:
     model = OpenAIStyle()
     result = ask(clip, model)

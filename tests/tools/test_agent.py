@@ -17,6 +17,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 import vreason_agent.tools
+from tests.frame_numbers import needs_frame_numbers
 from tests.tools.frames import EXAMPLES, all_tools, images_of, message, shown_index
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
@@ -61,6 +62,7 @@ def docstring_example() -> Callable[..., Any]:
     return build_app
 
 
+@needs_frame_numbers
 def test_the_example_app_runs_every_tool_and_its_conversation_comes_back_from_the_checkpointer(clip: Path) -> None:
     app = docstring_example()(ScriptedModel(), clip, InMemorySaver())
     config = {"configurable": {"thread_id": "1"}}

@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
 
+from tests.frame_numbers import needs_frame_numbers
 from tests.tools.frames import EXAMPLES, all_tools, images_of, message, tool_named
 from vreason_agent import ChatVReason
 from vreason_agent.errors import ConfigError
@@ -61,6 +62,7 @@ def test_all_tools_leave_a_small_context_room_for_pictures_and_an_answer(clip: P
     assert engine.get_num_tokens_from_messages([HumanMessage("?")], tools=schemas) < 3300
 
 
+@needs_frame_numbers
 def test_a_single_video_is_not_named_and_what_is_optional_may_be_null(clip: Path) -> None:
     tool = tool_named("sample_frames", clip)
     parameters = convert_to_openai_tool(tool)["function"]["parameters"]

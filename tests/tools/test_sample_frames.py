@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.frame_numbers import needs_frame_numbers
 from tests.tools.frames import NUM_FRAMES, images_of, message, shown_index, tool_named
 from vreason_agent.tools.frame_requests import read_request
 from vreason_agent.video import Frames
 
 
+@needs_frame_numbers
 def test_moments_show_the_frames_at_those_moments_in_the_order_asked(clip: Path) -> None:
     result = message(tool_named("sample_frames", clip), timestamps_seconds=[3.05, 0.55, 2.0])
     assert result.artifact["frame_indices"] == [30, 5, 20]
@@ -47,6 +49,7 @@ def test_a_printed_time_asked_for_again_gives_the_same_frame(clip: Path) -> None
     assert message(tool, timestamps_seconds=printed).artifact["frame_indices"] == first.artifact["frame_indices"]
 
 
+@needs_frame_numbers
 def test_a_frame_is_shown_once_and_the_words_say_so(clip: Path) -> None:
     result = message(tool_named("sample_frames", clip), start_seconds=1.0, stop_seconds=1.2, num_frames=8)
     assert result.artifact["frame_indices"] == [10, 11]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from langchain_core.tools import ToolException
 
+from tests.frame_numbers import needs_frame_numbers
 from tests.tools.frames import frame_level, images_of, message, tool_named
 from vreason_agent.tools import Region, ToolLimits
 from vreason_agent.tools.frame_requests import read_request
@@ -18,6 +19,7 @@ from vreason_agent.video import Frames
 RED_QUADRANT = {"left": 0.0, "top": 0.0, "right": 0.5, "bottom": 0.5}
 
 
+@needs_frame_numbers
 def test_the_region_alone_is_shown(clip: Path) -> None:
     result = message(tool_named("zoom", clip), **RED_QUADRANT, timestamps_seconds=[1.0])
     assert result.content[0]["text"].startswith("Pixels 0 to 160 across and 0 to 120 down, of 320x240. 1 frame of")

@@ -54,7 +54,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--min-probability", type=share, metavar="P", help="abstain where fewer than this share of answers are right")
     add_model_options(parser)
     add("--isolate", action="store_true", help="read the video in a separate process: for files you do not trust")
-    add("--backend", choices=BACKENDS, default="opencv", metavar="B", help="video decoder (default: opencv)")
+    add("--backend", choices=BACKENDS, default="auto", metavar="B", help="video decoder (default: auto, PyAV first)")
     add("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")
     add("--quiet", action="store_true", help="no progress and no notes on stderr, only errors")
     parser.set_defaults(run=run)
@@ -87,10 +87,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _decide(arguments: argparse.Namespace) -> Decision:
-    from langchain_core.decisions import Choice
-
     from vreason_agent.chat_model import ChatVReason
-    from vreason_agent.decision_model import VReasonDecisionModel
+    from vreason_agent.decision_model import Choice, VReasonDecisionModel
     from vreason_agent.video import Isolation, ReadOptions
 
     given = {name: getattr(arguments, name) for name in ("model", "revision", "device", "dtype", "calibrator")}

@@ -192,9 +192,7 @@ class _Server:
             return await _while_connected(request, asyncio.to_thread(self._decide, body))
 
     def _decide(self, body: DecisionRequest) -> dict[str, Any]:
-        from langchain_core.decisions import Question
-
-        from vreason_agent.decision_model import VReasonDecisionModel
+        from vreason_agent.decision_model import Question, VReasonDecisionModel
 
         try:
             questions = TypeAdapter(dict[str, Question]).validate_python(body.questions)
