@@ -241,7 +241,7 @@ def _source(block: Mapping[str, Any], kind: Kind) -> Any:
     if source:
         return source
     found = sorted(name for name, value in block.items() if value)
-    msg = f"a {kind} block with {found} has no source; give 'url' (a path or file:// URL) or 'base64' with 'mime_type'"
+    msg = f"{kind} block with {found} has no source; give 'url' (a path or file:// URL) or 'base64' with 'mime_type'"
     raise ConfigError(msg)
 
 
