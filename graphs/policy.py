@@ -97,7 +97,8 @@ class AcceptPolicy:
         min_rise: Least change of that probability from one rung to the next, in [-1, 1]; where it changed by less, more
             frames are not expected to help, and no attempt follows. `None` goes on to the last rung.
         max_risk: Bound on the share of wrong answers among those given, in (0, 1): the calibrator's threshold for it is
-            used in place of `min_probability`. Without a threshold nothing is accepted.
+            used in place of `min_probability`. Without a threshold nothing is accepted. No retry follows the last rung:
+            the bound was certified for one attempt per rung.
         abstain: Whether an answer that is never good enough is withheld; it is kept as the best guess either way.
         check: Your own condition: takes all attempts so far, returns what is wrong as text, or `None`.
 
@@ -239,7 +240,7 @@ class AcceptPolicy:
         if last["rung"] + 1 < len(rungs):
             num_frames = rungs[last["rung"] + 1]
             return Step("more_frames", num_frames, num_frames - rungs[last["rung"]])
-        if _num_retries(attempts) < self.max_retries:
+        if self.max_risk is None and _num_retries(attempts) < self.max_retries:
             num_frames = last["num_frames"]
             share = {"other": 1.0, "zoom": 0.5}.get(self.variation(attempts).get("frames", ""), 0.0)
             return Step("retry", num_frames, round(share * num_frames))

@@ -211,7 +211,7 @@ def test_a_bound_on_the_risk_uses_the_threshold_of_the_calibrator_and_nothing_el
     ):
         settled = climb(("red", 0.9), ("red", 0.9), ("red", 0.9))
         attempts = with_probability(settled, *[probability] * 3, thresholds=found)
-        decision = judge(attempts, AcceptPolicy(max_risk=0.07, max_retries=0))
+        decision = judge(attempts, policy)
         assert (decision["action"], decision["reason"].split("; ")[0]) == ("abstain", reason)
 
 
