@@ -1,1 +1,1 @@
-"""Tests of vreason_agent.evaluation and of the scripts in benchmarks/quality."""
+"""Tests of vreason_agent.evaluation and of benchmarks/ladder.py."""

@@ -1,141 +1,79 @@
-"""The batched ladder against the real graph: scripted answers, every route."""
+"""Policies replayed over known answers: each takes what it may see, and the gates cost what they say."""
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-
 import pytest
 
-from benchmarks.quality.ladder import answer_of, climb, reasons, without_numbers
+from benchmarks.ladder import bars, perfect_gate, policy_rows, random_gate, replay
 from vreason_agent.evaluation import Answer, Question, Result, score
-from vreason_agent.graphs import build_video_qa_graph
-from vreason_agent.graphs.budget import Budget
-from vreason_agent.graphs.policy import AcceptPolicy, Ladder
-from vreason_agent.graphs.scripted_model import ScriptedChatModel, ScriptedReply
-from vreason_agent.tiny.render import write_clip
-from vreason_agent.tiny.world import make_clip
+from vreason_agent.graphs.policy import AcceptPolicy
 from vreason_agent.video import pairs_plan
 
-LADDER = Ladder(num_frames=4, max_frames=16)
-RUNGS = LADDER.rungs()
+RISKS = [{"max_risk": 0.05, "confidence": 0.9, "min_probability": 0.93}]
+SEEN = {  # right at, and its probability at 4, 8 and 16 frames
+    "early": ((True, True, True), (0.95, 0.97, 0.99)),
+    "late": ((False, False, True), (0.3, 0.5, 0.92)),
+    "deceived": ((False, True, True), (0.9, 0.95, 0.96)),
+    "never": ((False, False, False), (0.2, 0.3, 0.4)),
+}
 
 
-@pytest.fixture(scope="module")
-def video(tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("ladder") / "clip.mp4"
-    write_clip(path, make_clip(0, "dev"))
-    return str(path)
-
-
-def scripts(count: int) -> list[list[ScriptedReply]]:
-    """For each question its replies at 4, 8 and 16 frames and in two retries."""
-    rng = random.Random(0)
-
-    def reply() -> ScriptedReply:
-        drop = rng.choice([None, 0.1, 0.4, 0.6, 0.9])
-        return ScriptedReply(
-            rng.choice(["red", "blue", "blue", None]), {"entropy_drop": drop}, output_tokens=rng.randint(9, 40)
-        )
-
-    return [[reply() for _ in range(5)] for _ in range(count)]
-
-
-def asking(plays: dict[str, list[ScriptedReply]], batches: list[int] | None = None):
-    def ask(questions, num_frames, variation):
-        if batches is not None:
-            batches.append(len(questions))
-        retry = {"frames": 3, "seed": 4}  # the default strategies, in turn
-        index = retry[next(name for name in retry if name in variation)] if variation else RUNGS.index(num_frames)
-        return [answer(plays[question.id][index], num_frames, index) for question in questions]
-
-    def answer(reply: ScriptedReply, num_frames: int, index: int) -> Answer:
-        times = pairs_plan(0.0, 4.0, num_frames=num_frames, max_frames=RUNGS[-1]).timestamps_seconds
-        times = times if index != 3 else tuple(time + 0.01 for time in times)
-        return Answer(
-            text=reply.answer or "",
-            answer=reply.answer,
-            signals=dict(reply.signals),
-            num_frames=num_frames,
-            num_tokens=reply.output_tokens,
-            details={"prompt_tokens": 100, "timestamps_seconds": times},
-        )
-
-    return ask
-
-
-@pytest.mark.parametrize(
-    ("policy", "budget"),
-    [
-        (AcceptPolicy(), Budget()),
-        (AcceptPolicy(min_agreeing=1, max_retries=0), Budget()),
-        (AcceptPolicy(max_retries=2, abstain=False), Budget()),
-        (AcceptPolicy(min_entropy_drop=-9.0, min_agreeing=3, max_retries=2), Budget(max_total_frames=20)),
-        (AcceptPolicy(), Budget(max_total_tokens=260)),
-        (AcceptPolicy(), Budget(max_attempts=2)),
-    ],
-)
-def test_batched_ladder_decides_what_the_graph_decides(video, policy, budget):
-    plays = {f"q{index}": script for index, script in enumerate(scripts(25))}
-    questions = [Question(id=name, video=video, question="What color?", answer="red") for name in plays]
-    climbs = climb(questions, asking(plays), ladder=LADDER, policy=policy, budget=budget)
-    for one in climbs:
-        replies = plays[one.question.id]
-        order = [*replies[:3], *replies[3:]]
-        graph = build_video_qa_graph(ScriptedChatModel(replies=order), ladder=LADDER, policy=policy, budget=budget)
-        state = graph.invoke({"video": video, "question": "What color?"})
-        assert [item["action"] for item in one.decisions] == [item["action"] for item in state["decisions"]]
-        assert [item["reason"] for item in one.decisions] == [item["reason"] for item in state["decisions"]]
-        assert [item["num_frames"] for item in one.attempts] == [item["num_frames"] for item in state["attempts"]]
-        assert [item["variation"] for item in one.attempts] == [item["variation"] for item in state["attempts"]]
-        best = state["best_guess"]["answer"] if state["best_guess"] else state["answer"]
-        assert answer_of(one).answer == best
-        assert answer_of(one).num_frames == state["spent"]["frames_seen"]
-
-
-def test_the_routes_above_are_all_taken(video):
-    plays = {f"q{index}": script for index, script in enumerate(scripts(25))}
-    questions = [Question(id=name, video=video, question="What color?", answer="red") for name in plays]
-    climbs = climb(questions, asking(plays), ladder=LADDER, policy=AcceptPolicy())
-    routes = Counter(tuple(item["action"] for item in one.decisions) for one in climbs)
-    assert {route[-1] for route in routes} == {"accept", "abstain"}
-    assert {"more_frames", "retry"} <= {action for route in routes for action in route}
-
-
-def test_each_rung_is_one_batch(video):
-    plays = {f"q{index}": script for index, script in enumerate(scripts(25))}
-    questions = [Question(id=name, video=video, question="?", answer="red") for name in plays]
-    batches: list[int] = []
-    climb(questions, asking(plays, batches), ladder=LADDER, policy=AcceptPolicy(min_entropy_drop=0.5))
-    assert len(batches) == 4
-    assert batches[:2] == [25, 25]
-    assert batches[1] > batches[2] > batches[3]
-
-
-def test_answer_sums_up_what_all_attempts_cost(video):
-    settled = ScriptedReply("red", {"entropy_drop": 0.9}, output_tokens=10)
-    question = Question(id="q", video=video, question="?", answer="red")
-    (one,) = climb([question], asking({"q": [settled] * 5}), ladder=LADDER, policy=AcceptPolicy())
-    answer = answer_of(one)
-    assert (answer.answer, answer.decision, answer.num_frames, answer.num_tokens) == ("red", "accept", 8, 20)
-    assert answer.details["rungs"] == [4, 8]
-
-
-def test_reasons_are_counted_without_their_numbers(video):
-    plays = {
-        "a": [ScriptedReply("red", {"entropy_drop": 0.1})] * 5,
-        "b": [ScriptedReply("blue", {"entropy_drop": 0.2})] * 5,
-    }
-    questions = [Question(id=name, video=video, question="?", answer="red") for name in plays]
-    climbs = climb(questions, asking(plays), ladder=LADDER, policy=AcceptPolicy(min_agreeing=1, max_retries=0))
-    results = [Result(one.question, answer_of(one), score(one.question, answer_of(one))) for one in climbs]
-    counted = reasons(results)
-    assert [count for (action, _), count in counted.items() if action == "more_frames"] == [4]
-    assert [count for (action, _), count in counted.items() if action == "abstain"] == [2]
-
-
-def test_without_numbers():
-    assert (
-        without_numbers("phase's drop -0.250 < 0.5; the answer 'red 2' and \"x\"")
-        == "phase's drop # < #; the answer '...' and '...'"
+def row(name: str, count: int, right: bool, probability: float) -> Result:
+    question = Question(id=name, video="clip", question="?", answer="red", kind="color")
+    answer = Answer(
+        text="",
+        answer="red" if right else "blue",
+        num_frames=count,
+        signals={"entropy_drop": 0.0},
+        details={
+            "timestamps_seconds": pairs_plan(0.0, 8.0, num_frames=count, max_frames=16).timestamps_seconds,
+            "probability": probability,
+            "calibration": {"thresholds": RISKS},
+        },
     )
+    return Result(question, answer, score(question, answer))
+
+
+RUNGS = {
+    count: [row(name, count, right[index], known[index]) for name, (right, known) in SEEN.items()]
+    for index, count in enumerate((4, 8, 16))
+}
+
+
+def test_a_threshold_stops_each_question_at_its_rung_and_counts_frames_once() -> None:
+    default = replay(RUNGS, AcceptPolicy(max_retries=0, min_probability=0.85))
+    assert default.stops == [4, 16, 4, 16]
+    assert [row.score.is_correct for row in default.results] == [True, True, False, False]
+    assert [row.answer.decision for row in default.results] == ["accept", "accept", "accept", "abstain"]
+    assert default.num_frames == (4 + 16 + 4 + 16) / 4
+    assert [one.spent["frames_shown"] for one in default.climbs] == [4, 28, 4, 28]
+
+
+def test_a_bound_on_the_risk_takes_the_calibrators_threshold() -> None:
+    bounded = replay(RUNGS, AcceptPolicy(max_retries=0, max_risk=0.05))
+    assert bounded.stops == [4, 16, 8, 16]
+    assert [row.answer.decision for row in bounded.results] == ["accept", "abstain", "accept", "abstain"]
+
+
+def test_a_question_whose_probability_falls_short_of_rising_is_given_up_early() -> None:
+    early = replay(RUNGS, AcceptPolicy(max_retries=0, min_probability=0.85, min_rise=0.15))
+    assert early.stops == [4, 16, 4, 8]
+
+
+def test_gates_of_equal_cost_and_of_perfect_knowledge() -> None:
+    default = replay(RUNGS, AcceptPolicy(max_retries=0, min_probability=0.85))
+    assert random_gate(RUNGS, default) == pytest.approx(0.5 * 1 / 4 + 0.5 * 3 / 4)
+    assert perfect_gate(RUNGS) == (3 / 4, (4 + 16 + 8 + 16) / 4)
+    table = policy_rows(RUNGS, default, replay(RUNGS, AcceptPolicy(max_retries=0, max_risk=0.05)))
+    assert table[3][2:5] == ["10.0", "0.625", "16.0"]
+    assert table[-1][:4] == ["perfect gate", "75.0", "11.0", "0.688"]
+
+
+def test_bars_say_what_was_measured_and_whether_it_is_enough() -> None:
+    default = replay(RUNGS, AcceptPolicy(max_retries=0, min_probability=0.85))
+    bounded = replay(RUNGS, AcceptPolicy(max_retries=0, max_risk=0.05))
+    table = {line[0]: line[1:] for line in bars(RUNGS, default, bounded, most=0.65)}
+    assert table["best guesses against fixed 16, points"] == [">= -1.0", "-25.0", "no"]
+    assert table["unique frames as a share of 16"] == ["<= 0.65", "0.625 (perfect gate: 0.688)", "yes"]
+    assert table["answered at max_risk 0.05"] == [">= .75", "0.500", "no"]
+    assert table["wrong of those at max_risk 0.05"] == ["<= 0.05", "0.000", "yes"]

@@ -14,9 +14,7 @@ from vreason_agent.evaluation.metrics import (
     accuracy,
     auroc,
     bootstrap_difference,
-    mcnemar_p_value,
     mean,
-    paired_difference,
 )
 from vreason_agent.evaluation.reliability import (
     augrc,
@@ -55,9 +53,7 @@ __all__ = [
     "ladder_gates",
     "load_benchmark",
     "load_questions",
-    "mcnemar_p_value",
     "mean",
-    "paired_difference",
     "read_runs",
     "rejection_cost",
     "risk_coverage",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from statistics import NormalDist
 
 import numpy as np
@@ -72,32 +71,6 @@ def mean(values: Sequence[float], *, clusters: Sequence[Hashable] | None = None)
     return Estimate(value, value - half, value + half, len(array))
 
 
-def paired_difference(
-    first: Sequence[float], second: Sequence[float], *, clusters: Sequence[Hashable] | None = None
-) -> Estimate:
-    """Mean of `second - first` over the same questions; far narrower than the difference of two intervals.
-
-    Where all values are 0 or 1 the interval is that of A. Agresti and Y. Min (2005), which adds half a row to each of
-    the four outcomes, so that runs without a difference leave room for one; its variance is multiplied by the design
-    effect. Otherwise it is that of `mean`, and `None` where all differences are the same.
-
-    Raises:
-        EvaluationError: The two runs have different lengths.
-    """
-    require_equal_length(first, second)
-    one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    estimate = mean(list(two - one), clusters=clusters)
-    if estimate.value is None or estimate.low is None:
-        return estimate
-    if not set(np.unique([one, two])) <= {0.0, 1.0}:
-        return estimate if estimate.low != estimate.high else Estimate(estimate.value, None, None, estimate.n)
-    n, gained, lost = estimate.n + 2, float((two > one).sum()) + 0.5, float((two < one).sum()) + 0.5
-    center = (gained - lost) / n
-    variance = (gained + lost - (gained - lost) ** 2 / n) / n**2 * max(1.0, _design_effect(two - one, clusters))
-    half = _Z * math.sqrt(variance)
-    return Estimate(estimate.value, max(-1.0, center - half), min(1.0, center + half), estimate.n)
-
-
 def bootstrap_difference(
     first: Sequence[float],
     second: Sequence[float],
@@ -128,24 +101,6 @@ def bootstrap_difference(
         means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return Estimate(value, float(low), float(high), len(differences))
-
-
-def mcnemar_p_value(first: Sequence[bool], second: Sequence[bool]) -> float:
-    """Two-sided exact McNemar test: are "only first right" and "only second right" equally frequent?
-
-    It takes questions as independent; with many questions per video prefer the interval of `paired_difference`.
-
-    Raises:
-        EvaluationError: The two runs have different lengths.
-    """
-    require_equal_length(first, second)
-    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
-    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
-    total, fewer = only_first + only_second, min(only_first, only_second)
-    if total == 0:
-        return 1.0
-    tail = sum(math.comb(total, k) for k in range(fewer + 1))
-    return min(1.0, float(Fraction(2 * tail, 2**total)))  # exact up to here; a float's range ends near 2**1023
 
 
 def auroc(

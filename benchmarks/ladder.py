@@ -1,24 +1,25 @@
-"""Policies of the ladder, replayed over rows of all its rungs: accuracy, frames, answered share and risk of each.
+"""Every policy of the ladder over the same answers, and the bars: `python -m benchmarks.ladder --out DIR`.
 
-The model answers every question once at every rung; what a policy does with these answers is then computed by its own
-code, so that all policies, a random gate of equal cost and a perfect gate see the same answers. Retries are not
-replayed: their frames were not looked at.
+`vreason-agent eval` asks every question once at every rung (a stopped run goes on); what a policy does with these
+answers is then computed by its own code, so that all policies, a random gate of equal cost and a perfect gate see the
+same answers. Retries are not replayed: their frames were not looked at (`benchmarks/retries.py` measures those).
 """
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.agent import rung_setting
-from benchmarks.quality.bench import Bench
-from benchmarks.quality.ladder import Climb, answer_of, climb
-from vreason_agent.confidence import Calibrator, Confidence, find_calibrators
+from benchmarks.climb import Climb, answer_of, climb
+from vreason_agent.cli import main as vreason_agent
+from vreason_agent.confidence import Calibrator, Confidence
 from vreason_agent.confidence.calibration import apply_calibrator, closest_calibrator
-from vreason_agent.decoding import VReasonConfig
-from vreason_agent.evaluation import Answer, Question, Result, mean, score
+from vreason_agent.confidence.shipped import shipped_calibrators
+from vreason_agent.evaluation import Answer, Question, Result, mean, read_runs, score
 from vreason_agent.evaluation.metrics import auroc
 from vreason_agent.evaluation.reliability import calibration_error
 from vreason_agent.evaluation.report import accuracy_of, markdown_table, percent
@@ -57,30 +58,55 @@ class Replayed:
         return [one.attempts[-1]["num_frames"] for one in self.climbs]
 
 
-def ladder_report(bench: Bench, vreason: VReasonConfig, *, calibrator: Calibrator | None, max_risk: float) -> str:
-    """Return every policy's figures, the bars, and the questions behind what is missed, as Markdown."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Ask what has not been asked, and print the report of every set."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs, one per set")
+    parser.add_argument(
+        "--scene-sets", nargs="+", choices=("standard", "mixed", "dense"), default=["standard", "mixed"]
+    )
+    parser.add_argument("--split", choices=("dev", "test"), default="test")
+    parser.add_argument("--first-seed", type=int, default=2000)
+    parser.add_argument("--questions", type=int, default=1000)
+    parser.add_argument("--schedule", default="switching")
+    parser.add_argument("--calibrator", type=Path, help="JSON file (default: those shipped for the model)")
+    parser.add_argument("--max-risk", type=float, default=0.05)
+    args = parser.parse_args(argv)
     counts = Ladder().rungs()
-    rows = {count: bench.run(rung_setting(count, Ladder(), vreason)) for count in counts}
-    rungs = calibrated(
-        rows, (calibrator,) if calibrator else find_calibrators("shipped", bench.engine.model.weights_digest)
-    )
-    default, bounded = (
-        replay(rungs, AcceptPolicy(max_retries=0)),
-        replay(rungs, AcceptPolicy(max_retries=0, max_risk=max_risk)),
-    )
+    for scene_set in args.scene_sets:
+        folder = args.out / scene_set
+        asked = ["eval", f"world:{scene_set}", "--split", args.split, "--questions", str(args.questions)]
+        asked += ["--first-seed", str(args.first_seed), "--schedule", args.schedule, "--out", str(folder)]
+        asked += ["--frames", *map(str, counts), "--ladder", str(counts[-1])]
+        if code := vreason_agent([*asked, "--json"]):
+            raise SystemExit(code)
+        rungs = {run.config["num_frames"]: run.results for run in read_runs(folder)}
+        calibrators = (Calibrator.load(args.calibrator),) if args.calibrator else shipped_calibrators()
+        seeds = f"{args.split} seeds {args.first_seed} to {args.first_seed + args.questions - 1}"
+        print(f"## {scene_set}, {seeds}, {args.schedule}\n")
+        print(ladder_report(calibrated(rungs, calibrators), SHARES.get(scene_set), max_risk=args.max_risk), "\n")
+
+
+def ladder_report(rungs: Rungs, most: float | None, *, max_risk: float) -> str:
+    """Return every policy's figures, the bars, and the questions behind what is missed, as Markdown.
+
+    Args:
+        rungs: Answers by number of frames, with their probabilities (`calibrated`).
+        most: Bar on the share of the last rung's frames; `None` for none.
+        max_risk: Bound on the share of wrong answers of the bounded policy.
+    """
+    default = replay(rungs, AcceptPolicy(max_retries=0))
+    bounded = replay(rungs, AcceptPolicy(max_retries=0, max_risk=max_risk))
     parts = [
-        f"{bench.title}, {vreason.schedule}, weights {bench.engine.fingerprint}",
         markdown_table(HEADS, policy_rows(rungs, default, bounded)),
-        markdown_table(
-            ["bar", "needed", "measured", "met"], bars(rungs, default, bounded, SHARES.get(bench.scene_set))
-        ),
+        markdown_table(["bar", "needed", "measured", "met"], bars(rungs, default, bounded, most)),
         markdown_table(
             ["rung", "right", "AUROC", "ECE", "ECE of an exact probability, 95th percentile"],
             trust_rows(rungs, default),
         ),
         "Wrong answers of the default policy, by kind and last rung; `unseen`: the frames do not show the answer "
         "(an oracle that is told what they show is wrong too).",
-        markdown_table(["kind", "questions", "wrong", "unseen", *map(str, counts)], wrong_rows(rungs, default)),
+        markdown_table(["kind", "questions", "wrong", "unseen", *map(str, rungs)], wrong_rows(rungs, default)),
     ]
     return "\n\n".join(parts)
 
@@ -264,3 +290,7 @@ def _gate_row(name: str, accuracy: float, frames: float, last: int) -> list[str]
         "100.0",
         f"{100 - 100 * accuracy:.1f}",
     ]
+
+
+if __name__ == "__main__":
+    main()

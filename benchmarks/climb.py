@@ -1,18 +1,16 @@
 """The agent's ladder over many questions at once: one batch per rung instead of one question at a time.
 
 Given each rung's answers the agent is deterministic, so its own policy, applied to answers that came in batches,
-decides what the graph decides; `verify.py` checks that on the real graph. This module does not know who answers.
+decides what the graph decides (`tests/evaluation/test_climb.py`). This module does not know who answers.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vreason_agent.evaluation import Answer, Question, Result
+from vreason_agent.evaluation import Answer, Question
 from vreason_agent.graphs.budget import NOTHING, Budget, spent_on
 from vreason_agent.graphs.policy import AcceptPolicy, Ladder
 from vreason_agent.graphs.state import Attempt, Decision, Spent
@@ -81,20 +79,6 @@ def answer_of(climb: Climb) -> Answer:
             "decisions": [{"action": item["action"], "reason": item["reason"]} for item in climb.decisions],
         },
     )
-
-
-def reasons(results: Sequence[Result]) -> Counter[tuple[str, str]]:
-    """Count decisions by action and reason, with the numbers and answers in each reason left out."""
-    return Counter(
-        (decision["action"], without_numbers(decision["reason"]))
-        for result in results
-        for decision in result.answer.details["decisions"]
-    )
-
-
-def without_numbers(reason: str) -> str:
-    """Return a reason as it reads whatever its numbers and answers are."""
-    return re.sub(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", "#", re.sub(r"(?<!\w)'[^']*'|\"[^\"]*\"", "'...'", reason))
 
 
 def _grouped(active: Sequence[Climb], policy: AcceptPolicy) -> list[tuple[int, dict[str, Any], list[Climb]]]:
