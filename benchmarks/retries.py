@@ -38,9 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.out / "clips", "dev", args.questions, first_seed=args.first_seed, scene_set=scene_set
         )
         rows = list(_answers(args.out / f"{scene_set}-{args.frames}.jsonl", questions, args.frames))
-        print(
-            f"\n{scene_set}, dev seeds {args.first_seed} to {args.first_seed + args.questions - 1}, {args.frames} frames"
-        )
+        seeds = f"seeds {args.first_seed} to {args.first_seed + args.questions - 1}"
+        print(f"\n{scene_set}, dev {seeds}, {args.frames} frames")
         print(markdown_table(HEADS, [_row(name, rows) for name in RETRIES]), flush=True)
 
 
