@@ -19,8 +19,8 @@ from vreason_agent.tiny import train
 from vreason_agent.tiny import training_loop as loop
 from vreason_agent.tiny.build import MICRO, build_model
 from vreason_agent.tiny.curriculum import make_batch, plan_batch, progress_at
+from vreason_agent.tiny.frame_pairs import Replay, random_pairs
 from vreason_agent.tiny.language_phase import train_language
-from vreason_agent.tiny.pairs import Replay, random_pairs
 from vreason_agent.tiny.training_loop import Run, feed, run_steps
 from vreason_agent.tiny.vision_phase import train_vision
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vreason_agent.errors import ConfigError
-from vreason_agent.tiny.lessons import pair_frames
 from vreason_agent.tiny.questions import ABSENT_KINDS, ANSWERS, KINDS, NOT_SHOWN
+from vreason_agent.tiny.samples import pair_frames
 from vreason_agent.tiny.scene import CELLS, NUM_SLOTS, views_at
 from vreason_agent.tiny.scripts import MIN_EVENT
 from vreason_agent.tiny.world import DENSE_EVENT_SECONDS, Clip, Split, make_clip, oracle

@@ -1,6 +1,6 @@
-"""Lessons to token batches: ids, rope positions, loss weights, and the frames that belong to them.
+"""Samples to token batches: ids, rope positions, loss weights, and the frames that belong to them.
 
-Knows no world beyond `Lesson` and no training loop.
+Knows no world beyond `Sample` and no training loop.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from vreason_agent.tiny.lessons import Lesson
+from vreason_agent.tiny.samples import Sample
 from vreason_agent.tiny.scene import COLORS, SHAPES
 
 ANSWER_WEIGHT = 4.0
@@ -56,33 +56,33 @@ def prompt_text(labels: Sequence[str], question: str, tokens_per_pair: int = TOK
     return f"<|im_start|>user\n{lead}{question}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def token_row(tokenizer: Tokenizer, lesson: Lesson, *, is_blind: bool) -> TokenRow:
-    """Tokens of a lesson; a blind one has no video, and its transcript is given rather than learned."""
+def token_row(tokenizer: Tokenizer, sample: Sample, *, is_blind: bool) -> TokenRow:
+    """Tokens of a sample; a blind one has no video, and its transcript is given rather than learned."""
 
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text).ids)
 
-    prompt = encode(prompt_text(() if is_blind else lesson.pair_labels, lesson.question.text))
+    prompt = encode(prompt_text(() if is_blind else sample.pair_labels, sample.question.text))
     parts = [(prompt, 0.0), (encode("<think>"), 0.0 if is_blind else 1.0)]
-    parts += [(encode(word), 0.0 if is_blind else weight) for word, weight in _transcript(lesson)]
-    if lesson.answer:
+    parts += [(encode(word), 0.0 if is_blind else weight) for word, weight in _transcript(sample)]
+    if sample.answer:
         parts += [
-            (encode(lesson.derivation + "</think><answer>"), DERIVATION_WEIGHT),
-            (encode(lesson.answer), 1.0 if lesson.is_guess else ANSWER_WEIGHT),
+            (encode(sample.derivation + "</think><answer>"), DERIVATION_WEIGHT),
+            (encode(sample.answer), 1.0 if sample.is_guess else ANSWER_WEIGHT),
             (encode("</answer><|im_end|>"), 0.3),
         ]
     ids = [token for tokens, _ in parts for token in tokens]
     weights = [weight for tokens, weight in parts for _ in tokens]
     stop = len(ids) - len(parts[-1][0])
-    answer = slice(stop - len(parts[-2][0]), stop) if lesson.answer else slice(0, 0)
+    answer = slice(stop - len(parts[-2][0]), stop) if sample.answer else slice(0, 0)
     return TokenRow(ids, rope_positions(ids, token_id(tokenizer, "<|video_pad|>")), weights, answer)
 
 
-def _transcript(lesson: Lesson) -> Iterator[tuple[str, float]]:
+def _transcript(sample: Sample) -> Iterator[tuple[str, float]]:
     """Words of the transcript, a token each, with their weights."""
-    asked_about = COLORS if lesson.question.topic == "shape" else SHAPES
-    shown = [line.partition(" ")[2] for line in lesson.lines]
-    for line, (before, now) in zip(lesson.lines, pairwise([None, *shown]), strict=True):
+    asked_about = COLORS if sample.question.topic == "shape" else SHAPES
+    shown = [line.partition(" ")[2] for line in sample.lines]
+    for line, (before, now) in zip(sample.lines, pairwise([None, *shown]), strict=True):
         weight = 1.0 if now == before else CHANGE_WEIGHT
         label, *words = line.split(" ")
         yield label, weight

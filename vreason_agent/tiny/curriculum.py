@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from vreason_agent.tiny.batches import Batch, collate, token_id, token_row
-from vreason_agent.tiny.drills import TYPICAL_LENGTH, drill_row
-from vreason_agent.tiny.lessons import Lesson, lesson_images, make_lesson, scramble, unseen
-from vreason_agent.tiny.pairs import FAST_CODECS
+from vreason_agent.tiny.frame_pairs import FAST_CODECS
 from vreason_agent.tiny.pixels import shrink
 from vreason_agent.tiny.questions import KINDS
 from vreason_agent.tiny.render import recode
+from vreason_agent.tiny.samples import Sample, make_sample, sample_images, scramble, unseen
+from vreason_agent.tiny.text_samples import TYPICAL_LENGTH, text_sample_row
 from vreason_agent.tiny.world import SceneSet, make_clip
 
 SLOW_CODEC_SHARE = 0.03  # VP8 takes twenty times as long to write
@@ -28,12 +28,12 @@ SLOW_CODEC_SHARE = 0.03  # VP8 takes twenty times as long to write
 class Stage:
     """Mix of batches up to a share of the run.
 
-    Chance of a drill, of a blind batch among the others, of a scrambled one among the rest, of each number of pairs, of
-    telling the truth.
+    Chance of text samples, of a blind batch among the others, of a scrambled one among the rest, of each number of
+    pairs, of telling the truth.
     """
 
     until: float
-    drill: float
+    text_only: float
     blind: float
     scrambled: float
     pairs: dict[int, float]
@@ -64,7 +64,7 @@ class Plan:
 
     number: int
     seed: int
-    is_drill: bool
+    is_text_only: bool
     is_blind: bool
     is_scrambled: bool
     num_pairs: int
@@ -81,34 +81,34 @@ def plan_batch(number: int, progress: float, *, seed: int, batch_tokens: int) ->
     """The plan of batch `number` at `progress` (0 to 1) of the run; about `batch_tokens` tokens."""
     rng = np.random.default_rng([seed, number, 1])
     stage = next(stage for stage in STAGES if progress < stage.until)
-    is_drill = bool(rng.random() < stage.drill)
-    is_blind = is_drill or bool(rng.random() < stage.blind)
+    is_text_only = bool(rng.random() < stage.text_only)
+    is_blind = is_text_only or bool(rng.random() < stage.blind)
     sizes, chances = zip(*stage.pairs.items(), strict=True)
     num_pairs = int(
         rng.choice((4, 8, 16, 16) if is_blind else sizes, p=None if is_blind else np.array(chances) / sum(chances))
     )
     is_scrambled = not is_blind and bool(rng.random() < stage.scrambled)
-    length = TYPICAL_LENGTH if is_drill else 60 + num_pairs * (8 if is_blind else 20)
+    length = TYPICAL_LENGTH if is_text_only else 60 + num_pairs * (8 if is_blind else 20)
     rows = max(2, batch_tokens // length)
-    return Plan(number, seed, is_drill, is_blind, is_scrambled, num_pairs, rows, stage.truth)
+    return Plan(number, seed, is_text_only, is_blind, is_scrambled, num_pairs, rows, stage.truth)
 
 
 def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") -> Batch:
     """Draw, encode, read back and tokenize the clips of one batch."""
     rng = np.random.default_rng([plan.seed, plan.number, 2])
     pad = token_id(tokenizer, "<|endoftext|>")
-    if plan.is_drill:
-        drills = [drill_row(tokenizer, rng, max_lines=plan.num_pairs) for _ in range(plan.rows)]
-        return collate(drills, ["drill"] * plan.rows, None, pad)
+    if plan.is_text_only:
+        text_samples = [text_sample_row(tokenizer, rng, max_lines=plan.num_pairs) for _ in range(plan.rows)]
+        return collate(text_samples, ["drill"] * plan.rows, None, pad)
     kinds = [kind for kind in KINDS if not (plan.is_scrambled and kind in COUNTING_KINDS)]
     likely = SCRAMBLED_KIND_WEIGHTS if plan.is_scrambled else TRUE_KIND_WEIGHTS if plan.truth else KIND_WEIGHTS
     weights = np.array([likely.get(kind, 1.0) for kind in kinds])
-    lessons = []
+    samples = []
     for kind in rng.choice(kinds, plan.rows, p=weights / weights.sum()):
         scene_set = _draw_scene_set(rng) if plan.truth else "standard"
         clip = make_clip(int(rng.integers(1 << 40)), "train", scene_set=scene_set, kind=str(kind))
-        lessons.append(
-            make_lesson(
+        samples.append(
+            make_sample(
                 clip,
                 plan.num_pairs,
                 is_uniform=bool(rng.random() < 0.2),
@@ -116,13 +116,13 @@ def make_batch(plan: Plan, tokenizer: Tokenizer, *, folder: str = "/dev/shm") ->
             )
         )
     if plan.is_blind and plan.truth:
-        lessons = [unseen(lesson) if rng.random() < UNSEEN_SHARE else lesson for lesson in lessons]
-    frames = None if plan.is_blind else np.concatenate([_frames(lesson, rng, folder) for lesson in lessons])
+        samples = [unseen(sample) if rng.random() < UNSEEN_SHARE else sample for sample in samples]
+    frames = None if plan.is_blind else np.concatenate([_frames(sample, rng, folder) for sample in samples])
     if plan.is_scrambled and frames is not None:
         order = rng.permutation(len(frames))
-        frames, lessons = frames[order], scramble(lessons, order.tolist())
-    rows = [token_row(tokenizer, lesson, is_blind=plan.is_blind) for lesson in lessons]
-    return collate(rows, [lesson.question.kind for lesson in lessons], frames, pad)
+        frames, samples = frames[order], scramble(samples, order.tolist())
+    rows = [token_row(tokenizer, sample, is_blind=plan.is_blind) for sample in samples]
+    return collate(rows, [sample.question.kind for sample in samples], frames, pad)
 
 
 def _draw_scene_set(rng: np.random.Generator) -> SceneSet:
@@ -130,12 +130,12 @@ def _draw_scene_set(rng: np.random.Generator) -> SceneSet:
     return names[int(rng.choice(len(names), p=list(SCENE_SETS.values())))]
 
 
-def _frames(lesson: Lesson, rng: np.random.Generator, folder: str) -> NDArray[np.uint8]:
+def _frames(sample: Sample, rng: np.random.Generator, folder: str) -> NDArray[np.uint8]:
     ending, codec = FAST_CODECS[int(rng.integers(len(FAST_CODECS)))]
     if rng.random() < SLOW_CODEC_SHARE:
         ending, codec = ".mkv", "VP80"
-    path = os.path.join(folder, f"lesson{os.getpid()}{ending}")
-    small = shrink(np.stack(recode(lesson_images(lesson), path, codec=codec)))
+    path = os.path.join(folder, f"sample{os.getpid()}{ending}")
+    small = shrink(np.stack(recode(sample_images(sample), path, codec=codec)))
     return small.reshape(-1, 2, *small.shape[1:])
 
 

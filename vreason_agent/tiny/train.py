@@ -18,8 +18,8 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGenera
 from vreason_agent.errors import ConfigError, quote
 from vreason_agent.tiny.build import TINY, WEIGHTS, build_model, load_tokenizer, save_folder
 from vreason_agent.tiny.curriculum import BASICS
+from vreason_agent.tiny.frame_pairs import random_pairs
 from vreason_agent.tiny.language_phase import train_language
-from vreason_agent.tiny.pairs import random_pairs
 from vreason_agent.tiny.pixels import patchify, see_pairs
 from vreason_agent.tiny.tokenizer import save_tokenizer
 from vreason_agent.tiny.training_loop import Run

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vreason_agent.tiny.frame_pairs import COLOR_IDS, PAIRS_PER_FILE, SHAPE_IDS, Pairs, Replay, random_pairs
 from vreason_agent.tiny.muon import mixed_precision
-from vreason_agent.tiny.pairs import COLOR_IDS, PAIRS_PER_FILE, SHAPE_IDS, Pairs, Replay, random_pairs
 from vreason_agent.tiny.pixels import patchify, see_pairs
 from vreason_agent.tiny.training_loop import Run, Stateful, descend, run_steps
 

@@ -1,6 +1,6 @@
 """Training samples of the language phase: what the sampled pairs of a clip show, put in words, and the answer.
 
-A lesson is a prompt of temporal pairs and a question, and a target that first transcribes every pair, numbering what
+A sample is a prompt of temporal pairs and a question, and a target that first transcribes every pair, numbering what
 the question is about as it comes into view, then draws the conclusion, then answers. The reasoning states only what the
 sampled frames show. Knows no torch model.
 """
@@ -22,10 +22,10 @@ Pair = tuple[tuple[View, ...], tuple[View, ...]]
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Sample:
     """One sample in words; `frame_indices` are the clip's frames, pair by pair.
 
-    A scrambled lesson ends with its transcript: its derivation and answer are empty.
+    A scrambled sample ends with its transcript: its derivation and answer are empty.
     """
 
     clip: Clip
@@ -80,8 +80,8 @@ def _pair_words(
     return "".join(said) or " -"
 
 
-def make_lesson(clip: Clip, num_pairs: int, *, is_uniform: bool = False, tells_truth: bool = False) -> Lesson:
-    """The lesson of a clip's first question at `num_pairs` pairs.
+def make_sample(clip: Clip, num_pairs: int, *, is_uniform: bool = False, tells_truth: bool = False) -> Sample:
+    """The sample of a clip's first question at `num_pairs` pairs.
 
     Args:
         clip: the clip.
@@ -99,36 +99,36 @@ def make_lesson(clip: Clip, num_pairs: int, *, is_uniform: bool = False, tells_t
     said = conclude(question, views)
     answer = question.answer if tells_truth or _is_open_guess(question, said) else said.answer
     is_guess = said.is_guess and not tells_truth
-    return Lesson(clip, question, indices, labels, pairs, lines, "so " + ", ".join(said.lines), answer, is_guess)
+    return Sample(clip, question, indices, labels, pairs, lines, "so " + ", ".join(said.lines), answer, is_guess)
 
 
-def unseen(lesson: Lesson) -> Lesson:
-    """The lesson without its video: nothing to transcribe, nothing to conclude, and the true answer."""
+def unseen(sample: Sample) -> Sample:
+    """The sample without its video: nothing to transcribe, nothing to conclude, and the true answer."""
     return replace(
-        lesson,
+        sample,
         frame_indices=(),
         pair_labels=(),
         pairs=(),
         lines=(),
         derivation="so nothing",
-        answer=lesson.question.answer,
+        answer=sample.question.answer,
         is_guess=False,
     )
 
 
-def scramble(lessons: Sequence[Lesson], order: Sequence[int]) -> list[Lesson]:
-    """Lessons of equal length with their pairs dealt anew: pair `i` of all becomes the one numbered ``order[i]``.
+def scramble(samples: Sequence[Sample], order: Sequence[int]) -> list[Sample]:
+    """Samples of equal length with their pairs dealt anew: pair `i` of all becomes the one numbered ``order[i]``.
 
     In such a video the line before says nothing about the next one, so that a transcript can only be read from the
-    pairs. A scrambled lesson draws no conclusion.
+    pairs. A scrambled sample draws no conclusion.
     """
-    pool = [pair for lesson in lessons for pair in lesson.pairs]
+    pool = [pair for sample in samples for pair in sample.pairs]
     dealt = iter([pool[i] for i in order])
     scrambled = []
-    for lesson in lessons:
-        pairs = tuple(next(dealt) for _ in lesson.pairs)
-        lines = transcribe(lesson.question, pairs, lesson.pair_labels)
-        scrambled.append(replace(lesson, pairs=pairs, lines=lines, derivation="", answer="", is_guess=False))
+    for sample in samples:
+        pairs = tuple(next(dealt) for _ in sample.pairs)
+        lines = transcribe(sample.question, pairs, sample.pair_labels)
+        scrambled.append(replace(sample, pairs=pairs, lines=lines, derivation="", answer="", is_guess=False))
     return scrambled
 
 
@@ -137,8 +137,8 @@ def _is_open_guess(question: Question, said: Conclusion) -> bool:
     return said.is_guess and bool(question.options) and NOT_SHOWN not in question.options
 
 
-def lesson_images(lesson: Lesson) -> list[NDArray[np.uint8]]:
-    """The lesson's frames as drawn."""
+def sample_images(sample: Sample) -> list[NDArray[np.uint8]]:
+    """The sample's frames as drawn."""
     from vreason_agent.tiny.render import draw_frame
 
-    return [draw_frame(lesson.clip.scene, i) for i in lesson.frame_indices]
+    return [draw_frame(sample.clip.scene, i) for i in sample.frame_indices]

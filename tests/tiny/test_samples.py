@@ -22,9 +22,9 @@ from vreason_agent.tiny.batches import (
     token_row,
 )
 from vreason_agent.tiny.build import MICRO, Size, build_model, load_tokenizer
-from vreason_agent.tiny.lessons import make_lesson, pair_frames, scramble
 from vreason_agent.tiny.pixels import patchify, see_pairs
 from vreason_agent.tiny.questions import NOT_SHOWN
+from vreason_agent.tiny.samples import make_sample, pair_frames, scramble
 from vreason_agent.tiny.scene import COLORS, SHAPES, views_at
 from vreason_agent.tiny.tokenizer import save_tokenizer
 from vreason_agent.tiny.world import make_clip
@@ -54,13 +54,13 @@ def test_rungs_keep_the_pairs_of_the_rung_before() -> None:
 
 def test_the_transcript_names_each_object_that_a_sampled_frame_shows_and_no_other() -> None:
     for seed in range(90):
-        lesson = make_lesson(make_clip(seed, "dev"), 4)
-        shown = {view.name for i in lesson.frame_indices for view in views_at(lesson.clip.scene, i)}
-        words = re.sub(r"(?<=[a-z]) \d(?= )", "", lesson.transcript).split()
+        sample = make_sample(make_clip(seed, "dev"), 4)
+        shown = {view.name for i in sample.frame_indices for view in views_at(sample.clip.scene, i)}
+        words = re.sub(r"(?<=[a-z]) \d(?= )", "", sample.transcript).split()
         named = {" ".join(words[i : i + 2]) for i in range(len(words) - 1)}
         assert shown <= named
         assert all(name in shown for name in named if tuple(name.split()) in {tuple(v.split()) for v in shown})
-        assert len(lesson.transcript.splitlines()) == 4
+        assert len(sample.transcript.splitlines()) == 4
 
 
 @pytest.mark.parametrize(
@@ -68,48 +68,48 @@ def test_the_transcript_names_each_object_that_a_sampled_frame_shows_and_no_othe
     [("shape", "{color} 1 {shape}"), ("color", "{color} {shape} 1"), ("direction", "{color} {shape} 1")],
 )
 def test_a_number_follows_the_word_asked_about(kind: str, named: str) -> None:
-    lessons = [make_lesson(make_clip(seed, "dev", kind=kind), 16) for seed in range(9)]
-    for lesson in lessons:
-        seen = {view.name for pair in lesson.pairs for views in pair for view in views}
+    samples = [make_sample(make_clip(seed, "dev", kind=kind), 16) for seed in range(9)]
+    for sample in samples:
+        seen = {view.name for pair in sample.pairs for views in pair for view in views}
         color, shape = next(
-            name for name in seen if set(lesson.question.subject["asked"].split()) <= set(name.split())
+            name for name in seen if set(sample.question.subject["asked"].split()) <= set(name.split())
         ).split()
-        assert lesson.transcript.count(named.format(color=color, shape=shape)) == 1
-        assert len(re.findall(r"[a-z] \d ", lesson.transcript)) == 1
+        assert sample.transcript.count(named.format(color=color, shape=shape)) == 1
+        assert len(re.findall(r"[a-z] \d ", sample.transcript)) == 1
 
 
 def test_the_target_is_what_the_frames_say_unless_it_tells_the_truth() -> None:
     missed = [
         c
         for c in (make_clip(s, "dev", kind="color") for s in range(60))
-        if make_lesson(c, 2).derivation.startswith("so no ")
+        if make_sample(c, 2).derivation.startswith("so no ")
     ]
     assert missed
     for clip in missed:
-        says, options = make_lesson(clip, 2).answer, clip.questions[0].options
+        says, options = make_sample(clip, 2).answer, clip.questions[0].options
         assert says == (NOT_SHOWN if not options or NOT_SHOWN in options else clip.questions[0].answer)
-        assert make_lesson(clip, 2, tells_truth=True).answer == clip.questions[0].answer
+        assert make_sample(clip, 2, tells_truth=True).answer == clip.questions[0].answer
 
 
 def test_tokens_of_the_parts_are_tokens_of_the_whole(tokenizer: PreTrainedTokenizerFast) -> None:
     for seed in range(45):
-        lesson = make_lesson(make_clip(seed, "dev"), 4)
-        whole = prompt_text(lesson.pair_labels, lesson.question.text) + "<think>" + lesson.transcript
-        whole += lesson.derivation + "</think><answer>" + lesson.answer + "</answer><|im_end|>"
-        row = token_row(tokenizer.backend_tokenizer, lesson, is_blind=False)
+        sample = make_sample(make_clip(seed, "dev"), 4)
+        whole = prompt_text(sample.pair_labels, sample.question.text) + "<think>" + sample.transcript
+        whole += sample.derivation + "</think><answer>" + sample.answer + "</answer><|im_end|>"
+        row = token_row(tokenizer.backend_tokenizer, sample, is_blind=False)
         assert row.ids == tokenizer.encode(whole)
-        assert tokenizer.decode(row.ids[row.answer]) == lesson.answer
+        assert tokenizer.decode(row.ids[row.answer]) == sample.answer
         assert all(weight > 0.9 for weight in row.weights[row.answer])
 
 
 def test_lines_that_repeat_the_line_before_weigh_less(tokenizer: PreTrainedTokenizerFast) -> None:
-    lesson = make_lesson(make_clip(5, "dev", kind="after"), 16)
-    row = token_row(tokenizer.backend_tokenizer, lesson, is_blind=False)
-    shown = [line.partition(" ")[2] for line in lesson.lines]
+    sample = make_sample(make_clip(5, "dev", kind="after"), 16)
+    row = token_row(tokenizer.backend_tokenizer, sample, is_blind=False)
+    shown = [line.partition(" ")[2] for line in sample.lines]
     repeats = [now == before for before, now in pairwise([None, *shown])]
     starts = [
         row.ids.index(tokenizer.encode(label)[0], row.ids.index(tokenizer.encode("<think>")[0]))
-        for label in lesson.pair_labels
+        for label in sample.pair_labels
     ]
     assert 0 < sum(repeats) < 15
     assert [row.weights[i] for i in starts] == [1.0 if repeat else CHANGE_WEIGHT for repeat in repeats]
@@ -119,8 +119,8 @@ def test_lines_that_repeat_the_line_before_weigh_less(tokenizer: PreTrainedToken
 def test_in_a_changed_line_the_token_that_decides_the_match_weighs_more(
     tokenizer: PreTrainedTokenizerFast, kind: str, asked_about: Sequence[str]
 ) -> None:
-    lesson = make_lesson(make_clip(5, "dev", kind=kind), 16)
-    row = token_row(tokenizer.backend_tokenizer, lesson, is_blind=False)
+    sample = make_sample(make_clip(5, "dev", kind=kind), 16)
+    row = token_row(tokenizer.backend_tokenizer, sample, is_blind=False)
     begin, num_decided = row.ids.index(tokenizer.encode("<think>")[0]) + 1, 0
     words = [str(tokenizer.decode([token])).strip() for token in row.ids]
     for before, weight in zip(words[begin:], row.weights[begin + 1 : row.answer.start - 8], strict=False):
@@ -130,17 +130,17 @@ def test_in_a_changed_line_the_token_that_decides_the_match_weighs_more(
     assert num_decided > 0
 
 
-def test_a_scrambled_lesson_reads_the_pairs_dealt_to_it_and_concludes_nothing(
+def test_a_scrambled_sample_reads_the_pairs_dealt_to_it_and_concludes_nothing(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
-    lessons = [make_lesson(make_clip(seed, "dev", kind="color"), 4) for seed in (0, 9)]
-    dealt = scramble(lessons, [4, 0, 7, 1, 2, 3, 5, 6])
-    assert dealt[0].pairs == (lessons[1].pairs[0], lessons[0].pairs[0], lessons[1].pairs[3], lessons[0].pairs[1])
-    for lesson in dealt:
-        row = token_row(tokenizer.backend_tokenizer, lesson, is_blind=False)
-        assert str(tokenizer.decode(row.ids)).endswith("<think>" + lesson.transcript)
+    samples = [make_sample(make_clip(seed, "dev", kind="color"), 4) for seed in (0, 9)]
+    dealt = scramble(samples, [4, 0, 7, 1, 2, 3, 5, 6])
+    assert dealt[0].pairs == (samples[1].pairs[0], samples[0].pairs[0], samples[1].pairs[3], samples[0].pairs[1])
+    for sample in dealt:
+        row = token_row(tokenizer.backend_tokenizer, sample, is_blind=False)
+        assert str(tokenizer.decode(row.ids)).endswith("<think>" + sample.transcript)
         assert row.ids[row.answer] == []
-        for line, (first, second) in zip(lesson.lines, lesson.pairs, strict=True):
+        for line, (first, second) in zip(sample.lines, sample.pairs, strict=True):
             assert all(re.search(rf"{view.name}( \d)? {view.cell}", line) for view in first)
             assert all(view.name in line for view in second)
 

@@ -1,4 +1,4 @@
-"""Claims about drills: every object is followed by its number exactly where the question asks about it."""
+"""Claims about text samples: every object is followed by its number exactly where the question asks about it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from vreason_agent.tiny.curriculum import Plan, make_batch
-from vreason_agent.tiny.drills import CELL, REPEAT_WEIGHT, drill_row
 from vreason_agent.tiny.scene import COLORS, SHAPES
+from vreason_agent.tiny.text_samples import CELL, REPEAT_WEIGHT, text_sample_row
 from vreason_agent.tiny.train import fresh_tokenizer
 
 OBJECT = re.compile(
@@ -24,9 +24,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return fresh_tokenizer()
 
 
-def drills(tokenizer: PreTrainedTokenizerFast, count: int) -> list[str]:
+def text_samples(tokenizer: PreTrainedTokenizerFast, count: int) -> list[str]:
     rng = np.random.default_rng(0)
-    return [str(tokenizer.decode(drill_row(tokenizer.backend_tokenizer, rng, max_lines=8).ids)) for _ in range(count)]
+    return [
+        str(tokenizer.decode(text_sample_row(tokenizer.backend_tokenizer, rng, max_lines=8).ids)) for _ in range(count)
+    ]
 
 
 def asked_words(text: str) -> set[str]:
@@ -39,7 +41,7 @@ def test_an_object_is_numbered_when_first_seen_if_it_has_every_word_asked_about(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     num_asked = num_others = 0
-    for text in drills(tokenizer, 200):
+    for text in text_samples(tokenizer, 200):
         words, seen = asked_words(text), set[tuple[str, str]]()
         asks_shape = words <= set(COLORS)
         for found in OBJECT.finditer(text.split("<think>")[1]):
@@ -58,7 +60,7 @@ def test_an_object_is_numbered_when_first_seen_if_it_has_every_word_asked_about(
 
 def test_where_a_shape_is_asked_for_one_object_has_the_color(tokenizer: PreTrainedTokenizerFast) -> None:
     """Its number comes before its shape, so that no other object of the color could be told from it."""
-    shapes = [text for text in drills(tokenizer, 200) if "shape" in text]
+    shapes = [text for text in text_samples(tokenizer, 200) if "shape" in text]
     for text in shapes:
         names = {(found["color"], found["shape"]) for found in OBJECT.finditer(text.split("<think>")[1])}
         assert len([color for color, _ in names if color in asked_words(text)]) <= 1, text
@@ -68,7 +70,7 @@ def test_where_a_shape_is_asked_for_one_object_has_the_color(tokenizer: PreTrain
 def test_only_what_follows_the_word_asked_about_is_a_target(tokenizer: PreTrainedTokenizerFast) -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):
-        row = drill_row(tokenizer.backend_tokenizer, rng, max_lines=8)
+        row = text_sample_row(tokenizer.backend_tokenizer, rng, max_lines=8)
         text = str(tokenizer.decode(row.ids))
         assert row.ids == tokenizer.encode(text)
         words, ends = (COLORS, SHAPES) if "shape" in text else (SHAPES, (CELL,))
@@ -79,8 +81,8 @@ def test_only_what_follows_the_word_asked_about_is_a_target(tokenizer: PreTraine
                 assert str(tokenizer.decode([token])).strip() in {*ends, *"123456789"}
 
 
-def test_a_batch_of_drills_has_no_frames_and_no_answers(tokenizer: PreTrainedTokenizerFast) -> None:
-    plan = Plan(number=3, seed=1, is_drill=True, is_blind=True, is_scrambled=False, num_pairs=4, rows=5, truth=0.0)
+def test_a_batch_of_text_samples_has_no_frames_and_no_answers(tokenizer: PreTrainedTokenizerFast) -> None:
+    plan = Plan(number=3, seed=1, is_text_only=True, is_blind=True, is_scrambled=False, num_pairs=4, rows=5, truth=0.0)
     batch = make_batch(plan, tokenizer.backend_tokenizer)
     assert batch.frames is None
     assert not batch.answers.any()

@@ -1,8 +1,8 @@
-"""Drills: text-only rows whose one lesson is which objects a question asks about.
+"""Text-only samples: rows whose one lesson is which objects a question asks about.
 
 In a clip that decision is made two or three times among hundreds of tokens, and it was never learned from clips alone;
-a drill makes it at every object, in batches of many short rows. The objects are drawn without a scene, each in the same
-cell, so that nothing but the match is left to predict. Knows no picture and no torch model.
+a text sample makes it at every object, in batches of many short rows. The objects are drawn without a scene, each in
+the same cell, so that nothing but the match is left to predict. Knows no picture and no torch model.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OPEN_SHARE = 0.4
 PER_LINE = (0, 1, 1, 2, 2, 3)  # objects in a line, each as likely
 
 
-def drill_row(tokenizer: Tokenizer, rng: np.random.Generator, *, max_lines: int) -> TokenRow:
+def text_sample_row(tokenizer: Tokenizer, rng: np.random.Generator, *, max_lines: int) -> TokenRow:
     """A question and a transcript of up to `max_lines` lines; only what follows the word asked about is a target."""
     names = [EVERY_OBJECT[i] for i in rng.permutation(len(EVERY_OBJECT))[: rng.integers(2, 7)]]
     question = _question(rng, names)
