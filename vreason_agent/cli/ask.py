@@ -18,20 +18,17 @@ from typing import TYPE_CHECKING, Any
 from vreason_agent.cli.answer_report import DECISIONS, format_times, to_json, to_text
 from vreason_agent.cli.ask_model import check_context, check_model, make_chat_model, model_facts
 from vreason_agent.cli.parser import (
-    BACKENDS,
-    FRAME_RULES,
-    SCHEDULES,
     UsageError,
+    add_ladder_options,
     add_model_options,
+    add_question_options,
+    add_reading_options,
     check_revision,
-    frame_count,
     ladder,
     name,
     read_options_of,
     seconds,
     share,
-    text,
-    whole_number,
 )
 from vreason_agent.cli.terminal import Progress, interruptible, warnings_as_lines
 from vreason_agent.errors import quote
@@ -65,66 +62,25 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "Exit codes: 0 answered, 1 failed, 2 wrong arguments, 3 abstained (the best guess is printed), 130 "
         "interrupted.",
     )
+    add_question_options(parser)
+    add_ladder_options(parser)
     add = parser.add_argument
-    add("video", metavar="VIDEO", type=name, help="video, image, GIF or folder of frames")
-    add("question", metavar="QUESTION", type=text, help="the question")
-    add("--option", type=text, action="append", metavar="TEXT", help="a possible answer; give it at least twice")
-    add("--frames", type=frame_count, metavar="N", help="frames of the first attempt, an even number (default: 4)")
-    add(
-        "--max-frames",
-        type=frame_count,
-        metavar="N",
-        help="maximum number of frames: --frames times a power of two. Set it equal to --frames to use one number of "
-        "frames only (default: 32, or the largest such number below it)",
-    )
-    add(
-        "--frame-policy",
-        choices=FRAME_RULES,
-        default="pairs",
-        metavar="P",
-        help="which frames are read: pairs, spread evenly over the video; scenes, divided among its shots (extra "
-        "scenes); zoom, more of them where the last answer points (default: pairs)",
-    )
     add("--start", type=seconds, metavar="S", help="use the video from this second on (default: its start)")
     add("--stop", type=seconds, metavar="S", help="use the video up to this second (default: its end)")
-    add(
-        "--schedule",
-        choices=SCHEDULES,
-        metavar="S",
-        help=f"V-Reason schedule: {', '.join(SCHEDULES)} (default: switching)",
-    )
-    add(
-        "--seed",
-        type=whole_number,
-        metavar="N",
-        help="random seed; retries use the seeds that follow it (default: unset; retries use 1, 2, ...)",
-    )
     add(
         "--max-risk",
         type=share,
         metavar="SHARE",
-        help="answer only as often as keeps the share of wrong answers below this, such as 0.05, by the model's "
-        "calibrator; else abstain (default: no bound)",
+        help="abstain as often as it takes to keep the share of wrong answers among those given below this, such as "
+        "0.05, by the model's calibrator (default: no bound)",
     )
     add_model_options(parser)
-    add(
-        "--isolate",
-        action="store_true",
-        help="read the video in a separate process with limits on memory and time: for files you do not trust",
-    )
+    add_reading_options(parser)
     add(
         "--allow-download",
         action="store_true",
         help="allow VIDEO to be an https URL: it is downloaded from a public address, read as with --isolate, and "
         "deleted",
-    )
-    add(
-        "--backend",
-        choices=BACKENDS,
-        default="auto",
-        metavar="B",
-        help="video decoder: av (PyAV), opencv (slower, no AV1), or auto, which takes av where it is installed "
-        "(default: auto)",
     )
     add(
         "--server",

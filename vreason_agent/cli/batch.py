@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from vreason_agent.cli.parser import (
-    BACKENDS,
-    FRAME_RULES,
-    SCHEDULES,
     UsageError,
+    add_ladder_options,
     add_model_options,
+    add_reading_options,
     check_revision,
-    frame_count,
     ladder,
     name,
     read_options_of,
@@ -43,16 +41,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--question", type=text, metavar="Q", help="question about each video of a folder, or where a line has none")
     add("--option", type=text, action="append", metavar="TEXT", help="a possible answer; give it at least twice")
     add("--out", type=Path, required=True, metavar="RUN", help="folder of the run, made if it is not there")
-    add("--format", choices=("jsonl", "csv", "parquet"), default="jsonl", help="of the table (default: jsonl)")
-    add("--batch-size", type=whole_number, default=8, metavar="N", help="questions side by side (default: 8)")
-    add("--frames", type=frame_count, metavar="N", help="frames of the first attempt (default: 4)")
-    add("--max-frames", type=frame_count, metavar="N", help="most frames: --frames times a power of two (default: 32)")
-    add("--frame-policy", choices=FRAME_RULES, default="pairs", metavar="P", help="which frames are read")
-    add("--schedule", choices=SCHEDULES, metavar="S", help="V-Reason schedule (default: switching)")
-    add("--seed", type=whole_number, metavar="N", help="random seed")
+    add("--format", choices=("jsonl", "csv", "parquet"), default="jsonl", help="format of the table (default: jsonl)")
+    add("--batch-size", type=whole_number, default=8, metavar="N", help="questions answered together (default: 8)")
+    add_ladder_options(parser)
     add_model_options(parser)
-    add("--isolate", action="store_true", help="read videos in a separate process with limits on memory and time")
-    add("--backend", choices=BACKENDS, default="auto", metavar="B", help="video decoder (default: auto)")
+    add_reading_options(parser)
     add("--json", action="store_true", help="print one JSON object at the end")
     add("--quiet", action="store_true", help="no progress on stderr, only errors")
     parser.set_defaults(run=run)

@@ -35,7 +35,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("runs", nargs="+", type=name, metavar="RUN", help="folder of an eval run, or its rows.jsonl")
     add("--out", type=Path, required=True, metavar="FILE", help="JSON file to write")
     add("--method", choices=METHODS, default="logistic", help="platt and isotonic map one signal (default: logistic)")
-    add("--signal", action="append", type=name, metavar="S", help="a signal to use (default: six of one pass)")
+    add(
+        "--signal",
+        action="append",
+        type=name,
+        metavar="S",
+        help="a signal to use; repeatable (default: six signals of one pass)",
+    )
     add("--per-rung", action="store_true", help="one map per number of frames, not one that takes it as a signal")
     add("--max-risk", type=share, metavar="R", help="hold half of the videos out, and bound the ladder's wrong answers")
     add("--confidence", type=share, default=0.9, metavar="C", help="of that bound (default: 0.9)")

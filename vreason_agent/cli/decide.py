@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from vreason_agent.cli.ask_model import check_model
 from vreason_agent.cli.parser import (
-    BACKENDS,
-    SCHEDULES,
     UsageError,
     add_model_options,
+    add_question_options,
+    add_reading_options,
     check_revision,
     frame_count,
     name,
     share,
-    text,
 )
 from vreason_agent.cli.terminal import Progress, interruptible, printable, warnings_as_lines
 from vreason_agent.errors import quote
@@ -44,17 +43,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "confidence.probability, null without a calibrator that fits. Exit codes: 0 answered, 1 failed, 2 wrong "
         "arguments, 3 abstained, 130 interrupted.",
     )
+    add_question_options(parser)
     add = parser.add_argument
-    add("video", metavar="VIDEO", type=name, help="video, image, GIF or folder of frames")
-    add("question", metavar="QUESTION", type=text, help="the question")
-    add("--option", type=text, action="append", metavar="TEXT", help="a possible answer; give it at least twice")
     add("--frames", type=frame_count, default=MAX_FRAMES, metavar="N", help="frames to look at (default: 32)")
-    add("--schedule", choices=SCHEDULES, metavar="S", help="V-Reason schedule (default: switching)")
     add("--calibrator", type=name, metavar="FILE", help="file of vreason-agent calibrate (default: the shipped ones)")
-    add("--min-probability", type=share, metavar="P", help="abstain where fewer than this share of answers are right")
+    add("--min-probability", type=share, metavar="P", help="abstain where the answer is less probable than this")
     add_model_options(parser)
-    add("--isolate", action="store_true", help="read the video in a separate process: for files you do not trust")
-    add("--backend", choices=BACKENDS, default="auto", metavar="B", help="video decoder (default: auto, PyAV first)")
+    add_reading_options(parser)
     add("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")
     add("--quiet", action="store_true", help="no progress and no notes on stderr, only errors")
     parser.set_defaults(run=run)

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vreason_agent.cli.parser import add_model_options, check_revision
+from vreason_agent.cli.parser import add_loading_options, check_revision
 from vreason_agent.errors import DependencyError, VReasonError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Check Python, the libraries, video reading and a model, one line per check. Exit code 1 if a "
         "check fails.",
     )
-    add_model_options(parser)
+    add_loading_options(parser)
     parser.add_argument(
         "--check", action="store_true", help="try on this model's own weights what V-Reason promises, one line each"
     )

@@ -10,16 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vreason_agent.cli.parser import SCHEDULES, UsageError, add_model_options, check_revision, name, whole_number
+from vreason_agent.cli.parser import SCHEDULES, UsageError, add_loading_options, check_revision, name, whole_number
 from vreason_agent.errors import ConfigError, DependencyError, EvaluationError, quote
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 COMPARE, REPORT = "compare", "report"
 WORLDS = ("standard", "mixed", "dense")
 VARIANTS = ("direct", *SCHEDULES, "lite")
-LIBRARIES = ("torch", "transformers", "numpy", "opencv-python", "opencv-python-headless", "av", "langchain-core")
 MANIFEST = "manifest.json"
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -77,7 +74,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--max-tokens", type=positive, default=256, metavar="N", help="longest answer (default: 256)")
     add("--batch-size", type=positive, default=16, metavar="N", help="questions generated together (default: 16)")
     add("--oracle", action="store_true", help="of a world: also the answers of one who sees the same frames perfectly")
-    add_model_options(parser)
+    add_loading_options(parser)
     add("--json", action="store_true", help="print the report as one JSON object")
     parser.set_defaults(run=run)
 
@@ -175,10 +172,11 @@ def _evaluate(dataset: str, arguments: argparse.Namespace) -> int:
 
     from vreason_agent.evaluation.adapter import Engine
     from vreason_agent.model import describe_model
+    from vreason_agent.receipt.contents import versions
 
     options = {key: getattr(arguments, key) for key in ("revision", "device", "dtype") if getattr(arguments, key)}
     engine = Engine.load(arguments.model, **options) if arguments.model else Engine.load(_default_model(), **options)
-    manifest |= {"model": {**describe_model(engine.model), **engine.identity}, "versions": _versions()}
+    manifest |= {"model": {**describe_model(engine.model), **engine.identity}, "versions": versions()}
     _write_manifest(arguments.out, manifest)
     for setting in settings_of(arguments):
         _answer(engine, setting, questions, arguments)
@@ -350,18 +348,6 @@ def _begin(
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-
-
-def _versions() -> dict[str, str]:
-    from vreason_agent import __version__
-
-    found = {"vreason-agent": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _now() -> str:

@@ -10,10 +10,9 @@ import os
 from dataclasses import replace
 
 from vreason_agent.cli.parser import (
-    BACKENDS,
-    SCHEDULES,
     UsageError,
     add_model_options,
+    add_reading_options,
     check_extra,
     check_revision,
     name,
@@ -35,10 +34,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add = parser.add_argument
     add("--root", type=name, action="append", required=True, metavar="DIR", help="folder of videos; repeatable")
     add("--http", type=whole_number, metavar="PORT", help="serve by streamable HTTP on this machine, not by stdio")
-    add("--schedule", choices=SCHEDULES, metavar="S", help="V-Reason schedule (default: switching)")
     add_model_options(parser)
-    add("--isolate", action="store_true", help="read videos in a separate process with limits on memory and time")
-    add("--backend", choices=BACKENDS, default="auto", metavar="B", help="video decoder (default: auto)")
+    add_reading_options(parser)
     parser.set_defaults(run=run, seed=None)
 
 

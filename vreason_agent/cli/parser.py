@@ -118,7 +118,18 @@ def device(value: str) -> str:
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that choose a model and where and how it runs."""
+    """Add the arguments that choose a model, where and how it runs, and V-Reason's schedule."""
+    add_loading_options(parser)
+    parser.add_argument(
+        "--schedule",
+        choices=SCHEDULES,
+        metavar="S",
+        help=f"V-Reason schedule: {', '.join(SCHEDULES)} (default: switching)",
+    )
+
+
+def add_loading_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose a model, and where and how it runs."""
     add = parser.add_argument
     add(
         "--model",
@@ -133,6 +144,59 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         choices=PRECISIONS,
         metavar="T",
         help=f"precision of the weights: {', '.join(PRECISIONS)} (default: bfloat16 on a GPU and for large models)",
+    )
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how files are read (`read_options_of`)."""
+    add = parser.add_argument
+    add(
+        "--isolate",
+        action="store_true",
+        help="read videos in a separate process with limits on memory and time: for files you do not trust",
+    )
+    add(
+        "--backend",
+        choices=BACKENDS,
+        default="auto",
+        metavar="B",
+        help="video decoder: av (PyAV), opencv (slower, no AV1), or auto, which takes av where it is installed "
+        "(default: auto)",
+    )
+
+
+def add_question_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments about one video: VIDEO, QUESTION and the options to choose among."""
+    add = parser.add_argument
+    add("video", metavar="VIDEO", type=name, help="video, image, GIF or folder of frames")
+    add("question", metavar="QUESTION", type=text, help="the question")
+    add("--option", type=text, action="append", metavar="TEXT", help="a possible answer; give it at least twice")
+
+
+def add_ladder_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which frames the attempts look at (`ladder`), and the seed of what is drawn."""
+    add = parser.add_argument
+    add("--frames", type=frame_count, metavar="N", help="frames of the first attempt, an even number (default: 4)")
+    add(
+        "--max-frames",
+        type=frame_count,
+        metavar="N",
+        help="maximum number of frames: --frames times a power of two. Set it equal to --frames to use one number of "
+        "frames only (default: 32, or the largest such number below it)",
+    )
+    add(
+        "--frame-policy",
+        choices=FRAME_RULES,
+        default="pairs",
+        metavar="P",
+        help="which frames are read: pairs, spread evenly over the video; scenes, divided among its shots (extra "
+        "scenes); zoom, more of them where the last answer points (default: pairs)",
+    )
+    add(
+        "--seed",
+        type=whole_number,
+        metavar="N",
+        help="random seed; retries use the seeds that follow it (default: unset; retries use 1, 2, ...)",
     )
 
 

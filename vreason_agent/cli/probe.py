@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from vreason_agent.cli.parser import BACKENDS, DEFAULT_MAX_FRAMES, frame_count, name, read_options_of
+from vreason_agent.cli.parser import (
+    DEFAULT_MAX_FRAMES,
+    add_reading_options,
+    frame_count,
+    name,
+    read_options_of,
+)
 from vreason_agent.cli.terminal import one_line
 
 if TYPE_CHECKING:
@@ -34,16 +40,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="N",
         help=f"number of frames whose cost is estimated, an even number (default: {DEFAULT_MAX_FRAMES})",
     )
-    parser.add_argument(
-        "--backend",
-        choices=BACKENDS,
-        default="auto",
-        metavar="B",
-        help="video decoder: av, opencv, or auto, which takes av where it is installed (default: auto)",
-    )
-    parser.add_argument(
-        "--isolate", action="store_true", help="read it in a separate process with limits on memory and time"
-    )
+    add_reading_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object; unknown values are null")
     parser.set_defaults(run=run)
 

@@ -13,11 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from vreason_agent.cli.parser import (
-    BACKENDS,
     DEFAULT_MAX_FRAMES,
-    SCHEDULES,
     UsageError,
     add_model_options,
+    add_reading_options,
     check_extra,
     check_revision,
     frame_count,
@@ -43,7 +42,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     add = parser.add_argument
     add("--host", type=name, default="127.0.0.1", metavar="H", help="address to bind to (default: 127.0.0.1)")
-    add("--port", type=whole_number, default=DEFAULT_PORT, metavar="N", help="0 chooses a free one (default: 8000)")
+    add(
+        "--port",
+        type=whole_number,
+        default=DEFAULT_PORT,
+        metavar="N",
+        help="port; 0 chooses a free one (default: 8000)",
+    )
     add("--root", type=name, action="append", metavar="DIR", help="folder whose files requests may name; repeatable")
     add(
         "--api-key",
@@ -52,8 +57,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help=f"key that clients must send (default: ${KEY_VARIABLE}; prefer that, as arguments can be seen)",
     )
     add("--allow-download", action="store_true", help="let requests name https URLs of public addresses")
-    add("--batch-size", type=whole_number, default=8, metavar="N", help="answers written side by side (default: 8)")
-    add("--max-waiting", type=whole_number, default=64, metavar="N", help="waiting answers before 429 (default: 64)")
+    add("--batch-size", type=whole_number, default=8, metavar="N", help="answers generated together (default: 8)")
+    add(
+        "--max-waiting",
+        type=whole_number,
+        default=64,
+        metavar="N",
+        help="requests that may wait; the next ones get 429 (default: 64)",
+    )
     add(
         "--max-frames",
         type=frame_count,
@@ -61,10 +72,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="N",
         help=f"most frames that a request may ask of a video (default: {DEFAULT_MAX_FRAMES})",
     )
-    add("--schedule", choices=SCHEDULES, metavar="S", help="V-Reason schedule (default: switching)")
     add_model_options(parser)
-    add("--isolate", action="store_true", help="read videos in a separate process with limits on memory and time")
-    add("--backend", choices=BACKENDS, default="auto", metavar="B", help="video decoder (default: auto)")
+    add_reading_options(parser)
     add("--quiet", action="store_true", help="no notes on stderr, only errors")
     parser.set_defaults(run=run, seed=None)
 

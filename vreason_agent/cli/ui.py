@@ -10,7 +10,13 @@ import os
 import tempfile
 from pathlib import Path
 
-from vreason_agent.cli.parser import BACKENDS, SCHEDULES, add_model_options, check_extra, check_revision, whole_number
+from vreason_agent.cli.parser import (
+    add_model_options,
+    add_reading_options,
+    check_extra,
+    check_revision,
+    whole_number,
+)
 from vreason_agent.cli.terminal import Progress
 
 SAMPLE_SEED = 1
@@ -25,12 +31,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "and entropy; two schedules can be compared side by side. Needs the extra ui. Ctrl-C ends it.",
     )
     add = parser.add_argument
-    add("--port", type=whole_number, default=7860, metavar="N", help="of http://127.0.0.1:N (default: 7860)")
+    add("--port", type=whole_number, default=7860, metavar="N", help="port: http://127.0.0.1:N (default: 7860)")
     add("--open", action="store_true", help="open the page in the browser")
-    add("--schedule", choices=SCHEDULES, metavar="S", help="V-Reason schedule the page starts with")
     add_model_options(parser)
-    add("--isolate", action="store_true", help="read videos in a separate process with limits on memory and time")
-    add("--backend", choices=BACKENDS, default="opencv", metavar="B", help="video decoder (default: opencv)")
+    add_reading_options(parser)
     add("--quiet", action="store_true", help="no notes on stderr, only errors")
     parser.set_defaults(run=run, seed=None)
 
