@@ -46,7 +46,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> list[HumanMessage]:
 
 @pytest.fixture(scope="module")
 def chat_model() -> ChatVReason:
-    return ChatVReason(device="cpu", max_tokens=24)
+    return ChatVReason(device="cpu", max_tokens=24, reuse=False)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def chat_model() -> ChatVReason:
-    return ChatVReason(device="cpu", max_tokens=NUM_TOKENS, num_frames=4, max_frames=4)
+    return ChatVReason(device="cpu", max_tokens=NUM_TOKENS, num_frames=4, max_frames=4, reuse=False)
 
 
 def message(asked: dict[str, Any]) -> HumanMessage:

@@ -111,7 +111,7 @@ class TestAnswer:
         num_thought = len(engine.tokenizer.encode("At 0.0 s a red circle."))
         assert (usage["input_tokens"], usage["output_tokens"]) == (45, num_new)
         assert usage["total_tokens"] == 45 + num_new
-        assert usage["input_token_details"] == {"video": 40}
+        assert usage["input_token_details"] == {"video": 40, "cache_read": 0}
         assert usage["output_token_details"] == {"reasoning": num_thought}
 
     def test_everything_on_the_message_is_json_plain(self, engine: FakeEngine, clip: Path) -> None:

@@ -56,6 +56,7 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "top_logprobs": (2, {"num_top_logprobs", "logprobs"}, {}),
     "calibrator": ("missing.json", {"error"}, {}),
     "trace": ("full", {"trace"}, {}),
+    "reuse": (False, {"reuse"}, {}),
     "timeout": (1e-9, {"error"}, {}),
     "batch_size": (1, {"rows"}, {}),
     "streaming": (True, {"is_streamed"}, {}),
@@ -68,6 +69,7 @@ SAYS_NOTHING_ABOUT_THE_OUTPUT = {
     "batch_size",
     "streaming",
     "stream_usage",
+    "reuse",
     "max_retries",
     "api_key",
 }
@@ -121,6 +123,7 @@ def observed(engine: FakeEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) ->
             "schedule": request.vreason.schedule,
             "tools": request.tools,
             "grammar": request.grammar,
+            "reuse": request.reuse,
             "turns": len(request.turns),
             "times": message.response_metadata["frames"][0]["timestamps_seconds"],
             "logprobs": message.response_metadata.get("logprobs"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_generated_tokens_go_on_after_the_last_position_of_the_prompt(model: Vid
     def watch(module: object, args: object, kwargs: dict[str, Any]) -> None:
         seen.append(kwargs["position_ids"])
 
-    request = ask(video=make_video(40, step=0.5), max_new_tokens=3)
+    request = replace(ask(video=make_video(40, step=0.5), max_new_tokens=3), reuse=False)
     prompt = model.encoder.encode(request.turns)
     with model.hf_model.register_forward_pre_hook(watch, with_kwargs=True):
         model.generate([request])

@@ -88,9 +88,10 @@ def test_memory_that_runs_out_in_the_vision_tower_is_a_generation_error(
     models: dict[str, VideoLanguageModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = models["qwen2_5_vl"]
-    monkeypatch.setattr("vreason_agent.model.engine.vision_inputs", FAILURES["torch on CUDA"])
+    monkeypatch.setattr("vreason_agent.model.engine.read_vision", FAILURES["torch on CUDA"])
     with pytest.raises(GenerationError, match=r"in a batch of 2 with 8 frames.*smaller batches"):
-        model.generate([ask(), ask()])
+        model.generate([ask(), ask("Why?")])
+    assert model.reuse.num_bytes == 0
 
 
 def test_other_errors_are_not_taken_for_memory() -> None:

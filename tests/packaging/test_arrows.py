@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LANGCHAIN = {"langchain_core", "langgraph"}
 MODELS = {"torch", "transformers", "safetensors", "tokenizers", "huggingface_hub"}
-CHAT = ("chat", "chat_model", "decision_model", "evidence_probes", "messages", "question")
+CHAT = ("chat", "chat_model", "decision_model", "evidence_probes", "messages", "question", "video_session")
 
 # Part: (parts of this package it may import, libraries it may not).
 ARROWS: dict[str, tuple[set[str], set[str]]] = {

@@ -63,7 +63,7 @@ def model_profile(model: str | None, revision: str | None) -> ModelProfile:
 
 # What LangChain adds to a call for itself, and what says nothing about the output.
 _FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}
-_NOT_IN_OUTPUT = {"api_key", "timeout", "batch_size", "max_retries", "streaming", "stream_usage"}
+_NOT_IN_OUTPUT = {"api_key", "timeout", "batch_size", "max_retries", "streaming", "stream_usage", "reuse"}
 
 
 def _as_config(value: Any) -> VReasonConfig:
@@ -120,6 +120,7 @@ class ChatFields(BaseChatModel):
     top_logprobs: int | None = Field(default=None, ge=0)
     calibrator: str | None = SHIPPED
     trace: Literal["short", "full"] = "short"
+    reuse: bool = True
     timeout: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=8, ge=1)
     streaming: bool | None = None  # not False, which once copied by configurable_fields turns streaming off

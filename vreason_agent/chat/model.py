@@ -7,6 +7,7 @@ copy, and many share one model. This module knows no graph and no tool.
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
@@ -36,6 +37,7 @@ from vreason_agent.confidence import find_calibrators
 from vreason_agent.model import GenerationRequest, Turn, VideoLanguageModel, load_model
 from vreason_agent.model.prompts import with_instructions
 from vreason_agent.model.source import BUNDLED_NAME, default_model
+from vreason_agent.video_session import VideoSession
 
 __all__ = ["ChatVReason", "SchemaWarning", "UntrainedFormatWarning", "interrupted_by"]
 
@@ -87,6 +89,9 @@ class ChatVReason(ChatFields):
             they were fitted on this model; the path of a file that `vreason-agent calibrate` wrote; `None` for none.
         trace: `"full"` adds the whole trace of decoding as `response_metadata["trace"]`, which
             `DecodingTrace.from_dict` reads; `"short"` reports the summary and a thinned series alone.
+        reuse: Whether what the model has read before is not read again: frames it has seen, and the beginning of a
+            prompt that it shares with an earlier one. Answers differ by rounding only. How much is kept is the loaded
+            model's, 512 MiB unless you change it: `chat_model.engine.reuse.max_bytes`.
         timeout: Seconds after which an unfinished answer is an error.
         batch_size: Most inputs of `batch` and `abatch` that go through the model together; more are faster in all and
             take more memory. A lower `max_concurrency` of the call's config is obeyed.
@@ -176,6 +181,33 @@ class ChatVReason(ChatFields):
         """Do the same without blocking the event loop."""
         calls = SharedCalls(self, max_rows=self.for_call(None, kwargs).batch_size)
         return await calls.abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+    def open_video(
+        self,
+        video: str | os.PathLike[str],
+        *,
+        num_frames: int | None = None,
+        start_seconds: float | None = None,
+        stop_seconds: float | None = None,
+    ) -> VideoSession:
+        """Return a session of questions about one video; its frames are read and encoded once.
+
+        Messages that you make yourself reuse as much: a session only keeps the video and the number of frames.
+
+        Args:
+            video: Path or `file://` URL; it is opened by the first question.
+            num_frames: Frames to look at, even; `None` takes the field. `add_frames` raises it.
+            start_seconds: Beginning of the part that is asked about.
+            stop_seconds: End of it, exclusive.
+        """
+        return VideoSession(
+            self,
+            video,
+            num_frames=self.num_frames if num_frames is None else num_frames,
+            max_frames=self.max_frames,
+            start_seconds=start_seconds,
+            stop_seconds=stop_seconds,
+        )
 
     def bind_tools(
         self,
@@ -312,6 +344,7 @@ class ChatVReason(ChatFields):
             tools=self._tools,
             grammar=grammar,
             options=() if output_format.is_enforced else conversation.options,
+            reuse=self.reuse,
         )
         return PreparedCall(
             engine,

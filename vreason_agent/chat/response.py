@@ -98,14 +98,15 @@ class Response:
             "vreason": self._vreason(),
             "frames": [seen.to_dict() for seen in self.evidence],
             "vision": [use.to_dict() for use in self.generation.vision],
+            "reuse": self.generation.reuse.to_dict(),
         }
         return {**metadata, "logprobs": self._logprobs()} if self.has_logprobs else metadata
 
     def usage_metadata(self) -> UsageMetadata:
-        """Return the tokens read and written; video and reasoning tokens in the details."""
+        """Return the tokens of prompt and answer; in the details those of video, of reasoning, and not read again."""
         generation = self.generation
         num_prompt, num_new = generation.prompt_tokens, len(generation.token_ids)
-        details: Any = {"video": generation.video_tokens}
+        details: Any = {"video": generation.video_tokens, "cache_read": generation.reuse.cached_tokens}
         return UsageMetadata(
             input_tokens=num_prompt,
             output_tokens=num_new,

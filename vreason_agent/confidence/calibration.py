@@ -13,6 +13,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -154,7 +155,7 @@ class Calibrator:
     ladder: LadderTable | None = None
     frames: FrameRange | None = None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Twelve hex digits that identify the calibrator's content."""
         content = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
@@ -186,11 +187,12 @@ class Calibrator:
         table = self.ladder
         return certify_gates(table.gates, table.num_questions, max_risk=max_risk, confidence=confidence)
 
-    def thresholds(self, *, confidence: float = 0.9) -> list[dict[str, float]]:
-        """Return what the data support of the usual bounds, as `max_risk`, `confidence` and `min_probability` each."""
-        bounds = [self.threshold(max_risk=risk, confidence=confidence) for risk in USUAL_RISKS] if self.ladder else []
+    @cached_property
+    def usual_thresholds(self) -> list[dict[str, float]]:
+        """What the data support of `USUAL_RISKS` at a confidence of 0.9: `max_risk` and `min_probability` of each."""
+        bounds = [self.threshold(max_risk=risk) for risk in USUAL_RISKS] if self.ladder else []
         return [
-            {"max_risk": bound.max_risk, "confidence": confidence, "min_probability": bound.threshold}
+            {"max_risk": bound.max_risk, "confidence": 0.9, "min_probability": bound.threshold}
             for bound in bounds
             if bound.threshold is not None
         ]
@@ -277,7 +279,7 @@ def apply_calibrator(
     is_unusual = bool(calibrator.frames and frame_statistics and calibrator.frames.is_unusual(frame_statistics))
     warnings = [_UNUSUAL] if is_unusual and not differences else []
     told = {"id": calibrator.id, "fitted_on": dict(calibrator.fitted_on or {}), "differences": differences}
-    thresholds = [] if differences else calibrator.thresholds()
+    thresholds = [] if differences else calibrator.usual_thresholds
     return replace(
         confidence,
         probability=probability,

@@ -113,14 +113,20 @@ def decode(
             keep_logits=bool(prepared.output_logits),
         )
         started = seconds_now(hf_model.device)
-        logits = _prefill(hf_model, prompt, cache, prefill_inputs or {})
+        logits = read_prompt(hf_model, prompt, cache, prefill_inputs or {})
         seconds = DecodingSeconds(vision=vision_seconds, prefill=seconds_now(hf_model.device) - started)
         loop = DecodeLoop(hf_model, prompt, cache, config=config, rules=rules, seconds=seconds, find_point=find_point)
         return loop.run(logits)
 
 
-def _prefill(hf_model: PreTrainedModel, prompt: Prompt, cache: DynamicCache, inputs: Mapping[str, Any]) -> torch.Tensor:
-    """Read what `cache` does not hold yet; returns the logits `(batch, vocab_size)` of the first new token."""
+def read_prompt(
+    hf_model: PreTrainedModel, prompt: Prompt, cache: DynamicCache, inputs: Mapping[str, Any]
+) -> torch.Tensor:
+    """Read what `cache` does not hold yet; returns the logits `(batch, vocab_size)` of the token after the prompt.
+
+    Raises:
+        GenerationError: the cache holds the whole prompt already.
+    """
     past = cache.get_seq_length()
     if past >= prompt.input_ids.shape[1]:
         raise GenerationError(

@@ -70,6 +70,7 @@ class EncodedPrompt:
         position_ids: int64 `(3, num_tokens)`: time, height, width; `(num_tokens,)` where the model counts tokens.
         token_types: int64 `(num_tokens,)`: 0 text, 1 image, 2 video.
         pictures: the pictures in the order of the prompt.
+        vision_spans: first token and the one after the last of every vision block, in the order of the prompt.
         uses: what each picture costs, in the same order.
         notes: what the families' layouts say about time.
     """
@@ -78,6 +79,7 @@ class EncodedPrompt:
     position_ids: torch.Tensor
     token_types: torch.Tensor
     pictures: tuple[Picture, ...]
+    vision_spans: tuple[tuple[int, int], ...]
     uses: tuple[VisionUse, ...]
     notes: tuple[str, ...]
 
@@ -111,6 +113,7 @@ class PromptDraft:
     spans: list[Span] = field(default_factory=list)
     types: list[int] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    vision_spans: list[tuple[int, int]] = field(default_factory=list)
     uses: list[VisionUse] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _texts: list[tuple[str, bool]] = field(default_factory=list)
@@ -122,6 +125,7 @@ class PromptDraft:
     def add_vision(self, kind: Kind, token_id: int, span: Span) -> None:
         """Add the tokens of one vision segment."""
         self._flush()
+        self.vision_spans.append((len(self.ids), len(self.ids) + span.num_tokens))
         self.ids.extend([token_id] * span.num_tokens)
         self.types.extend([TOKEN_TYPES[kind]] * span.num_tokens)
         self.spans.append(span)
@@ -135,6 +139,7 @@ class PromptDraft:
             position_ids=torch.from_numpy(positions),
             token_types=torch.tensor(self.types, dtype=torch.long),
             pictures=tuple(self.pictures),
+            vision_spans=tuple(self.vision_spans),
             uses=tuple(self.uses),
             notes=tuple(self.notes),
         )

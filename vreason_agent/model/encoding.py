@@ -143,6 +143,10 @@ class PromptEncoder:
                 draft.add_text(piece)
         return draft.finish(self.family.rope_axes)
 
+    def spec(self, kind: Kind) -> VisionSpec:
+        """How pictures of one kind are cut, and what they may cost."""
+        return self.video if kind == "video" else self.image
+
     @cached_property
     def knows_tools(self) -> bool:
         """Whether the model's chat template lays out tools, and videos beside them."""

@@ -1,12 +1,13 @@
 """`VideoLanguageModel`: requests in, generations out, and what it is as plain data.
 
 One generation runs at a time per model (a lock), positions are explicit and features are computed per prompt, so what a
-request gets does not depend on what was asked before, beside it, or from another thread. Every sampled request draws
-from its own `torch.Generator`.
+request gets does not depend on what was asked before, beside it, or from another thread, except that what was read
+before is not read again (`reuse`). Every sampled request draws from its own `torch.Generator`.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import threading
 import time
@@ -18,12 +19,13 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import DynamicCache, GenerationConfig, LogitsProcessorList
 
 from vreason_agent.answers import parse_answer
 from vreason_agent.decoding import DecodeResult, StepRecord, VReasonConfig, decode
-from vreason_agent.decoding.compat import seconds_now
 from vreason_agent.decoding.continuations import can_score, score_continuations
+from vreason_agent.decoding.decode import read_prompt
+from vreason_agent.decoding.prompt import make_prompt
 from vreason_agent.errors import GenerationError
 from vreason_agent.model.draft import EncodedPrompt
 from vreason_agent.model.encoding import PromptEncoder, VisionSpec
@@ -34,6 +36,7 @@ from vreason_agent.model.parts import (
     Generation,
     GenerationRequest,
     OptionScores,
+    Reuse,
     SamplingParams,
     StreamEvent,
     TextPart,
@@ -42,10 +45,19 @@ from vreason_agent.model.parts import (
 from vreason_agent.model.placement import memory_remedy, out_of_memory_as
 from vreason_agent.model.preprocess import FrameResize, frame_resize
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, reasoning_prompt
+from vreason_agent.model.reuse import KeptPrompt, ReuseStore, content_of, first_row, keeps_all_entries, repeated
 from vreason_agent.model.source import BUNDLED_NAME
 from vreason_agent.model.text_stream import TextStream
 from vreason_agent.model.threads import chosen_threads
-from vreason_agent.model.vision import preprocess_prompt, vision_inputs
+from vreason_agent.model.vision import (
+    VisionReading,
+    block_keys,
+    part_keys,
+    preprocess_prompt,
+    read_vision,
+    takes_features,
+    vision_inputs,
+)
 
 __all__ = ["OnToken", "VideoLanguageModel", "VideoTimeWarning", "describe_model"]
 
@@ -75,6 +87,7 @@ class VideoLanguageModel:
         pad_token_id: what shorter rows of a batch are filled with.
         question_prompt: question and options to the text of the user's turn; the family's default.
         answer_parser: generated text and options to the answer.
+        reuse: features and prompts that were read, by content; `reuse.max_bytes` bounds it.
         lock: held while generating.
     """
 
@@ -91,6 +104,7 @@ class VideoLanguageModel:
     pad_token_id: int
     question_prompt: QuestionPrompt = reasoning_prompt
     answer_parser: AnswerParser = parse_answer
+    reuse: ReuseStore = field(default_factory=ReuseStore, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def generate(self, requests: Sequence[GenerationRequest], *, on_token: OnToken | None = None) -> list[Generation]:
@@ -123,8 +137,12 @@ class VideoLanguageModel:
         with self.lock, chosen_threads(self.num_parameters, self.device):
             for (shared, vreason), rows in groups.items():
                 batch = _Batch(self, [(row, requests[row], prompts[row]) for row in rows], on_token)
-                with self._memory_told([prompts[row] for row in rows]):
-                    answers.update(zip(rows, batch.run(shared, vreason), strict=True))
+                try:
+                    with self._memory_told([prompts[row] for row in rows]):
+                        answers.update(zip(rows, batch.run(shared, vreason), strict=True))
+                except GenerationError:
+                    self.reuse.clear()  # it may be what took the memory
+                    raise
         return [answers[row] for row in range(len(requests))]
 
     def frame_resize(self, num_frames: int, height: int, width: int) -> FrameResize | None:
@@ -254,6 +272,25 @@ def _without_pictures(turn: Turn) -> Turn:
     return replace(turn, parts=tuple(part for part in turn.parts if isinstance(part, TextPart)))
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What of a batch was read before decoding begins.
+
+    Attributes:
+        vision: features of the pictures that are still to be read.
+        content: of the prompt that all rows share, as it is kept; `None` where they differ or nothing is kept.
+        cache: entries of the prompt's first tokens; `None` for none.
+        num_cached: tokens of the prompt that an earlier prompt had read.
+        past: tokens that `cache` holds.
+    """
+
+    vision: VisionReading
+    content: torch.Tensor | None = None
+    cache: DynamicCache | None = None
+    num_cached: int = 0
+    past: int = 0
+
+
 class _Batch:
     """One run of the decode loop over rows that share their rules."""
 
@@ -270,36 +307,95 @@ class _Batch:
     def run(self, shared: SamplingParams, vreason: VReasonConfig) -> list[Generation]:
         """Preprocess, encode, decode, and put the results together."""
         begin = time.perf_counter()
-        pixels = [preprocess_prompt(prompt, self._model.encoder) for _, _, prompt in self._rows]
-        seen = seconds_now(self._model.device)
-        prefill = vision_inputs(self._model.family, self._model.hf_model, pixels, self._model.device)
-        vision_seconds = seconds_now(self._model.device) - seen if "mm_encoder_outputs" in prefill else None
-        result = self._decode(prefill, shared, vreason)
-        seconds = {"preprocess": seen - begin, "total": time.perf_counter() - begin}
-        return [self._generation(i, result, vision_seconds, seconds) for i in range(len(self._rows))]
+        read = self._read()
+        result = self._decode(read, shared, vreason)
+        if read.content is not None and keeps_all_entries(result.cache):  # Lite and windows leave too few
+            num_prompt, written = self._rows[0][2].num_tokens, result.sequences[0][:-1]
+            self._keep(read, first_row(result.cache, num_prompt + len(written)), num_prompt, written)
+        seconds = {"preprocess": read.vision.preprocess_seconds, "total": time.perf_counter() - begin}
+        return [self._generation(i, result, read, seconds) for i in range(len(self._rows))]
 
-    def _decode(self, prefill: dict[str, Any], shared: SamplingParams, vreason: VReasonConfig) -> DecodeResult:
+    def _read(self) -> _Read:
+        """Find what was read before, and run the vision tower on the rest.
+
+        Rows of one content are read once. Rows that differ are padded, which no kept prompt is: they share features.
+        """
+        model, prompts = self._model, [prompt for _, _, prompt in self._rows]
+        store = model.reuse if all(request.reuse for _, request, _ in self._rows) else ReuseStore(0)
+        if not takes_features(model.hf_model):
+            began = time.perf_counter()
+            pixels = [preprocess_prompt(prompt, model.encoder) for prompt in prompts]
+            seconds = time.perf_counter() - began
+            inputs = vision_inputs(model.family, model.hf_model, pixels, model.device)
+            return _Read(VisionReading(inputs, preprocess_seconds=seconds))
+        keys = [part_keys(prompt, model.encoder) for prompt in prompts]
+        contents = [content_of(prompt, block_keys(prompt, each)) for prompt, each in zip(prompts, keys, strict=True)]
+        is_one = all(torch.equal(contents[0], other) for other in contents[1:])
+        can_crop = keeps_all_entries(_new_cache(model.hf_model))
+        if not (store.max_bytes and is_one and (can_crop or len(prompts) == 1)):
+            return _Read(read_vision(prompts, keys, model.encoder, model.hf_model, store))
+        cache, past = store.find_prompt(prompts[0], contents[0]) or (None, 0)
+        num_blocks = sum(stop <= past for _, stop in prompts[0].vision_spans)
+        vision = read_vision(prompts[:1], keys[:1], model.encoder, model.hf_model, store, num_known=num_blocks)
+        read = _Read(vision, contents[0], cache, num_cached=past, past=past)
+        if len(prompts) > 1:
+            cache = self._read_until(read, stop := prompts[0].num_tokens - 1)
+            return replace(read, vision=vision.done, cache=repeated(cache, len(prompts)), past=stop)
+        if not can_crop and num_blocks < len(prompts[0].vision_spans):
+            cache = self._read_until(read, stop := prompts[0].vision_spans[-1][1])
+            self._keep(read, copy.deepcopy(cache), stop)
+            return replace(read, vision=vision.done, cache=cache, past=stop)
+        return read
+
+    def _read_until(self, read: _Read, stop: int) -> DynamicCache:
+        """Read the first row's prompt up to a token behind its last vision block, on from what was read."""
+        prompt, hf_model = self._rows[0][2], self._model.hf_model
+        cache = read.cache or _new_cache(hf_model)
+        if stop > read.past:
+            positions = self._positions([prompt])[..., :stop]
+            with torch.inference_mode(False), torch.no_grad():
+                given = make_prompt(hf_model, prompt.input_ids[None, :stop], None, None, positions)
+                read_prompt(hf_model, given, cache, self._prefill_inputs(read, [prompt], stop))
+        return cache
+
+    def _positions(self, prompts: Sequence[EncodedPrompt]) -> torch.Tensor:
+        positions = pad_left([prompt.position_ids for prompt in prompts], 0).to(self._model.device)
+        return positions if positions.ndim == 2 else positions.transpose(0, 1)
+
+    def _prefill_inputs(self, read: _Read, prompts: Sequence[EncodedPrompt], stop: int | None = None) -> dict[str, Any]:
+        if not self._model.family.needs_token_types:
+            return read.vision.inputs
+        types = pad_left([prompt.token_types for prompt in prompts], 0)[:, read.past : stop]
+        return {**read.vision.inputs, "mm_token_type_ids": types.to(self._model.device)}
+
+    def _keep(self, read: _Read, cache: DynamicCache, num_read: int, written: Sequence[int] = ()) -> None:
+        """Keep the first tokens of the first row's prompt, and what was written after it."""
+        prompt, ids = self._rows[0][2], torch.tensor(written, dtype=torch.long)
+        assert read.content is not None  # nothing is kept without
+        later = prompt.position_ids[..., -1:] + 1 + torch.arange(len(ids))
+        content = torch.cat([read.content[:num_read], ids])
+        positions = torch.cat([prompt.position_ids[..., :num_read], later], dim=-1)
+        self._model.reuse.keep_prompt(KeptPrompt(content, positions, cache))
+
+    def _decode(self, read: _Read, shared: SamplingParams, vreason: VReasonConfig) -> DecodeResult:
         model = self._model
         prompts = [prompt for _, _, prompt in self._rows]
         device = model.device
         lengths = [torch.ones_like(prompt.input_ids) for prompt in prompts]
-        positions = pad_left([prompt.position_ids for prompt in prompts], 0).to(device)
-        if model.family.needs_token_types:
-            types = pad_left([prompt.token_types for prompt in prompts], 0).to(device)
-            prefill = {**prefill, "mm_token_type_ids": types}
         return decode(
             model.hf_model,
             input_ids=pad_left([prompt.input_ids for prompt in prompts], model.pad_token_id).to(device),
             attention_mask=pad_left(lengths, 0).to(device),
             video_mask=pad_left([prompt.video_mask for prompt in prompts], 0).to(device),
-            position_ids=positions if positions.ndim == 2 else positions.transpose(0, 1),
-            prefill_inputs=prefill,
+            position_ids=self._positions(prompts),
+            prefill_inputs=self._prefill_inputs(read, prompts),
             config=vreason,
             generation_config=generation_config(shared, model.stop_token_ids, model.pad_token_id),
             logits_processor=self._grammars(),
             generators=self._generators() if shared.temperature > 0 else None,
             on_token=self._take,
             num_top_logprobs=shared.num_top_logprobs,
+            cache=read.cache,
             find_point=model.family.steering_point,
         )
 
@@ -327,15 +423,13 @@ class _Batch:
             return stream.is_stopped
         return bool(self._on_token(StreamEvent(row, text, record))) or stream.is_stopped
 
-    def _generation(
-        self, index: int, result: DecodeResult, vision_seconds: float | None, seconds: dict[str, float]
-    ) -> Generation:
+    def _generation(self, index: int, result: DecodeResult, read: _Read, seconds: dict[str, float]) -> Generation:
         row, request, prompt = self._rows[index]
         stream, trace, ids = self._streams[index], result.traces[index], result.sequences[index]
         rest = stream.finish()
         if rest and self._on_token is not None:
             self._on_token(StreamEvent(row, rest))
-        trace = replace(trace, seconds=replace(trace.seconds, vision=vision_seconds))
+        trace = replace(trace, seconds=replace(trace.seconds, vision=read.vision.vision_seconds))
         known = {name: value for name, value in vars(trace.seconds).items() if value is not None}
         return Generation(
             text=stream.text,
@@ -350,7 +444,18 @@ class _Batch:
             vision=prompt.uses,
             notes=(*prompt.notes, *self._context_note(prompt, request.sampling, len(ids))),
             option_scores=self._score_options(index, result),
+            reuse=self._reuse(index, read),
         )
+
+    def _reuse(self, index: int, read: _Read) -> Reuse:
+        """What a row did not read again; of rows that begin alike, the later ones take what the first one read."""
+        kept_bytes = self._model.reuse.num_bytes
+        if index and read.content is not None:
+            return Reuse(read.past, kept_bytes=kept_bytes)
+        vision = read.vision
+        if not vision.num_encoded:  # the prefill runs the vision tower
+            return Reuse(kept_bytes=kept_bytes)
+        return Reuse(read.num_cached, vision.num_reused[index], vision.num_encoded[index], kept_bytes)
 
     def _score_options(self, index: int, result: DecodeResult) -> OptionScores | None:
         """Measure how likely each option is, by one pass on the cache that decoding left."""
@@ -387,6 +492,10 @@ class _Batch:
             f"The prompt of {prompt.num_tokens} tokens leaves {room} of the context of {self._model.context_length} "
             f"for the answer, fewer than the {sampling.max_new_tokens} allowed.",
         )
+
+
+def _new_cache(hf_model: Any) -> DynamicCache:
+    return DynamicCache(config=hf_model.config.get_text_config(decoder=True))
 
 
 def pad_left(rows: Sequence[torch.Tensor], value: int) -> torch.Tensor:

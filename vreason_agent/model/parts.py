@@ -18,6 +18,7 @@ __all__ = [
     "GenerationRequest",
     "ImagePart",
     "Part",
+    "Reuse",
     "Role",
     "SamplingParams",
     "StreamEvent",
@@ -158,6 +159,7 @@ class GenerationRequest:
         tools: definitions of tools in OpenAI's form, for the prompt.
         grammar: what the output must look like, in the words of `VideoLanguageModel.grammar_words`; `None` is free.
         options: what there is to choose from: how likely each is gets measured (`Generation.option_scores`).
+        reuse: whether what the model has read before may be used, and what it reads may be kept.
     """
 
     turns: tuple[Turn, ...]
@@ -166,6 +168,7 @@ class GenerationRequest:
     tools: tuple[Mapping[str, Any], ...] = ()
     grammar: str | None = None
     options: tuple[str, ...] = ()
+    reuse: bool = True
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,27 @@ class OptionScores:
 
 
 @dataclass(frozen=True)
+class Reuse:
+    """What a generation did not have to read again.
+
+    Attributes:
+        cached_tokens: first tokens of the prompt whose keys and values were kept from before.
+        reused_patches: temporal patches (pairs of frames, or pictures) whose features were kept from before.
+        encoded_patches: those that the vision tower ran on.
+        kept_bytes: memory of all that the model keeps for later.
+    """
+
+    cached_tokens: int = 0
+    reused_patches: int = 0
+    encoded_patches: int = 0
+    kept_bytes: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Generation:
     """The answer to one request.
 
@@ -226,6 +250,7 @@ class Generation:
         notes: what a user should know about this answer, such as positions that cannot tell frames apart.
         option_scores: how likely each of the request's options is; `None` without any, and where attention or cache
             cannot be read at several places (`decoding.continuations`).
+        reuse: what was not read again.
     """
 
     text: str
@@ -240,6 +265,7 @@ class Generation:
     vision: tuple[VisionUse, ...] = ()
     notes: tuple[str, ...] = ()
     option_scores: OptionScores | None = None
+    reuse: Reuse = Reuse()
 
     @property
     def is_cut(self) -> bool:

@@ -34,6 +34,7 @@ def load_scripted(script: Script, *, name: str = "scripted", strength: float = 3
             less entropy.
     """
     engine = build_model(bundled_folder(), name=name, device="cpu")
+    engine.reuse.max_bytes = 0  # the script is given whole prompts
     follower = _Follower(engine, script, strength)
     engine.hf_model.register_forward_pre_hook(follower.read_inputs, with_kwargs=True)
     engine.hf_model.lm_head.register_forward_hook(follower.raise_logits)

@@ -94,6 +94,8 @@ class ModelFamily:
         rope_axes: 3 for M-RoPE (time, height, width), 1 for positions that count tokens.
         needs_token_types: whether the prefill takes `mm_token_type_ids`.
         resizes_once: whether frames may be resized one by one while they are read.
+        encodes_patches_alone: whether the features of a temporal patch depend on its own pixels only, so that they are
+            kept and used again beside others.
         chat_template: replaces that of the folder; `None` for most families.
     """
 
@@ -104,6 +106,7 @@ class ModelFamily:
     rope_axes: Literal[1, 3] = 1
     needs_token_types: bool = False
     resizes_once: bool = True
+    encodes_patches_alone: bool = False
     chat_template: str | None = None
 
     def vision_tokens(self, config: Any, tokenizer: Any) -> VisionTokens:

@@ -31,6 +31,7 @@ class QwenVLFamily(ModelFamily):
     """Base of the Qwen-VL families; one vision segment per video unless a subclass says otherwise."""
 
     rope_axes: Literal[1, 3] = 3
+    encodes_patches_alone = True
 
     def vision_tokens(self, config: Any, tokenizer: Any) -> VisionTokens:
         """Pads between `<|vision_start|>` and `<|vision_end|>`."""
