@@ -263,19 +263,6 @@ def test_weights_of_another_shape_are_named(copy: Callable[[str], Path]) -> None
     refuses(file, wider, r"lack \d+ tensors .*mlp.*, \(\d+, \d+\) in place of \(.*hf download")
 
 
-def test_an_adapter_beside_or_instead_of_weights_is_refused_before_anything_else(copy: Callable[[str], Path]) -> None:
-    folder = copy("old")
-    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
-    (folder / "adapter_model.safetensors").write_bytes(b"x")
-    merge = r"holds an adapter \(adapter_config\.json, .* for the model 'org/base'\).*merge_and_unload"
-    with pytest.raises(ModelLoadError, match=merge + ".* without the adapter, move its files away"):
-        load(folder)
-    for file in [*folder.glob("model*"), folder / "config.json"]:
-        file.unlink()
-        with pytest.raises(ModelLoadError, match=merge):
-            load(folder)
-
-
 def test_weights_with_an_adapter_that_is_not_merged_are_refused(copy: Callable[[str], Path]) -> None:
     from safetensors.torch import load_file, save_file
 

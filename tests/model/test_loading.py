@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.model.published import CHAT_TEMPLATE, config_of, flat_config_of, writ
 from vreason_agent.errors import ConfigError, DependencyError, ModelLoadError
 from vreason_agent.model import load_model
 from vreason_agent.model.loading import build_model
-from vreason_agent.model.placement import available_bytes, check_memory, choose_device, choose_dtype
+from vreason_agent.model.placement import available_bytes, check_memory, choose_device, choose_dtype, weight_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore::vreason_agent.model.engine.VideoTimeWarning")
 CPU = torch.device("cpu")
@@ -129,19 +130,6 @@ def test_what_steering_was_never_run_with_is_refused(folder: Path, setting: dict
         load_model(folder, **setting)
 
 
-@pytest.mark.parametrize(("part", "method"), [(None, "awq"), ("text_config", "fp8")])
-def test_a_folder_of_quantized_weights_is_refused_before_they_are_read(
-    folder: Path, part: str | None, method: str
-) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (config[part] if part else config)["quantization_config"] = {"quant_method": method}
-    (folder / "config.json").write_text(json.dumps(config))
-    for weights in folder.glob("*.safetensors"):
-        weights.write_bytes(b"")
-    with pytest.raises(ModelLoadError, match=rf"quantized \({method}\).*Take the same model unquantized"):
-        load(folder)
-
-
 def test_a_folder_without_config_says_what_it_has(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ModelLoadError, match=r"no config\.json \(found: notes\.txt\).*hf download REPO --local-dir"):
@@ -242,10 +230,13 @@ def test_a_model_too_large_for_the_memory_is_refused_before_loading(
 
 def test_the_memory_estimate_follows_parameters_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vreason_agent.model.placement.available_bytes", lambda device: 5_000_000_000)
-    sizes = 2_000_000_000
+    sizes = SimpleNamespace(num_parameters=2_000_000_000, num_bytes=4_600_000_000, quantization=None)
     check_memory(sizes, CPU, torch.bfloat16, source="m")
     with pytest.raises(ModelLoadError, match=r"2\.00 billion parameters and needs about 9\.2 GB as float32 on cpu"):
         check_memory(sizes, CPU, torch.float32, source="m")
+    stored = SimpleNamespace(**{**vars(sizes), "quantization": "fp8"})
+    assert weight_bytes(stored, torch.device("cuda"), torch.bfloat16) == 4_600_000_000
+    assert weight_bytes(stored, CPU, torch.bfloat16) == 4_000_000_000
     monkeypatch.setattr("vreason_agent.model.placement.available_bytes", lambda device: None)
     check_memory(sizes, CPU, torch.float32, source="m")
 

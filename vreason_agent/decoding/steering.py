@@ -158,14 +158,18 @@ class Steering(Unsteered):
 
     def _descend(self, switches: Mapping[int, Switch], entropy: torch.Tensor) -> None:
         """Take one optimizer step down each row's loss, sign times entropy."""
-        if not entropy.requires_grad:
-            raise GenerationError(
-                "the model's forward pass dropped the gradient between its last cache layer and its logits; load it "
-                "without compilation and without offloading, or decode with VReasonConfig(schedule='off')"
-            )
         signs = [switches[row].loss_sign if row in switches else 0.0 for row in range(len(self.controllers))]
         leaves = [leaf for row in switches if (leaf := self._layer.leaves[row]) is not None]
-        gradients = torch.autograd.grad(entropy, leaves, grad_outputs=entropy.new_tensor(signs))
+        gradients: tuple[torch.Tensor, ...] = ()
+        if entropy.requires_grad:
+            found = torch.autograd.grad(entropy, leaves, grad_outputs=entropy.new_tensor(signs), allow_unused=True)
+            gradients = tuple(gradient for gradient in found if gradient is not None)
+        if len(gradients) < len(leaves):
+            raise GenerationError(
+                "the model's forward pass dropped the gradient between its last cache layer and its logits; load it "
+                "without compilation, offloading or kernels that have no backward pass, or decode with "
+                "VReasonConfig(schedule='off')"
+            )
         for (row, switch), gradient in zip(switches.items(), gradients, strict=True):
             controller = self.controllers[row]
             if controller is not None:

@@ -3,8 +3,8 @@
 Old and new names are read: chat templates from `chat_template.jinja` and `additional_chat_templates/`,
 `chat_template.json`, `processor_config.json` or `tokenizer_config.json`; image and video preprocessing from
 `preprocessor_config.json`, `video_preprocessor_config.json` or their sections in `processor_config.json`; weights as
-one `model.safetensors` or as shards with an index. Pickled weights (`.bin`, `.pt`) are never read. A folder means the
-same model whatever else is installed: one with an adapter is refused, because only `peft` would apply it.
+one `model.safetensors` or as shards with an index. Pickled weights (`.bin`, `.pt`) are never read. The folder of a PEFT
+adapter is that of the model it names, with the adapter's own beside it.
 
 This module imports no torch, so that a wrong folder is found before the heavy libraries are loaded.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from vreason_agent.errors import ModelLoadError, quote
 from vreason_agent.model.families import family_for
 from vreason_agent.model.families.base import ModelFamily
 from vreason_agent.model.model_files import AGAIN, optional_json, read_json, read_text
+from vreason_agent.model.peft_adapter import find_base
+from vreason_agent.model.quantized import check_packages, quantization_of
 
 __all__ = ["DEFAULT_TEMPLATE", "TOOL_TEMPLATE", "ModelFolder", "open_folder"]
 
@@ -31,7 +33,6 @@ DEFAULT_TEMPLATE, TOOL_TEMPLATE = "default", "tool_use"
 
 _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
 _BOTH, _TOKENIZER = "processor_config.json", "tokenizer_config.json"
-_ADAPTER = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ class ModelFolder:
             with tools.
         template_file: the file that the default chat template stands in.
         weight_files: the safetensors files to load.
-        num_parameters: numbers in all tensors of the weights.
+        num_parameters: numbers in all tensors of the weights; several of them may be packed into one where quantized.
+        num_bytes: size of the weight files, bytes.
+        quantization: method that the weights are quantized by, such as `bitsandbytes`; `None` without one.
+        adapter: the folder of a PEFT adapter that is merged into the weights; `None` without one.
     """
 
     path: Path
@@ -66,6 +70,9 @@ class ModelFolder:
     template_file: str
     weight_files: tuple[Path, ...]
     num_parameters: int
+    num_bytes: int
+    quantization: str | None = None
+    adapter: Path | None = None
 
 
 def open_folder(path: Path, *, source: str) -> ModelFolder:
@@ -76,10 +83,13 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
         source: the name the user gave, for messages.
 
     Raises:
-        ModelLoadError: the folder holds an adapter, quantized weights or an architecture without a family; a file is
+        ModelLoadError: the folder holds an architecture without a family, or an adapter beside weights; a file is
             missing or damaged (named).
+        DependencyError: the weights are quantized or an adapter, and a package that reads them is missing.
     """
-    _refuse_adapter(path, source)
+    if based := find_base(path, source=source):
+        base, base_path = based
+        return replace(open_folder(base_path, source=base), adapter=path)
     if not (path / "config.json").is_file():
         found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
         raise ModelLoadError(
@@ -87,7 +97,8 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
             "config.json and the .safetensors files, or download it again: hf download REPO --local-dir FOLDER"
         )
     config = read_json(path / "config.json")
-    _refuse_quantized(config, source)
+    if quantization := quantization_of(config):
+        check_packages(quantization, source=source)
     family = family_for(config, source=source)
     processors = _processors(path, source)
     templates, template_file = _chat_templates(path, source)
@@ -101,35 +112,10 @@ def open_folder(path: Path, *, source: str) -> ModelFolder:
         template_file=template_file,
         weight_files=weights,
         num_parameters=_count_parameters(weights, source),
+        num_bytes=sum(file.stat().st_size for file in weights),
+        quantization=quantization,
         **processors,
     )
-
-
-def _refuse_adapter(path: Path, source: str) -> None:
-    """Reject the folder of a LoRA training, also where weights lie beside the adapter."""
-    found = sorted(entry.name for entry in path.iterdir() if entry.name == _ADAPTER or entry.stem == "adapter_model")
-    if not found:
-        return
-    base = optional_json(path / _ADAPTER).get("base_model_name_or_path")
-    has_weights = (path / _SINGLE).is_file() or (path / _INDEX).is_file()
-    beside = ", or, to use the weights beside it without the adapter, move its files away" if has_weights else ""
-    raise ModelLoadError(
-        f"model folder {quote(source)} holds an adapter ({', '.join(found)}"
-        f"{f' for the model {quote(base)}' if base else ''}), and adapters are not applied here. Merge it into its "
-        "model and pass the merged folder, with peft: PeftModel.from_pretrained(BASE_MODEL, FOLDER).merge_and_unload()"
-        f".save_pretrained(MERGED_FOLDER){beside}"
-    )
-
-
-def _refuse_quantized(config: Mapping[str, Any], source: str) -> None:
-    """Reject AWQ, GPTQ, bitsandbytes, FP8 and the like, wherever the config names them."""
-    for part in (config, *(value for value in config.values() if isinstance(value, Mapping))):
-        if found := part.get("quantization_config") or part.get("compression_config"):
-            method = found.get("quant_method", "unnamed") if isinstance(found, Mapping) else found
-            raise ModelLoadError(
-                f"the weights of {quote(source)} are quantized ({method}): steering has not been shown correct on "
-                "them. Take the same model unquantized, or a smaller one"
-            )
 
 
 def _processor(path: Path, kind: str) -> tuple[dict[str, Any], str]:
@@ -250,7 +236,7 @@ def _count_parameters(files: tuple[Path, ...], source: str) -> int:
         if lora := next((name for name in names if ".lora_" in name), None):
             raise ModelLoadError(
                 f"weight file {quote(str(file))} of model {quote(source)} holds an adapter that is not merged "
-                f"({lora}), and "
-                "adapters are not applied here. Save the model merged: model.merge_and_unload().save_pretrained(FOLDER)"
+                f"({lora}) and has no adapter_config.json. Save the model merged: "
+                "model.merge_and_unload().save_pretrained(FOLDER)"
             )
     return num_parameters

@@ -6,6 +6,7 @@ and padding tokens are used: published Qwen-VL folders carry temperature 1e-6 an
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,7 +26,15 @@ from vreason_agent.model.families import BUILTIN_FAMILIES
 from vreason_agent.model.families.base import ModelFamily
 from vreason_agent.model.folder import DEFAULT_TEMPLATE, ModelFolder, open_folder
 from vreason_agent.model.model_files import AGAIN, check_readable, values_of
-from vreason_agent.model.placement import check_memory, choose_device, choose_dtype, memory_remedy, out_of_memory_as
+from vreason_agent.model.peft_adapter import merge_adapter
+from vreason_agent.model.placement import (
+    check_memory,
+    choose_device,
+    choose_dtype,
+    memory_remedy,
+    out_of_memory_as,
+    weight_bytes,
+)
 from vreason_agent.model.prompts import AnswerParser, QuestionPrompt, plain_prompt, reasoning_prompt
 from vreason_agent.model.vision_settings import PixelBudget
 
@@ -79,7 +88,7 @@ def build_model(
     folder = open_folder(path, source=name)
     family = folder.family
     precision = choose_dtype(dtype, chosen, folder.num_parameters)
-    check_memory(folder.num_parameters, chosen, precision, source=name)
+    check_memory(folder, chosen, precision, source=name)
     # Everything small is read and checked before the weights are.
     model_class = _model_class(folder, family, name)
     config = _load_config(folder, model_class, name)
@@ -166,6 +175,9 @@ class _TokenizerDamage:
 def _load_weights(
     folder: ModelFolder, model_class: Any, device: torch.device, dtype: torch.dtype, attention: str, name: str
 ) -> Any:
+    # Quantized modules are made where they run: they cannot be moved.
+    place = {} if folder.quantization is None else {"device_map": {"": str(device)}}
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of a cast at every call of every layer
     try:
         with _quiet_transformers(), _memory_told(folder, device, dtype, name):
             hf_model, report = model_class.from_pretrained(
@@ -177,12 +189,15 @@ def _load_weights(
                 local_files_only=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # told below, by name; transformers would point to a report it logs
+                **place,
             )
-            hf_model = hf_model.to(device)
+            hf_model = hf_model if place else hf_model.to(device)
     except _DAMAGE as exc:
+        quantized = f", quantized by {folder.quantization}," if folder.quantization else ""
+        other = "take the same model unquantized" if quantized else "download the folder again: hf download REPO"
         raise ModelLoadError(
-            f"the weights of model {quote(name)} cannot be loaded ({_in_short(exc)}). Check that config.json and the "
-            "weights belong together, or download the folder again: hf download REPO --local-dir FOLDER"
+            f"the weights of model {quote(name)}{quantized} cannot be loaded ({_in_short(exc)}). Check that "
+            f"config.json and the weights belong together, or {other}{'' if quantized else ' --local-dir FOLDER'}"
         ) from exc
     _check_complete(report, name)
     if unused := sorted(report.get("unexpected_keys") or ()):
@@ -192,13 +207,18 @@ def _load_weights(
             "together",
             stacklevel=2,
         )
+    for module in hf_model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):  # bitsandbytes, 4 bit: repacked weights pass no gradient
+            module.support_avx512bf16_for_cpu = False
+    if folder.adapter is not None:
+        hf_model = merge_adapter(hf_model, folder.adapter, source=name)
     return hf_model.requires_grad_(False).eval()
 
 
 def _memory_told(
     folder: ModelFolder, device: torch.device, dtype: torch.dtype, name: str
 ) -> AbstractContextManager[None]:
-    num_bytes = folder.num_parameters * dtype.itemsize
+    num_bytes = weight_bytes(folder, device, dtype)
     what = f"model {quote(name)}, {num_bytes / 1e9:.3g} GB of weights as {str(dtype).removeprefix('torch.')}"
     return out_of_memory_as(ModelLoadError, what, device, remedy=memory_remedy(device, dtype))
 
@@ -294,15 +314,15 @@ def _encoder(
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """Keep transformers' progress bar off the terminal while loading."""
-    from transformers.utils import logging
+    from transformers.utils import logging as progress
 
-    was_on = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    was_on = progress.is_progress_bar_enabled()
+    progress.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if was_on:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            progress.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _in_short(exc: BaseException) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from vreason_agent.errors import ConfigError, GenerationError, ModelLoadError, quote
+from vreason_agent.model.folder import ModelFolder
 
 __all__ = [
     "available_bytes",
@@ -21,6 +22,7 @@ __all__ = [
     "memory_remedy",
     "named_dtype",
     "out_of_memory_as",
+    "weight_bytes",
 ]
 
 SMALL_MODEL_PARAMETERS = 1_000_000_000
@@ -82,20 +84,27 @@ def named_dtype(dtype: str | torch.dtype) -> torch.dtype:
     return chosen
 
 
-def check_memory(num_parameters: int, device: torch.device, dtype: torch.dtype, *, source: str) -> None:
+def weight_bytes(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> int:
+    """Memory of a folder's weights once loaded, bytes: quantized ones as they are stored."""
+    # Off a graphics card transformers expands fine-grained FP8.
+    is_packed = folder.quantization is not None and (folder.quantization != "fp8" or device.type == "cuda")
+    return folder.num_bytes if is_packed else folder.num_parameters * dtype.itemsize
+
+
+def check_memory(folder: ModelFolder, device: torch.device, dtype: torch.dtype, *, source: str) -> None:
     """Raise before loading what cannot fit.
 
     Raises:
         ModelLoadError: the weights need more memory than the device has free.
     """
-    needed = int(num_parameters * dtype.itemsize * LOADING_OVERHEAD)
+    needed = int(weight_bytes(folder, device, dtype) * LOADING_OVERHEAD)
     free = available_bytes(device)
     if free is None or needed <= free:
         return
     raise ModelLoadError(
-        f"model {quote(source)} has {num_parameters / 1e9:.2f} billion parameters and needs about {needed / 1e9:.1f} "
-        f"GB as {str(dtype).removeprefix('torch.')} on {device}, which has {free / 1e9:.1f} GB free. "
-        f"{memory_remedy(device, dtype)}"
+        f"model {quote(source)} has {folder.num_parameters / 1e9:.2f} billion parameters and needs about "
+        f"{needed / 1e9:.1f} GB as {str(dtype).removeprefix('torch.')} on {device}, which has {free / 1e9:.1f} GB "
+        f"free. {memory_remedy(device, dtype)}"
     )
 
 

@@ -57,7 +57,7 @@ def load_model(
         revision: branch, tag or commit of a hub repository.
         attn_implementation: `sdpa` (also `None`) or `eager`.
         device_map: not supported; must be `None`.
-        quantization: not supported; must be `None`.
+        quantization: not supported; must be `None`. A folder of quantized weights needs no argument.
         pixel_budget: pixels that the frames of a video may have; `None` takes the family's.
         question_prompt: makes the user's text of question and options; `None` takes the family's.
         answer_parser: reads the answer out of generated text; `None` takes `prompts.parse_answer`.
@@ -162,6 +162,6 @@ def _refuse(device_map: object, quantization: object) -> None:
         )
     if quantization is not None:
         raise ConfigError(
-            f"quantization={quote(quantization)} is not supported: steering has not been shown correct on quantized "
-            "weights. Leave it out, pass dtype='bfloat16', or choose a smaller model"
+            f"quantization={quote(quantization)} is not supported: weights are not quantized while they are loaded. "
+            "Leave it out and pass a folder whose weights are quantized, or pass dtype='bfloat16'"
         )
