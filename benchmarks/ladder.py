@@ -31,6 +31,7 @@ THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 DROPS = (0.0, 0.3, 0.5, 0.7, 0.9)
 SHARES = {"standard": 0.65, "mixed": 0.40}
 """Bar: unique frames of the default policy as a share of those of the last rung."""
+TRUST_HEADS = ["rung", "right", "AUROC", "AUROC of sight", "ECE", "ECE of an exact probability, 95th percentile"]
 HEADS = ["policy", "accuracy", "frames", "share of last rung", "shown", "seconds", "answered", "wrong of those"]
 
 
@@ -100,10 +101,9 @@ def ladder_report(rungs: Rungs, most: float | None, *, max_risk: float) -> str:
     parts = [
         markdown_table(HEADS, policy_rows(rungs, default, bounded)),
         markdown_table(["bar", "needed", "measured", "met"], bars(rungs, default, bounded, most)),
-        markdown_table(
-            ["rung", "right", "AUROC", "ECE", "ECE of an exact probability, 95th percentile"],
-            trust_rows(rungs, default),
-        ),
+        markdown_table(TRUST_HEADS, trust_rows(rungs, default)),
+        "AUROC of sight: of knowing nothing but whether the frames show the answer, which no model is told (1 where an "
+        "oracle that is told what they show is right, else 0).",
         "Wrong answers of the default policy, by kind and last rung; `unseen`: the frames do not show the answer "
         "(an oracle that is told what they show is wrong too).",
         markdown_table(["kind", "questions", "wrong", "unseen", *map(str, rungs)], wrong_rows(rungs, default)),
@@ -220,7 +220,9 @@ def trust_rows(rungs: Rungs, default: Replayed) -> list[list[str]]:
     table = []
     for name, rows in groups.items():
         error = calibration_error(*_scored(rows))
-        table.append([name, percent(accuracy_of(rows)), _auroc(rows), f"{error.value:.3f}", f"{error.null_high:.3f}"])
+        sight = _auroc_of_sight(rows) if name.endswith(" frames") else ""
+        aurocs = [percent(accuracy_of(rows)), _auroc(rows), sight]
+        table.append([name, *aurocs, f"{error.value:.3f}", f"{error.null_high:.3f}"])
     return table
 
 
@@ -256,6 +258,14 @@ def _scored(rows: Sequence[Result]) -> tuple[list[float], list[bool]]:
 
 def _auroc(rows: Sequence[Result]) -> str:
     value = auroc(*_scored(rows)).value
+    return "nan" if value is None else f"{value:.3f}"
+
+
+def _auroc_of_sight(rows: Sequence[Result]) -> str:
+    """AUROC of the oracle's verdict as a score for the answers that could be read."""
+    read = [row for row in rows if row.score.is_parsed]
+    seen = [float(row.score.is_correct) for row in oracle_results(read)]
+    value = auroc(seen, [row.score.is_correct for row in read]).value
     return "nan" if value is None else f"{value:.3f}"
 
 
