@@ -201,7 +201,7 @@ class TestCalls:
         for message in (asked.invoke("?", stop=["_call"]), added_up(asked.stream("?", stop=["_call"]))):
             assert (message.text, len(message.invalid_tool_calls)) == ("Look.", 1)
 
-    @pytest.mark.parametrize("version", ["v0", "v1"])
+    @pytest.mark.parametrize("version", [pytest.param("v0", marks=pytest.mark.slow), "v1"])
     def test_a_conversation_goes_on_after_a_call_that_was_cut(self, scripted: Scripted, version: str) -> None:
         """The block of such a call was refused as unknown under v1, and left out under v0."""
         asked: Any = ChatVReason(model="scripted", output_version=version).bind_tools([note])
@@ -374,7 +374,9 @@ class TestStructure:
 
     @pytest.mark.parametrize("limit", [{"max_tokens": 24}, {"stop": ["red"]}], ids=["length", "stop"])
     @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "dict"])
-    @pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
+    @pytest.mark.parametrize(
+        "method", ["json_schema", pytest.param("json_mode", marks=pytest.mark.slow), "function_calling"]
+    )
     async def test_an_answer_that_was_cut_is_an_error(
         self, scripted: Scripted, chat_model: ChatVReason, method: Any, schema: Any, limit: dict[str, Any]
     ) -> None:
@@ -431,7 +433,9 @@ class TestStructure:
             _ = [*asked.stream("?")]
 
     @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "dict"])
-    @pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
+    @pytest.mark.parametrize(
+        "method", ["json_schema", pytest.param("json_mode", marks=pytest.mark.slow), "function_calling"]
+    )
     async def test_a_whole_answer_is_the_last_state_of_every_stream(
         self, scripted: Scripted, method: Any, schema: Any
     ) -> None:

@@ -107,6 +107,7 @@ def test_doctor_tells_what_is_wrong_and_goes_on(broken: str, command: Command, m
     assert all(line.endswith(REMEDY) for line in failed)
 
 
+@pytest.mark.slow
 def test_tools_graphs_and_the_tiny_world_are_imported_without_it(tmp_path: Path) -> None:
     folder = _break(tmp_path, "a system library is missing")
     code = "import vreason_agent.tools, vreason_agent.graphs, vreason_agent.tiny.render, vreason_agent.chat_model"

@@ -52,7 +52,7 @@ def sharp_model(request: pytest.FixtureRequest) -> PreTrainedModel:
     return load_named_model(request.param)
 
 
-@pytest.fixture(params=["qwen2_5_vl-sharp", "qwen3_vl-sharp", "bundled"])
+@pytest.fixture(params=["qwen2_5_vl-sharp", "qwen3_vl-sharp", pytest.param("bundled", marks=pytest.mark.slow)])
 def varied_model(request: pytest.FixtureRequest) -> PreTrainedModel:
     """Models whose entropies vary from step to step: sharpened random ones, and the bundled weights."""
     return load_named_model(request.param)
