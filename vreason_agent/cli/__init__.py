@@ -14,7 +14,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vreason_agent.cli import ask, batch, calibrate, decide, demo_video, doctor, eval, mcp, probe, receipts, serve, ui
+from vreason_agent.cli import (
+    ask,
+    batch,
+    calibrate,
+    decide,
+    demo_video,
+    doctor,
+    eval,
+    mcp,
+    pages,
+    probe,
+    receipts,
+    serve,
+    ui,
+)
 from vreason_agent.cli.parser import Parser, UsageError
 from vreason_agent.cli.terminal import native_noise_silenced, replace_unencodable, silence_libraries
 from vreason_agent.errors import VReasonError, quote, shorten
@@ -37,7 +51,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"vreason-agent {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for command in (ask, decide, demo_video, probe, doctor, serve, eval, receipts, batch, mcp, ui, calibrate):
+    for command in (ask, decide, demo_video, probe, doctor, serve, eval, receipts, pages, batch, mcp, ui, calibrate):
         command.register(commands)
     return parser
 

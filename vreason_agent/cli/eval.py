@@ -133,7 +133,7 @@ def _report(folder: Path, *, as_json: bool) -> int:
     from vreason_agent.evaluation.run_report import make_report, report_html, report_text
     from vreason_agent.evaluation.runner import read_runs
 
-    runs, manifest = read_runs(folder), _read_manifest(folder)
+    runs, manifest = read_runs(folder), read_manifest(folder)
     report = make_report(manifest, runs)
     text = report_text(report)
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -146,7 +146,12 @@ def _report(folder: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return what an eval run says of itself.
+
+    Raises:
+        EvaluationError: it cannot be read.
+    """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
@@ -329,7 +334,7 @@ def _begin(
     digest = digest_of([question.digest for question in questions])
     began = _now()
     if (folder / MANIFEST).exists():
-        old = _read_manifest(folder)
+        old = read_manifest(folder)
         if old.get("dataset_digest") != digest:
             msg = f"{quote(str(folder))} holds answers to {old.get('dataset')} ({old.get('num_questions')} questions), "
             raise ConfigError(f"{msg}not to these {len(questions)}; choose another --out")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from vreason_agent.receipt.contents import ReceiptMaker, read_receipt
-from vreason_agent.receipt.page import html_page
+from vreason_agent.receipt.page import batch_page, html_page
 from vreason_agent.receipt.replay import Difference, compare_receipts
 
-__all__ = ["Difference", "ReceiptMaker", "compare_receipts", "html_page", "read_receipt"]
+__all__ = ["Difference", "ReceiptMaker", "batch_page", "compare_receipts", "html_page", "read_receipt"]

@@ -1,12 +1,12 @@
-"""A receipt as one HTML page that needs nothing beside it, with the receipt itself inside for `replay`.
+"""HTML pages that need nothing beside them: of a receipt, with the receipt itself inside for `replay`, and of a batch.
 
-This module knows the receipt's fields and no model.
+This module knows the fields of receipts and rows, and no model.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -29,8 +29,8 @@ def html_page(receipt: Mapping[str, Any]) -> str:
         {**attempt, "decision": decisions.get(attempt["attempt"]), "plot": _plot(traces.get(attempt["attempt"]))}
         for attempt in result["attempts"]
     ]
-    template = _ENVIRONMENT.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-    return template.render(
+    return _render(
+        "page.html",
         receipt=receipt,
         result=result,
         sentences=describe_confidence(confidence),
@@ -40,6 +40,32 @@ def html_page(receipt: Mapping[str, Any]) -> str:
         config=next(iter(traces.values()))["trace"]["config"] if traces else {},
         data=Markup(_embeddable(receipt)),
     )
+
+
+def batch_page(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the page of a batch.
+
+    Args:
+        title: What the run is called.
+        rows: As `batch_run.flat_row` gives them.
+    """
+    failed = [row for row in rows if row["error"]]
+    return _render(
+        "batch.html",
+        title=title,
+        rows=rows,
+        num_videos=len({row["video"] for row in rows}),
+        num_answered=sum(row["answer"] is not None for row in rows),
+        num_abstained=sum(row["decision"] == "abstain" for row in rows),
+        num_failed=len(failed),
+        has_probability=any(row["probability"] is not None for row in rows),
+    )
+
+
+def _render(name: str, **values: Any) -> str:
+    folder = files(__package__)
+    template = _ENVIRONMENT.from_string(folder.joinpath(name).read_text(encoding="utf-8"))
+    return template.render(style=Markup(folder.joinpath("style.css").read_text(encoding="utf-8")), **values)
 
 
 def _plot(trace: Mapping[str, Any] | None) -> Markup | None:
