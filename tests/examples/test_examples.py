@@ -112,3 +112,16 @@ def test_visible_steering_moves_the_entropy_the_way_it_is_told(tmp_path: Path) -
     assert entropy["minimize"] < 0.95 * entropy["off"]
     assert entropy["maximize"] > 2 * entropy["off"]
     assert (tmp_path / "traces.html").read_text().count("<img src=") == 4
+
+
+def test_the_notebook_runs_offline_from_top_to_bottom(tmp_path: Path) -> None:
+    """Its code cells as one program; what a cell shows last is evaluated and thrown away."""
+    pytest.importorskip("matplotlib", reason="the extra `plots` is not installed")
+    cells = json.loads((EXAMPLES / "quickstart.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    (tmp_path / "notebook.py").write_text("\n\n".join(code))
+    done = python("notebook.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "of such answers are right." in done.stdout
+    assert "'attempts': " in done.stdout
+    assert not any(cell.get("outputs") for cell in cells), "outputs of one machine do not belong into the file"
