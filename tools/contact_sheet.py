@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..video.opencv import load_cv2
+from ..video import load_cv2
 from .arguments import RangeArguments, VideoArguments
 from .frame_requests import TimeRequest, frames_artifact, headline, read_request, show_seconds
 from .image_blocks import Block, Image, fit, image_block, text_block

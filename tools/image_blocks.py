@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..video.opencv import load_cv2
+from ..video import load_cv2
 from .arguments import ToolLimits
 
 Image = NDArray[np.uint8]

@@ -353,7 +353,7 @@ class TestErrors:
         self, engine: FakeEngine, picture: Path, isolation: Isolation | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A list of 1,200 frames was decoded whole, and then refused."""
-        monkeypatch.setattr("vreason_agent.video.images.quiet_cv2", lambda: pytest.fail("decoded here"))
+        monkeypatch.setattr("vreason_agent.video.images.load_cv2", lambda: pytest.fail("decoded here"))
         monkeypatch.setattr("vreason_agent.video.reader.WorkerProcess", lambda _: pytest.fail("decoded elsewhere"))
         data = {"base64": base64.b64encode(picture.read_bytes()).decode(), "mime_type": "image/png"}
         one = "1 images make a prompt of 5 .*use fewer images"
@@ -388,7 +388,7 @@ class TestErrors:
         block: Any = {"type": "video", "video": [str(picture)] * 8}
         for limits, match in (
             (Limits(max_frames=7), "max_frames=7; ask for fewer at a time"),
-            (Limits(max_result_bytes=36863), "max_result_bytes=36,863; give fewer, or smaller ones"),
+            (Limits(max_result_bytes=36863), "max_result_bytes=36,863; give a smaller max_side_px, or ask for fewer"),
             (Limits(max_seconds=3.4), "list of 8 frames is 3.5 s long, more than max_seconds=3.4; give fewer frames"),
             (Limits(max_wall_seconds=0.0), "max_wall_seconds=0; ask for fewer frames"),
             (Limits(max_pixels=1535), "more than max_pixels=1,535; scale it down first"),

@@ -26,7 +26,7 @@ from vreason_agent.errors import ConfigError, VideoError
 from vreason_agent.graphs import AcceptPolicy, Ladder, build_video_qa_graph
 from vreason_agent.messages import video_question
 from vreason_agent.model import VideoPart
-from vreason_agent.video import DEFAULT_OPTIONS, ReadOptions, VideoReader, probe, pyav_decoder
+from vreason_agent.video import DEFAULT_OPTIONS, ReadOptions, VideoReader, probe, pyav_decoder, pyav_file
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_a_ladder_decodes_no_frame_twice(clip: Path, engine: FakeEngine, numbers
 def test_a_ladder_decodes_a_video_of_one_keyframe_and_variable_rate_once(
     tmp_path: Path, engine: FakeEngine, numbers_decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, rng, steps, packets = tmp_path / "variable.mp4", random.Random(3), [], pyav_decoder._Cursor.packets
+    path, rng, steps, packets = tmp_path / "variable.mp4", random.Random(3), [], pyav_file.PyAVFile.packets
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("mpeg4", rate=25, options={"g": "999", "sc_threshold": "1000000000"})
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
@@ -82,7 +82,7 @@ def test_a_ladder_decodes_a_video_of_one_keyframe_and_variable_rate_once(
             yield packet
 
     assert probe(path).num_keyframes == 1
-    monkeypatch.setattr(pyav_decoder._Cursor, "packets", counted)
+    monkeypatch.setattr(pyav_file.PyAVFile, "packets", counted)
     never = AcceptPolicy(check=lambda attempts: "look again", max_retries=0)
     result = build_video_qa_graph(ChatVReason(), policy=never).invoke({"video": str(path), "question": "What?"})
     assert [attempt["num_frames"] for attempt in result["attempts"]] == [4, 8, 16, 32]

@@ -23,12 +23,12 @@ from vreason_agent.video import (
     Isolation,
     ReadOptions,
     check_scenes_library,
+    load_cv2,
     probe,
     read_frames,
     read_image,
     read_images,
 )
-from vreason_agent.video.opencv import load_cv2
 
 REMEDY = "pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
 BROKEN = {

@@ -437,10 +437,10 @@ def test_by_default_only_https_from_public_addresses_is_fetched() -> None:
     ("url", "told"),
     [
         ("https://user:secret@example.com/a.mp4?token=secret#x", "https://example.com/a.mp4"),
-        ("HTTP://u:secret@x/y?secret", "http://x/y"),
+        ("HTTP://u:secret@x/y?secret", "HTTP://x/y"),
         ("rtsp://u:secret@x/y", "rtsp://x/y"),
         ("concat:https://u:secret@x/y?secret", "concat:https://x/y"),
-        ("https://u:secret@[x/y?secret", "[x/y"),
+        ("https://u:secret@[x/y?secret", "https://[x/y"),
         ("clip.mp4", "clip.mp4"),
         ("what?.mp4", "what?.mp4"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from tests.video.hazards import numbered
 from vreason_agent.errors import VideoError
 from vreason_agent.video import probe, read_frames
-from vreason_agent.video.files import gap_note
+from vreason_agent.video.picture_decoder import gap_note
 
 
 def _write(folder: Path, names: Sequence[str]) -> Path:

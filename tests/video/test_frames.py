@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from tests.video.hazards import EVEN, HAZARDS, Clip, Oracle, number_of
 from vreason_agent.errors import VideoDecodeError
-from vreason_agent.video import Frames, ReadOptions, VideoStream, open_video, probe, pyav_decoder, read_frames
+from vreason_agent.video import (
+    Frames,
+    ReadOptions,
+    VideoStream,
+    open_video,
+    probe,
+    pyav_file,
+    read_frames,
+)
 
 Hazard = Callable[[str], Oracle]
 OPENCV = ReadOptions(backend="opencv")
@@ -89,14 +97,14 @@ def test_evenly_spaced_frames_are_told_from_others(hazard: Hazard) -> None:
 def count_decoded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return a list that grows with every frame that is decoded."""
     decoded: list[Any] = []
-    frames = pyav_decoder._Cursor.frames
+    frames = pyav_file.PyAVFile.frames
 
     def counted(self: Any, **how: Any) -> Any:
         for timed in frames(self, **how):
             decoded.append(timed)
             yield timed
 
-    monkeypatch.setattr(pyav_decoder._Cursor, "frames", counted)
+    monkeypatch.setattr(pyav_file.PyAVFile, "frames", counted)
     return decoded
 
 
@@ -116,13 +124,13 @@ def test_a_far_frame_is_sought_and_costs_its_group_of_pictures_only(hazard: Haza
 def test_a_seek_that_lands_late_is_made_anew_earlier_and_then_from_the_start(
     hazard: Hazard, monkeypatch: pytest.MonkeyPatch, num_late: int, method: str
 ) -> None:
-    oracle, seek, asked = hazard("open GOP"), pyav_decoder._Cursor.seek, []
+    oracle, seek, asked = hazard("open GOP"), pyav_file.PyAVFile.seek, []
 
     def late(self: Any, seconds: float) -> bool:
         asked.append(seconds)
         return seek(self, seconds + 3.0 if len(asked) <= num_late else seconds)
 
-    monkeypatch.setattr(pyav_decoder._Cursor, "seek", late)
+    monkeypatch.setattr(pyav_file.PyAVFile, "seek", late)
     frames = read_frames(oracle.path, [2.02])
     assert frames.method == method
     check(frames, oracle, [2.02])

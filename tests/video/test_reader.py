@@ -23,6 +23,7 @@ from vreason_agent.video import (
     plan_cost,
     probe,
     pyav_decoder,
+    pyav_file,
     read_frames,
     uniform_plan,
 )
@@ -139,7 +140,7 @@ def test_frames_for_later_reads_are_held_where_they_are_passed(
         read_frames(video, [0.0, 3.5], expected=later)
         assert len(converted) == 15, "up to 3.5 s"
         with monkeypatch.context() as patched:
-            patched.setattr(pyav_decoder._Cursor, "seek", lambda *_: pytest.fail("sought"))
+            patched.setattr(pyav_file.PyAVFile, "seek", lambda *_: pytest.fail("sought"))
             assert read_frames(video, later[:15]).frame_indices == tuple(int(25 * second) for second in later[:15])
     assert len(converted) == 15
     with open_video(hazard("B-frames").path) as video:

@@ -97,7 +97,7 @@ def check_packages() -> str:
 
 def check_opencv() -> str:
     """Load OpenCV and name its build."""
-    from vreason_agent.video.opencv import load_cv2
+    from vreason_agent.video import load_cv2
 
     try:
         cv2 = load_cv2()
@@ -123,8 +123,7 @@ def check_video() -> str:
     """Write a short clip with OpenCV, read it back with the package's reader."""
     import numpy as np
 
-    from vreason_agent.video import probe, read_frames
-    from vreason_agent.video.opencv import load_cv2
+    from vreason_agent.video import load_cv2, probe, read_frames
 
     cv2 = load_cv2()
     with tempfile.TemporaryDirectory() as folder:

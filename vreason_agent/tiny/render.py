@@ -18,8 +18,8 @@ import numpy as np
 
 from vreason_agent.errors import ConfigError, VideoDecodeError, quote
 from vreason_agent.tiny.scene import COLORS, Scene
+from vreason_agent.video import load_cv2
 from vreason_agent.video.files import check_name
-from vreason_agent.video.opencv import load_cv2
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

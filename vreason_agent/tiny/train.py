@@ -24,7 +24,7 @@ from vreason_agent.tiny.pixels import patchify, see_pairs
 from vreason_agent.tiny.tokenizer import save_tokenizer
 from vreason_agent.tiny.training_loop import Run
 from vreason_agent.tiny.vision_phase import train_vision
-from vreason_agent.video.opencv import load_cv2
+from vreason_agent.video import load_cv2
 
 PHASES = ("vision", "language", "export")
 VISION_RMS = 0.5  # of what the tower hands to the language model; text embeddings start near 0.03

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from vreason_agent.errors import ModelLoadError, VReasonError, quote
-from vreason_agent.video.opencv import load_cv2
+from vreason_agent.video import load_cv2
 
 T = TypeVar("T")
 QUEUE_LENGTH = 8

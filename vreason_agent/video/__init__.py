@@ -9,6 +9,7 @@ from vreason_agent.video.download import DownloadPolicy, download, downloaded
 from vreason_agent.video.files import file_identity, local_path
 from vreason_agent.video.frame_cache import Resize
 from vreason_agent.video.images import read_image
+from vreason_agent.video.libraries import load_cv2
 from vreason_agent.video.plan_types import FramePlan, PlanSegment
 from vreason_agent.video.plans import (
     PLANS,
@@ -64,6 +65,7 @@ __all__ = [
     "fps_plan",
     "image_sizes",
     "keyframes_plan",
+    "load_cv2",
     "local_path",
     "make_plan",
     "open_video",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Protocol
 
 from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.files import Source
 from vreason_agent.video.progress import Watch
 from vreason_agent.video.read_options import ReadOptions
-from vreason_agent.video.types import Method, Picture, Size, VideoInfo
+from vreason_agent.video.types import Method, Picture, VideoInfo
 
 SAME_SECONDS = 1e-6
 END_SECONDS = 0.001  # so far behind the end of the last frame it is still shown: lengths are rounded to milliseconds
+DEMUXERS = "mov,matroska,avi,flv,ogg,asf,mpeg,mpegts,gif,mxf"  # the containers that FFmpeg may open
 
 
 class LostFrameError(VideoDecodeError):
@@ -47,7 +48,7 @@ class DecodedFrame:
         return self.start_seconds - SAME_SECONDS <= seconds < self.stop_seconds - SAME_SECONDS
 
 
-class Decoder(Protocol):
+class Decoder(ABC):
     """An open video. What is decoded before a limit is checked: nothing.
 
     Attributes:
@@ -58,6 +59,7 @@ class Decoder(Protocol):
     info: VideoInfo
     method: Method
 
+    @abstractmethod
     def frame_at(self, seconds: float, max_side_px: int | None, watch: Watch) -> DecodedFrame | None:
         """Return the frame that is shown at a time, scaled down to a longer side; `None` past the end.
 
@@ -69,20 +71,19 @@ class Decoder(Protocol):
 
     def passes(self, seconds: float) -> bool:
         """Whether going from here to a time decodes all frames between."""
+        return False
 
     def look_at_end(self, watch: Watch) -> VideoInfo:
         """Return what is known with a look at the end: `readable_seconds` is set. Raises as `frame_at` does."""
+        return self.info
 
     def keyframes_seconds(self, watch: Watch) -> tuple[float, ...]:
         """Return times of frames that are decoded without others; none where the file does not tell."""
+        return ()
 
+    @abstractmethod
     def close(self) -> None:
         """Release the file."""
-
-
-def frame_size(decoder: Decoder) -> Size:
-    """Return width and height of a decoder's frames."""
-    return Size(decoder.info.width_px, decoder.info.height_px)
 
 
 def resolve_backend(options: ReadOptions) -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
+from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame
 from vreason_agent.video.images import fit_within
 from vreason_agent.video.read_options import Limits
-from vreason_agent.video.types import Picture
+from vreason_agent.video.types import Picture, Size
 
 Resize = Callable[[Picture], Picture]
 
@@ -103,10 +103,11 @@ class FrameStack:
 
         Raises:
             VideoDecodeError: If it has another size than the ones before.
-            VideoTooLargeError: If all at its size are over `limits.max_result_bytes`, or than there is memory for.
+            VideoTooLargeError: If all at its size are over `limits.max_result_bytes`.
         """
         if self._images is None:
-            self._images = self._allocate(picture)
+            check_result(self._path, self._limits, self._num_frames, Size(picture.shape[1], picture.shape[0]))
+            self._images = np.empty((self._num_frames, *picture.shape), np.uint8)
         if picture.shape != self._images.shape[1:]:
             sizes = sorted(f"{shape[1]}x{shape[0]}" for shape in (picture.shape, self._images.shape[1:]))
             msg = f"the frames of {self._path!r} differ in size ({', '.join(sizes)}); bring them to one size"
@@ -119,14 +120,9 @@ class FrameStack:
             return np.empty((0, 0, 0, 3), np.uint8)
         return self._images if len(places) == self._num_frames else self._images[places]
 
-    def _allocate(self, picture: Picture) -> Picture:
-        height, width = picture.shape[:2]
-        self._limits.check_result(self._path, self._num_frames, width, height)
-        try:
-            return np.empty((self._num_frames, *picture.shape), np.uint8)
-        except MemoryError as exc:
-            msg = (
-                f"{self._num_frames:,} frames of {self._path!r} at {width}x{height} pixels are more than there is "
-                "memory for; give a smaller max_side_px, or ask for fewer times"
-            )
-            raise VideoTooLargeError(msg) from exc
+
+def check_result(path: str, limits: Limits, num_frames: int, size: Size) -> None:
+    """Check what a read will return; raises `VideoTooLargeError` over `limits.max_result_bytes`."""
+    num_bytes = num_frames * size.width * size.height * 3
+    told = f"{num_frames:,} frames of {path!r} at {size.width}x{size.height} pixels are {num_bytes:,} bytes"
+    limits.check("max_result_bytes", num_bytes, told)

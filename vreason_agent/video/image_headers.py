@@ -6,7 +6,9 @@ only if it is laid out as its format demands: no other reading of it is left. Kn
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
+from typing import Literal
 
 from vreason_agent.video.types import Size
 
@@ -29,40 +31,24 @@ def image_size(data: bytes) -> Size | None:
         The size as the file stores it, which a mark of orientation in it may turn; `None` if there is no such header,
         it is cut, or it is not laid out as its format demands.
     """
-    size = _stored_size(data)
-    return size if size is not None and size.width > 0 and size.height > 0 else None
-
-
-def png_key(data: bytes) -> tuple[int, int] | None:
-    """Return bit depth and transparent gray value of a grayscale PNG that has one, which OpenCV passes over."""
-    at, end = 8, data.find(b"IDAT")
-    if not data.startswith(PNG_HEAD) or data[25:26] != b"\x00":
-        return None
-    while 8 <= at < end - 4:
-        length, kind = _number(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        if kind == b"tRNS" and length == 2:
-            return data[24], _number(data[at + 8 : at + 10], "big")
-        at += 12 + length
-    return None
-
-
-def _stored_size(data: bytes) -> Size | None:
+    size = None
     if data[4:8] == _ISO_MARK:
         return None
-    if data.startswith(PNG_HEAD):
-        is_laid_out = len(data) >= 24 and data[8:16] == b"\x00\x00\x00\x0dIHDR"
-        return Size(_number(data[16:20], "big"), _number(data[20:24], "big")) if is_laid_out else None
-    if data.startswith((b"GIF87a", b"GIF89a")) and len(data) >= 10:
-        return Size(_number(data[6:8]), _number(data[8:10]))
-    if data.startswith(BMP_HEAD) and len(data) >= 26:
-        return _bmp_size(data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP" and len(data) >= 30:
-        return _webp_size(data)
-    return _jpeg_size(data) if data.startswith(JPEG_HEAD) else None
+    if data.startswith(PNG_HEAD) and data[8:16] == b"\x00\x00\x00\x0dIHDR" and len(data) >= 24:
+        size = Size(*struct.unpack(">II", data[16:24]))
+    elif data.startswith((b"GIF87a", b"GIF89a")) and len(data) >= 10:
+        size = Size(*struct.unpack("<HH", data[6:10]))
+    elif data.startswith(BMP_HEAD) and len(data) >= 26:
+        size = _bmp_size(data)
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP" and len(data) >= 30:
+        size = _webp_size(data)
+    elif data.startswith(JPEG_HEAD):
+        size = _jpeg_size(data)
+    return size if size is not None and min(size) > 0 else None
 
 
-def _number(data: bytes, order: str = "little") -> int:
-    return int.from_bytes(data, "big" if order == "big" else "little")
+def _number(data: bytes, order: Literal["little", "big"] = "little") -> int:
+    return int.from_bytes(data, order)
 
 
 def _bmp_size(data: bytes) -> Size | None:

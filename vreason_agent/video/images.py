@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
+from vreason_agent.errors import VideoDecodeError
 from vreason_agent.video.files import DescriptorFile, open_picture
-from vreason_agent.video.image_headers import BMP_HEAD, JPEG_HEAD, image_size, png_key
-from vreason_agent.video.opencv import load_cv2, quiet_cv2
+from vreason_agent.video.image_headers import BMP_HEAD, JPEG_HEAD, image_size
+from vreason_agent.video.libraries import load_cv2
 from vreason_agent.video.read_options import DEFAULT_OPTIONS, Limits, ReadOptions
 from vreason_agent.video.types import Picture, Size
 
@@ -49,22 +48,28 @@ def read_image(source: Encoded, options: ReadOptions = DEFAULT_OPTIONS) -> Pictu
 
 def read_encoded(source: Encoded, options: ReadOptions) -> tuple[str, bytes]:
     """Return what messages call a picture, and its bytes; raises as `read_image` does before it decodes."""
-    limits = options.limits
-    if isinstance(source, bytes):
-        name = f"{len(source)} bytes of image data"
-        _check_bytes(name, len(source), limits.max_bytes)
-        return name, source
-    with open_picture(source, options.roots) as (given, file, num_bytes):
-        return repr(given), read_checked(file, repr(given), num_bytes, limits)
+    if not isinstance(source, bytes):
+        with open_picture(source, options.roots) as (name, file):
+            return name, read_checked(file, name, options.limits)
+    name = f"{len(source)} bytes of image data"
+    options.limits.check("max_bytes", len(source), name)
+    return name, source
 
 
-def read_checked(file: DescriptorFile, name: str, num_bytes: int, limits: Limits) -> bytes:
+def read_checked(file: DescriptorFile, name: str, limits: Limits) -> bytes:
     """Return the bytes of an open picture file; raises as `read_image` does before it decodes."""
-    _check_bytes(name, num_bytes, min(limits.max_bytes, _SPARE_BYTES + _MAX_PIXEL_BYTES * limits.max_pixels))
-    head = file.read(_HEADER_BYTES)
+    head = _read_head(file, name, limits)
     if (size := image_size(head)) is not None:
-        limits.check_pixels(name, *size)
-    return head + file.read(num_bytes - len(head)) if num_bytes > len(head) else head
+        _check_pixels(size, name, limits)
+    return head + file.read(max(0, file.num_bytes - len(head)))
+
+
+def _read_head(file: DescriptorFile, name: str, limits: Limits) -> bytes:
+    limits.check("max_bytes", file.num_bytes, f"{name} has {file.num_bytes:,} bytes")
+    if file.num_bytes > _SPARE_BYTES + _MAX_PIXEL_BYTES * limits.max_pixels:
+        num_pixels = file.num_bytes // _MAX_PIXEL_BYTES
+        limits.check("max_pixels", num_pixels, f"{name} has {file.num_bytes:,} bytes, as many as {num_pixels:,} pixels")
+    return file.read(_HEADER_BYTES)
 
 
 def encoded_size(source: Encoded, options: ReadOptions) -> Size:
@@ -72,12 +77,11 @@ def encoded_size(source: Encoded, options: ReadOptions) -> Size:
     if isinstance(source, bytes):
         name, data = read_encoded(source, options)
         return checked_size(data, name, options.limits)
-    with open_picture(source, options.roots) as (given, file, num_bytes):
-        _check_bytes(repr(given), num_bytes, options.limits.max_bytes)
-        head = file.read(_HEADER_BYTES)
+    with open_picture(source, options.roots) as (name, file):
+        head = _read_head(file, name, options.limits)
         if head.startswith(JPEG_HEAD) and image_size(head) is None:
-            head += file.read(num_bytes - len(head))
-        return checked_size(head, repr(given), options.limits)
+            head += file.read(file.num_bytes - len(head))
+        return checked_size(head, name, options.limits)
 
 
 def checked_size(data: bytes, name: str, limits: Limits) -> Size:
@@ -89,9 +93,13 @@ def checked_size(data: bytes, name: str, limits: Limits) -> Size:
     """
     size = image_size(data)
     if size is None:
-        raise _undecodable(name)
-    limits.check_pixels(name, *size)
+        raise VideoDecodeError(_undecodable(name))
+    _check_pixels(size, name, limits)
     return size
+
+
+def _check_pixels(size: Size, name: str, limits: Limits) -> None:
+    limits.check("max_pixels", size.width * size.height, f"{name} is {size.width}x{size.height} pixels")
 
 
 def decode_image(data: bytes, name: str, limits: Limits) -> Picture:
@@ -101,15 +109,19 @@ def decode_image(data: bytes, name: str, limits: Limits) -> Picture:
         VideoDecodeError: If it is none, damaged, or of another size than its header tells.
         VideoTooLargeError: If it has more pixels than `limits.max_pixels`.
     """
-    size = checked_size(data, name, limits)
-    with quiet_cv2() as cv2:
-        try:
-            image = _decode_bgr(cv2, data)
-        except cv2.error as exc:  # its text is native and stays out of the message
-            raise _undecodable(name) from exc
-    if image is None:
-        raise _undecodable(name)
-    check_decoded_size(image.shape, size, name)
+    size, cv2 = checked_size(data, name, limits), load_cv2()
+    encoded = np.frombuffer(data, dtype=np.uint8)
+    try:
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        if image is None:
+            raise VideoDecodeError(_undecodable(name))
+        check_decoded_size(image.shape, size, name)
+        if not data.startswith((JPEG_HEAD, BMP_HEAD)):  # no transparency, or one that viewers ignore
+            whole = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+            if whole is not None and whole.shape == (*image.shape[:2], 4):
+                image = on_white(image, whole[..., 3:])
+    except cv2.error as exc:  # its text is native and stays out of the message
+        raise VideoDecodeError(_undecodable(name)) from exc
     picture: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return picture
 
@@ -120,23 +132,6 @@ def check_decoded_size(shape: Sequence[int], size: Size, name: str) -> None:
         told = f"its header tells {size.width}x{size.height} pixels and the decoder finds {shape[1]}x{shape[0]}"
         msg = f"{name} is damaged: {told}; save it anew as a PNG or JPEG"
         raise VideoDecodeError(msg)
-
-
-def _decode_bgr(cv2: ModuleType, data: bytes) -> NDArray[np.uint8] | None:
-    encoded = np.frombuffer(data, dtype=np.uint8)
-    image: NDArray[np.uint8] | None = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    if image is None or data.startswith((JPEG_HEAD, BMP_HEAD)):
-        return image  # JPEG has no transparency, and viewers ignore the fourth channel of a BMP
-    whole = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-    if whole is None or whole.shape[:2] != image.shape[:2]:
-        return image
-    if whole.ndim == 3 and whole.shape[2] == 4:
-        return on_white(image, whole[..., 3:])
-    if whole.ndim == 2 and (key := png_key(data)) is not None:
-        depth, value = key
-        gray = value * 255 // ((1 << depth) - 1) if depth < 8 else value  # OpenCV stretches few bits to eight
-        image[whole == gray] = 255
-    return image
 
 
 def on_white(picture: Picture, alpha: NDArray[Any]) -> Picture:
@@ -169,12 +164,5 @@ def size_within(size: Size, max_side_px: int | None) -> Size:
     return Size(*(max(1, round(side * max_side_px / longer)) for side in size))
 
 
-def _undecodable(name: str) -> VideoDecodeError:
-    told = "give a JPEG, PNG, WebP or BMP, saved anew if a viewer opens it"
-    return VideoDecodeError(f"{name} cannot be decoded as a picture; {told}")
-
-
-def _check_bytes(name: str, num_bytes: int, max_bytes: int) -> None:
-    if num_bytes > max_bytes:
-        msg = f"{name} has {num_bytes:,} bytes, more than the {max_bytes:,} allowed; scale it down, or save it anew"
-        raise VideoTooLargeError(msg)
+def _undecodable(name: str) -> str:
+    return f"{name} cannot be decoded as a picture; give a JPEG, PNG, WebP or BMP, saved anew if a viewer opens it"

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import bisect
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from statistics import median
@@ -18,21 +17,19 @@ from threading import Lock
 from typing import Any
 
 from vreason_agent.errors import VideoDecodeError
-from vreason_agent.video.decoder import END_SECONDS, SAME_SECONDS, DecodedFrame, LostFrameError
-from vreason_agent.video.files import Source, what_can_be_read
+from vreason_agent.video.decoder import DEMUXERS, END_SECONDS, SAME_SECONDS, DecodedFrame, Decoder, LostFrameError
+from vreason_agent.video.files import DESCRIPTORS, READABLE, Source
 from vreason_agent.video.images import fit_within
-from vreason_agent.video.opencv import quiet_cv2
+from vreason_agent.video.libraries import load_cv2
 from vreason_agent.video.progress import Watch
 from vreason_agent.video.read_options import Limits
 from vreason_agent.video.types import Method, VideoInfo, VideoStream
 
-DEMUXERS = "mov,matroska,avi,flv,ogg,asf,mpeg,mpegts,gif,mxf"
 MAX_FAILED_GRABS = 64  # damaged streams go on after a few frames that cannot be decoded
-_DESCRIPTORS = "/proc/self/fd"
 _environment = Lock()  # OpenCV takes FFmpeg's options from the environment
 
 
-class OpenCVDecoder:
+class OpenCVDecoder(Decoder):
     """A video or GIF file that OpenCV decodes from its start; see `Decoder`."""
 
     method: Method = "sequential"
@@ -41,34 +38,40 @@ class OpenCVDecoder:
         """Open the file; the first pass waits until a frame is asked for, or a look at the end."""
         self._source, self._limits, self._times = source, limits, _known_times(source.path, source.identity, limits)
         self._open()
-        width, height = (int(self._capture.get(code)) for code in (3, 4))
-        limits.check_pixels(repr(source.path), width, height)
-        fps, count = self._capture.get(5), self._capture.get(7)
+        width, height, fps, fourcc, count = (self._capture.get(code) for code in (3, 4, 5, 6, 7))
+        size = int(width), int(height)
+        limits.check("max_pixels", size[0] * size[1], f"{source.path!r} is {size[0]}x{size[1]} pixels")
         is_told = 0.5 <= fps <= 240 and 0 < count < 1e9  # some give negative or astronomical numbers
-        seconds = count / fps if is_told else None
-        limits.check_length(source.path, seconds or 0.0)
-        codec = int(self._capture.get(6)).to_bytes(4, "little", signed=True).decode("ascii", "replace").strip("\x00 ")
+        seconds, num_frames = (count / fps, int(count)) if is_told else (None, None)
+        limits.check("max_seconds", seconds or 0.0, f"{source.path!r} lasts {seconds or 0:,.0f} s")
+        codec = int(fourcc).to_bytes(4, "little", signed=True).decode("ascii", "replace").strip("\x00 ")
+        codec = codec if codec.isprintable() else ""
         self.info = VideoInfo(
-            path=source.path,
-            kind=source.kind,
-            video_fps=fps if is_told else None,
-            num_frames=int(count) if is_told else None,
-            duration_seconds=seconds,
-            width_px=width,
-            height_px=height,
-            codec=codec if codec.isprintable() else None,
-            is_constant_rate=None,
-            declared_frames=int(count) if is_told else None,
-            is_seekable=False,
-            streams=(VideoStream(width, height, codec, is_read=True),),
+            source.path, source.kind, fps if is_told else None, num_frames, seconds, *size, codec or None, None,
+            declared_frames=num_frames, is_seekable=False, streams=(VideoStream(*size, codec, is_read=True),),
             note="no seeking with OpenCV; frames are decoded sequentially (slower, still exact)",
-        )
+        )  # fmt: skip
 
     def _open(self) -> None:
-        with _checked_name(self._source) as name, quiet_cv2() as cv2, _ffmpeg_options():
-            self._capture, self._at = cv2.VideoCapture(name, cv2.CAP_FFMPEG), -1
+        """Open the checked file: by the name of its descriptor, or outside Linux by its own, compared afterwards.
+
+        FFmpeg may open no other file than the one it is given, and writes nothing to the process's stderr.
+        """
+        cv2, has_names = load_cv2(), os.path.isdir(DESCRIPTORS)
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        name = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+        with _environment:
+            before = os.environ.get(name)
+            os.environ[name] = f"format_whitelist;{DEMUXERS}|protocol_whitelist;file"
+            try:
+                file = f"{DESCRIPTORS}/{self._source.descriptor}" if has_names else self._source.path
+                self._capture, self._at = cv2.VideoCapture(file, cv2.CAP_FFMPEG), -1
+            finally:
+                os.environ.pop(name) if before is None else os.environ.update({name: before})
+        if not has_names:
+            self._source.check_unchanged()
         if not self._capture.isOpened():
-            msg = f"no video stream of {self._source.path!r} can be opened by OpenCV; {what_can_be_read()}"
+            msg = f"no video stream of {self._source.path!r} can be opened by OpenCV; {READABLE}"
             raise VideoDecodeError(msg)
 
     def close(self) -> None:
@@ -88,50 +91,38 @@ class OpenCVDecoder:
         while self._at < number and self._grab():
             self._at += 1
             watch.check()
-        with quiet_cv2() as cv2:
-            is_there, picture = self._capture.retrieve()
-            if self._at < number or not is_there:
-                raise LostFrameError(self._source.path, seconds)
-            return DecodedFrame(
-                times[number], stop, number, fit_within(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), max_side_px)
-            )
+        is_there, picture = self._capture.retrieve()
+        if self._at < number or not is_there:
+            raise LostFrameError(self._source.path, seconds)
+        cv2 = load_cv2()
+        picture = fit_within(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), max_side_px)
+        return DecodedFrame(times[number], stop, number, picture)
 
     def passes(self, seconds: float) -> bool:
         """All frames before a time are decoded."""
         return True
 
-    def keyframes_seconds(self, watch: Watch) -> tuple[float, ...]:
-        """Return no times: OpenCV tells none."""
-        return ()
-
     def look_at_end(self, watch: Watch) -> VideoInfo:
         """Return what all frames' times tell; see `Decoder`."""
-        from dataclasses import replace
-
-        times = self._all_times(watch)
-        count, gap, declared = len(times), _usual_gap(times), self.info.declared_frames
-        end = times[-1] + gap
-        is_cut = declared is not None and count < 0.98 * declared and end < 0.98 * declared / (self.info.video_fps or 1)
-        length = max(end, self.info.duration_seconds or end) if is_cut else end
-        even = count > 1 and all(
-            abs(time - number * times[-1] / (count - 1)) <= 0.002 for number, time in enumerate(times)
-        )
-        info = replace(
-            self.info, num_frames=count, readable_seconds=end, duration_seconds=length, is_constant_rate=even
-        )
-        info = replace(info, video_fps=count / end)
-        return replace(info, note=f"{info.note}; {info.reason_incomplete()}") if is_cut else info
+        times, info = self._all_times(watch), self.info
+        count, end, declared = len(times), times[-1] + _usual_gap(times), info.declared_frames or 0
+        is_cut = count < 0.98 * declared and end < 0.98 * (info.duration_seconds or 0.0)
+        length = info.duration_seconds if is_cut else end
+        even = count > 1 and all(abs(time - at * times[-1] / (count - 1)) <= 0.002 for at, time in enumerate(times))
+        info = replace(info, num_frames=count, video_fps=count / end, readable_seconds=end, duration_seconds=length)
+        note = f"{info.note}; {info.reason_incomplete()}" if is_cut else info.note
+        return replace(info, is_constant_rate=even, note=note)
 
     def _all_times(self, watch: Watch) -> list[float]:
         """Return every frame's time from the first one's; times that repeat or go backwards are set apart evenly."""
-        while not self._times:
+        if not self._times:
             self.close()
             self._open()
             found: list[float] = []
             while self._grab():
                 found.append(self._capture.get(0) / 1000)
-                self._limits.check_decoded(self._source.path, len(found))
-                self._limits.check_length(self._source.path, found[-1] - found[0])
+                self._limits.check("max_decoded_frames", len(found), f"{self._source.path!r} has {len(found):,} frames")
+                self._limits.check("max_seconds", found[-1] - found[0], f"{self._source.path!r} is longer")
                 watch.check()
             if not found:
                 msg = (
@@ -146,13 +137,13 @@ class OpenCVDecoder:
         return self._times
 
     def _grab(self) -> bool:
-        with quiet_cv2() as cv2:
-            for _ in range(MAX_FAILED_GRABS):
-                try:
-                    if self._capture.grab():
-                        return True
-                except cv2.error:  # its text is native
-                    continue
+        cv2 = load_cv2()
+        for _ in range(MAX_FAILED_GRABS):
+            try:
+                if self._capture.grab():
+                    return True
+            except cv2.error:  # its text is native
+                continue
         return False
 
 
@@ -165,27 +156,3 @@ def _usual_gap(times: list[float]) -> float:
 def _known_times(path: str, identity: Any, limits: Limits) -> list[float]:
     """Return where the times of a file are kept until it changes."""
     return []
-
-
-@contextmanager
-def _checked_name(source: Source) -> Iterator[str]:
-    """Yield a name that means the checked file: on Linux that of its descriptor, elsewhere its own, compared behind."""
-    if os.path.isdir(_DESCRIPTORS):
-        yield f"{_DESCRIPTORS}/{source.descriptor}"
-        return
-    yield source.path
-    source.check_unchanged()
-
-
-@contextmanager
-def _ffmpeg_options() -> Iterator[None]:
-    """Let FFmpeg open no other file than the one it is given, and write nothing to the process's stderr."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    name, value = "OPENCV_FFMPEG_CAPTURE_OPTIONS", f"format_whitelist;{DEMUXERS}|protocol_whitelist;file"
-    with _environment:
-        before = os.environ.get(name)
-        os.environ[name] = value
-        try:
-            yield
-        finally:
-            os.environ.pop(name) if before is None else os.environ.update({name: before})

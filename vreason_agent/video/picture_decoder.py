@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from vreason_agent.errors import VideoDecodeError, VideoError
-from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame
-from vreason_agent.video.files import DescriptorFile, Source, gap_note
+from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame, Decoder
+from vreason_agent.video.files import DescriptorFile, Source
 from vreason_agent.video.images import checked_size, encoded_size, fit_within, read_checked, read_encoded
 from vreason_agent.video.progress import Watch
 from vreason_agent.video.read_options import Limits, ReadOptions
@@ -17,40 +21,28 @@ Decode = Callable[[bytes, str, Limits], Picture]
 """Decodes the bytes of a picture, by name for messages; see `images.decode_image`."""
 
 
-class ImageDecoder:
+class ImageDecoder(Decoder):
     """One picture, shown for ever."""
 
     method: Method = "image"
 
     def __init__(self, source: Source, options: ReadOptions, decode: Decode) -> None:
         """Read and decode it; raises as `read_image` does."""
-        name, file = repr(source.path), DescriptorFile(source.descriptor)
-        data = read_checked(file, name, os.fstat(source.descriptor).st_size, options.limits)
+        name = repr(source.path)
+        data = read_checked(DescriptorFile(source.descriptor), name, options.limits)
         self._picture = decode(data, name, options.limits)
         height, width = self._picture.shape[:2]
         self.info = VideoInfo(source.path, "image", None, 1, 0.0, width, height, None, None, is_seekable=True)
 
     def frame_at(self, seconds: float, max_side_px: int | None, watch: Watch) -> DecodedFrame:
         """Return it."""
-        return DecodedFrame(0.0, float("inf"), 0, fit_within(self._picture, max_side_px))
-
-    def passes(self, seconds: float) -> bool:
-        """Nothing lies between."""
-        return False
-
-    def look_at_end(self, watch: Watch) -> VideoInfo:
-        """Return what is known."""
-        return self.info
-
-    def keyframes_seconds(self, watch: Watch) -> tuple[float, ...]:
-        """Return no times."""
-        return ()
+        return DecodedFrame(0.0, math.inf, 0, fit_within(self._picture, max_side_px))
 
     def close(self) -> None:
         """Release nothing."""
 
 
-class FolderDecoder:
+class FolderDecoder(Decoder):
     """Pictures of one size, each of which is opened when it is wanted."""
 
     method: Method = "folder"
@@ -63,21 +55,12 @@ class FolderDecoder:
         """
         self._source, self._options, self._decode = source, options, decode
         count = len(source.frame_paths)
-        options.limits.check_length(source.path, count / FOLDER_FPS)
-        size = self._common_size()
+        seconds = count / FOLDER_FPS
+        options.limits.check("max_seconds", seconds, f"{source.path!r} lasts {seconds:,.0f} s")
         self.info = VideoInfo(
-            path=source.path,
-            kind="frames",
-            video_fps=FOLDER_FPS,
-            num_frames=count,
-            duration_seconds=count / FOLDER_FPS,
-            width_px=size.width,
-            height_px=size.height,
-            codec=None,
-            is_constant_rate=True,
-            is_seekable=True,
+            source.path, "frames", FOLDER_FPS, count, seconds, *self._common_size(), None, True, is_seekable=True,
             note=gap_note(source.frame_paths),
-        )
+        )  # fmt: skip
 
     def frame_at(self, seconds: float, max_side_px: int | None, watch: Watch) -> DecodedFrame | None:
         """Return the picture of a second; `None` past the last."""
@@ -87,18 +70,6 @@ class FolderDecoder:
         watch.check()
         picture = fit_within(self._read(self._source.frame_paths[number]), max_side_px)
         return DecodedFrame(number / FOLDER_FPS, (number + 1) / FOLDER_FPS, number, picture)
-
-    def passes(self, seconds: float) -> bool:
-        """No picture needs another."""
-        return False
-
-    def look_at_end(self, watch: Watch) -> VideoInfo:
-        """Return what is known."""
-        return self.info
-
-    def keyframes_seconds(self, watch: Watch) -> tuple[float, ...]:
-        """Return no times."""
-        return ()
 
     def close(self) -> None:
         """Release nothing."""
@@ -117,14 +88,29 @@ class FolderDecoder:
         first, *others = self._source.frame_paths
         name, data = read_encoded(first, self._options)
         header = checked_size(data, name, self._options.limits)
-        height, width = self._decode(data, name, self._options.limits).shape[:2]
+        shape = self._decode(data, name, self._options.limits).shape
         for path in others:
-            if encoded_size(path, self._options) == header:
-                continue
-            other_height, other_width = self._read(path).shape[:2]  # one that is turned may be of the same size
-            if (other_height, other_width) != (height, width):
-                one, other = os.path.basename(first), os.path.basename(path)
-                sizes = f"{one} {width}x{height}, {other} {other_width}x{other_height}"
+            # A picture whose header tells another size may be turned by its mark of orientation, so it is decoded.
+            other = shape if encoded_size(path, self._options) == header else self._read(path).shape
+            if other != shape:
+                names = os.path.basename(first), os.path.basename(path)
+                sizes = f"{names[0]} {shape[1]}x{shape[0]}, {names[1]} {other[1]}x{other[0]}"
                 msg = f"the frames of {self._source.path!r} differ in size ({sizes}); bring them to one size"
                 raise VideoDecodeError(msg)
-        return Size(width, height)
+        return Size(shape[1], shape[0])
+
+
+def gap_note(frame_paths: Sequence[str]) -> str:
+    """Say which numbers are left out of names that otherwise count on evenly; empty for none, and for other names."""
+    names = [os.path.basename(path) for path in frame_paths]
+    matches = [re.fullmatch(r"(.*?)([0-9]+)([^0-9]*)", os.path.splitext(name)[0]) for name in names]
+    if len({match and match.group(1, 3) for match in matches}) != 1 or matches[0] is None:
+        return ""
+    steps = [int(after[2]) - int(before[2]) for before, after in pairwise(matches) if before and after]
+    step, count = Counter(steps).most_common(1)[0] if steps else (0, 0)
+    gaps = [place for place, width in enumerate(steps) if width != step]
+    if not gaps or step < 1 or 2 * count <= len(steps):
+        return ""
+    others = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
+    between = f"{names[gaps[0]]!r} to {names[gaps[0] + 1]!r}{others}"
+    return f"a gap in the numbers of the pictures ({between}): times count those that are there"

@@ -15,9 +15,8 @@ class Watch:
 
     def __init__(self, path: str, limits: Limits, on_progress: Progress | None = None) -> None:
         """Begin to count time; `path` names the work in messages."""
-        self._path, self._limits, self._on_progress = path, limits, on_progress
+        self._path, self._max_seconds, self._on_progress = path, limits.max_wall_seconds, on_progress
         self._began = self._told = time.monotonic()
-        self._deadline = math.inf if limits.max_wall_seconds is None else self._began + limits.max_wall_seconds
         self._done, self._total = 0, 0
 
     @property
@@ -32,15 +31,13 @@ class Watch:
             VideoTooLargeError: If the time is over.
             VideoDecodeError: If the caller ends the work.
         """
-        now = time.monotonic()
-        if now > self._deadline:
+        if self.seconds > (math.inf if self._max_seconds is None else self._max_seconds):
             msg = (
-                f"{self._path!r} took over max_wall_seconds={self._limits.max_wall_seconds:g}; ask for fewer frames or "
+                f"{self._path!r} took over max_wall_seconds={self._max_seconds:g}; ask for fewer frames or "
                 "a shorter file, or re-encode it with more keyframes: ffmpeg -i INPUT -g 50 -c:v libx264 OUTPUT.mp4"
             )
             raise VideoTooLargeError(msg)
-        if self._on_progress is not None and now - self._told > 0.1:
-            self._told = now
+        if time.monotonic() - self._told > 0.1:
             self._report()
 
     def tell(self, done: int, total: int) -> None:
@@ -50,6 +47,7 @@ class Watch:
         self._report()
 
     def _report(self) -> None:
+        self._told = time.monotonic()
         if self._on_progress is not None and self._on_progress(self._done, self._total):
             msg = f"reading {self._path!r} was stopped after {self._done} of {self._total} frames; call it again"
             raise VideoDecodeError(msg)

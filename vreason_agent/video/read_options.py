@@ -16,13 +16,18 @@ Backend = Literal["auto", "av", "opencv"]
 Roots = Sequence[str | os.PathLike[str]]
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is not bool and isinstance(value, Integral) and int(value) >= 0
+_REMEDIES = {
+    "max_bytes": "cut the part you need, or scale a picture down",
+    "max_pixels": "scale it down first",
+    "max_decoded_frames": "cut the part you need",
+    "max_frames": "ask for fewer at a time",
+    "max_result_bytes": "give a smaller max_side_px, or ask for fewer",
+    "max_seconds": "cut the part you need: ffmpeg -i INPUT -ss START -to STOP -c copy PART.mp4",
+}
 
 
-def _is_time(value: Any) -> bool:
-    number: Any = value if type(value) is not bool and isinstance(value, Real) else -1
-    return bool(number >= 0)  # what is not a number is not
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and type(value) is not bool and bool(value >= 0)  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
@@ -52,41 +57,29 @@ class Limits:
     max_wall_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        counts = (self.max_bytes, self.max_pixels, self.max_decoded_frames, self.max_frames, self.max_result_bytes)
-        seconds = (self.max_seconds, 0.0 if self.max_wall_seconds is None else self.max_wall_seconds)
-        if not all(map(_is_count, counts)) or not all(map(_is_time, seconds)):
+        times = {"max_seconds": self.max_seconds, "max_wall_seconds": self.max_wall_seconds or 0.0}
+        counts = [value for name, value in vars(self).items() if name not in times]
+        if not all(_is_number(count, Integral) for count in counts) or not all(
+            _is_number(time, Real) for time in times.values()
+        ):
             msg = f"{self!r:.300}: give whole numbers from 0, and seconds from 0, such as Limits(max_seconds=3600.0)"
             raise ConfigError(msg)
 
-    def check_pixels(self, name: str, width: int, height: int) -> None:
-        """Check the size of a picture or of a video's frames; raises `VideoTooLargeError` over `max_pixels`."""
-        if width * height > self.max_pixels:
-            msg = f"{name} is {width}x{height} pixels, more than max_pixels={self.max_pixels:,}; scale it down first"
-            raise VideoTooLargeError(msg)
+    def check(self, limit: str, value: float, found: str) -> None:
+        """Check a value against one of the limits.
 
-    def check_length(self, path: str, seconds: float) -> None:
-        """Check how long a video lasts; raises `VideoTooLargeError` over `max_seconds`."""
-        if seconds > self.max_seconds:
-            msg = (
-                f"{path!r} is at least {seconds:,.0f} s long, more than max_seconds={self.max_seconds:,g}; "
-                "cut the part you need: ffmpeg -ss START -to STOP -i INPUT -c copy PART.mp4"
-            )
-            raise VideoTooLargeError(msg)
+        Args:
+            limit: Name of the limit.
+            value: What was found.
+            found: The same as words for the message.
 
-    def check_decoded(self, path: str, num_frames: int) -> None:
-        """Check how many frames were decoded in sequence; raises `VideoTooLargeError` over `max_decoded_frames`."""
-        if num_frames > self.max_decoded_frames:
-            msg = f"{path!r} has over max_decoded_frames={self.max_decoded_frames:,} frames; cut the part you need"
-            raise VideoTooLargeError(msg)
-
-    def check_result(self, path: str, num_frames: int, width: int, height: int) -> None:
-        """Check what a read will return; raises `VideoTooLargeError` over `max_result_bytes`."""
-        num_bytes = num_frames * width * height * 3
-        if num_bytes > self.max_result_bytes:
-            msg = (
-                f"{num_frames:,} frames of {path!r} at {width}x{height} pixels are {num_bytes:,} bytes, more than "
-                f"max_result_bytes={self.max_result_bytes:,}; give a smaller max_side_px, or ask for fewer times"
-            )
+        Raises:
+            VideoTooLargeError: If it is over the limit.
+        """
+        bound = getattr(self, limit)
+        if value > bound:
+            allowed = f"{bound:,}" if isinstance(bound, int) else f"{bound:,g}"
+            msg = f"{found}, more than {limit}={allowed}; {_REMEDIES[limit]}"
             raise VideoTooLargeError(msg)
 
 
@@ -106,8 +99,8 @@ class Isolation:
     max_seconds: float = 120.0
 
     def __post_init__(self) -> None:
-        is_memory = _is_count(self.max_memory_bytes) and 1 <= self.max_memory_bytes < 2**63
-        if not is_memory or not _is_time(self.max_seconds) or not 0 < self.max_seconds < math.inf:
+        is_memory = _is_number(self.max_memory_bytes, Integral) and 1 <= self.max_memory_bytes < 2**63
+        if not is_memory or not _is_number(self.max_seconds, Real) or not 0 < self.max_seconds < math.inf:
             msg = f"{self!r:.300}: use a whole number of bytes from 1 to 2**63 - 1, and a number of seconds above 0"
             raise ConfigError(msg)
 
@@ -174,12 +167,7 @@ def check_times(path: str, timestamps: Any, limits: Limits, *, name: str = "time
     if is_odd or (name == "timestamps" and not times):
         msg = f"{name}={quote(timestamps)}: give a list of times, each a number of seconds from 0"
         raise ConfigError(msg)
-    if len(times) > limits.max_frames:
-        msg = (
-            f"{len(times):,} frames of {path!r} were asked for, more than max_frames={limits.max_frames:,}; "
-            "ask for fewer at a time"
-        )
-        raise VideoTooLargeError(msg)
+    limits.check("max_frames", len(times), f"{len(times):,} frames of {path!r} were asked for")
     return times
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Lock
 
-from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
+from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.video.decoder import DecodedFrame, Decoder, LostFrameError, open_decoder
-from vreason_agent.video.files import Identity, open_source, path_text
-from vreason_agent.video.frame_cache import FrameCache, FrameStack, Resize, Sizing
+from vreason_agent.video.files import Identity, open_source
+from vreason_agent.video.frame_cache import FrameCache, FrameStack, Resize, Sizing, check_result
 from vreason_agent.video.images import Encoded, decode_image, encoded_size, read_encoded, size_within
-from vreason_agent.video.opencv import load_cv2
+from vreason_agent.video.libraries import load_cv2
 from vreason_agent.video.picture_decoder import FolderDecoder, ImageDecoder
 from vreason_agent.video.progress import Watch
 from vreason_agent.video.read_options import DEFAULT_OPTIONS, ReadOptions, check_side, check_times
@@ -106,12 +106,9 @@ def read_frames(
             was ended for its time.
         VideoError: As `probe` raises.
     """
-    if isinstance(video, VideoReader):
-        opened: AbstractContextManager[VideoReader] = nullcontext(video)
-    else:
-        check_times(path_text(video), timestamps, options.limits)
-        check_side(max_side_px)
-        opened = VideoReader(video, options, max_cache_bytes=0)
+    opened: AbstractContextManager[VideoReader] = (
+        nullcontext(video) if isinstance(video, VideoReader) else VideoReader(video, options, max_cache_bytes=0)
+    )
     with opened as reader:
         return reader.read(
             timestamps,
@@ -155,7 +152,6 @@ class VideoReader:
         """What is known of the video, with a look at its end; kept until the file changes."""
         if not self._known:
             with self._lock:
-                self._check_usable()
                 self._known.append(self._opened().look_at_end(self._watch()))
         return self._known[0]
 
@@ -168,7 +164,6 @@ class VideoReader:
     def keyframes_seconds(self) -> tuple[float, ...]:
         """Times of the frames that are decoded without others; none where the file does not tell."""
         with self._lock:
-            self._check_usable()
             return self._opened().keyframes_seconds(self._watch())
 
     def read(
@@ -186,7 +181,6 @@ class VideoReader:
         requested, sizing = check_times(path, timestamps, limits), Sizing(check_side(max_side_px), resize)
         later = check_times(path, expected, limits, name="expected") if len(expected) else ()
         with self._lock:
-            self._check_usable()
             read = _Read(
                 requested, sorted(later) if self._holds else [], sizing, self._watch(on_progress), allow_missing
             )
@@ -200,30 +194,25 @@ class VideoReader:
             return frames
 
     def _read(self, read: _Read) -> Frames:
-        decoder = self._opened()
+        decoder, path, limits = self._opened(), self._source.path, self._options.limits
         if read.sizing.resize is None:
-            size = size_within(Size(decoder.info.width_px, decoder.info.height_px), read.sizing.max_side_px)
-            self._options.limits.check_result(self._source.path, len(read.requested), *size)
-        stack = FrameStack(self._source.path, self._options.limits, len(read.requested))
-        found: dict[float, DecodedFrame | None] = {}
-        for seconds, places in read.places().items():
-            read.watch.tell(len(found), len(read.requested))
+            check_result(path, limits, len(read.requested), size_within(decoder.info.size, read.sizing.max_side_px))
+        stack = FrameStack(path, limits, len(read.requested))
+        found: dict[float, DecodedFrame] = {}
+        for done, seconds in enumerate(sorted(set(read.requested))):
+            read.watch.tell(done, len(set(read.requested)))
             self._hold_expected(decoder, read, before=seconds)
-            found[seconds] = frame = self._frame_at(decoder, seconds, read)
+            frame = self._frame_at(decoder, seconds, read)
             if frame is not None:
-                stack.put(places, frame.picture)
-        return self._collect(decoder, read, stack, found)
-
-    def _collect(
-        self, decoder: Decoder, read: _Read, stack: FrameStack, found: dict[float, DecodedFrame | None]
-    ) -> Frames:
-        places = [place for place, seconds in enumerate(read.requested) if found[seconds] is not None]
-        frames = [frame for seconds in read.requested if (frame := found[seconds]) is not None]
-        missing = tuple(seconds for seconds in read.requested if found[seconds] is None)
+                found[seconds] = frame
+                stack.put([place for place, at in enumerate(read.requested) if at == seconds], frame.picture)
+        here = [place for place, seconds in enumerate(read.requested) if seconds in found]
+        frames = [found[read.requested[place]] for place in here]
+        missing = tuple(seconds for seconds in read.requested if seconds not in found)
         return Frames(
-            images=stack.take(places),
+            images=stack.take(here),
             timestamps_seconds=tuple(frame.start_seconds for frame in frames),
-            requested_seconds=tuple(read.requested[place] for place in places),
+            requested_seconds=tuple(read.requested[place] for place in here),
             frame_indices=tuple(frame.number for frame in frames),
             info=self._known[0] if self._known else decoder.info,
             method=decoder.method,
@@ -250,29 +239,33 @@ class VideoReader:
         return reason
 
     def _frame_at(self, decoder: Decoder, seconds: float, read: _Read) -> DecodedFrame | None:
-        held = self._cache.find(seconds, read.sizing)
-        if held is not None:
-            return held
-        try:
-            frame = decoder.frame_at(seconds, read.sizing.max_side_px, read.watch)
-        except LostFrameError:
-            return None
+        """Return a frame that is held, or decode it and hold it; `None` where there is none, or it is damaged."""
+        frame = self._cache.find(seconds, read.sizing)
         if frame is None:
-            return None
-        frame = replace(frame, picture=read.sizing(frame.picture))
-        self._cache.add(frame, read.sizing)
+            with suppress(LostFrameError):
+                frame = decoder.frame_at(seconds, read.sizing.max_side_px, read.watch)
+            if frame is not None:
+                frame = replace(frame, picture=read.sizing(frame.picture))
+                self._cache.add(frame, read.sizing)
         return frame
 
     def _hold_expected(self, decoder: Decoder, read: _Read, *, before: float) -> None:
         """Hold the frames for later reads that are decoded on the way to a time anyhow."""
         while read.later and read.later[0] < before:
             seconds = read.later.pop(0)
-            size = size_within(Size(decoder.info.width_px, decoder.info.height_px), read.sizing.max_side_px)
-            is_new = self._cache.find(seconds, read.sizing) is None
-            if is_new and self._cache.has_room_for(size.width * size.height * 3) and decoder.passes(before):
+            size = size_within(decoder.info.size, read.sizing.max_side_px)
+            if self._cache.has_room_for(size.width * size.height * 3) and decoder.passes(before):
                 self._frame_at(decoder, seconds, read)
 
+    def _watch(self, on_progress: Progress | None = None) -> Watch:
+        return Watch(self._source.path, self._options.limits, on_progress)
+
     def _opened(self) -> Decoder:
+        """Return the decoder, opened anew where its process has ended."""
+        if self._is_closed:
+            msg = f"{self._source.path!r} was closed; read inside `with open_video(...)`"
+            raise ConfigError(msg)
+        self._source.check_unchanged()
         if self._worker is not None and self._worker.has_ended:
             self._forget()
         if self._decoder is None:
@@ -292,15 +285,6 @@ class VideoReader:
         make = ImageDecoder if kind == "image" else FolderDecoder
         return make(self._source, self._options, decode)
 
-    def _check_usable(self) -> None:
-        if self._is_closed:
-            msg = f"{self._source.path!r} was closed; read inside `with open_video(...)`"
-            raise ConfigError(msg)
-        self._source.check_unchanged()
-
-    def _watch(self, on_progress: Progress | None = None) -> Watch:
-        return Watch(self._source.path, self._options.limits, on_progress)
-
     def _forget(self) -> None:
         for opened in (self._decoder, self._worker):
             if opened is not None:
@@ -318,13 +302,6 @@ class _Read:
     sizing: Sizing
     watch: Watch
     allow_missing: bool
-
-    def places(self) -> dict[float, list[int]]:
-        """Return where each time stands in the request, in ascending order of times."""
-        places: dict[float, list[int]] = {seconds: [] for seconds in sorted(set(self.requested))}
-        for place, seconds in enumerate(self.requested):
-            places[seconds].append(place)
-        return places
 
 
 @lru_cache(maxsize=64)
@@ -345,9 +322,9 @@ def read_images(sources: Sequence[Encoded], options: ReadOptions = DEFAULT_OPTIO
         VideoError: As `read_image` raises; isolated, also if the process dies or takes too long.
         VideoTooLargeError: Also if they exceed a limit together.
     """
-    watch, isolation = Watch(f"{len(sources)} pictures", options.limits), options.isolation
+    watch = Watch(f"{len(sources)} pictures", options.limits)
     image_sizes(sources, options)
-    worker = None if isolation is None else WorkerProcess(isolation)
+    worker = None if options.isolation is None else WorkerProcess(options.isolation)
     decode = decode_image if worker is None else worker.decode_image
     images = []
     try:
@@ -363,19 +340,11 @@ def read_images(sources: Sequence[Encoded], options: ReadOptions = DEFAULT_OPTIO
 
 def image_sizes(sources: Sequence[Encoded], options: ReadOptions = DEFAULT_OPTIONS) -> list[Size]:
     """Return the sizes of pictures as their headers tell them; decodes none. Raises as `read_images` does before."""
-    limits = options.limits
-    if len(sources) > limits.max_frames:
-        told = f"{len(sources):,} pictures were asked for, more than max_frames={limits.max_frames:,}"
-        msg = f"{told}; ask for fewer at a time"
-        raise VideoTooLargeError(msg)
+    told = f"{len(sources):,} pictures"
+    options.limits.check("max_frames", len(sources), told)
     sizes = [encoded_size(source, options) for source in sources]
     num_bytes = sum(size.width * size.height * 3 for size in sizes)
-    if num_bytes > limits.max_result_bytes:
-        msg = (
-            f"{len(sources):,} pictures are {num_bytes:,} bytes when they are decoded, more than "
-            f"max_result_bytes={limits.max_result_bytes:,}; give fewer, or smaller ones"
-        )
-        raise VideoTooLargeError(msg)
+    options.limits.check("max_result_bytes", num_bytes, f"{told} are {num_bytes:,} bytes when they are decoded")
     return sizes
 
 

@@ -30,14 +30,14 @@ from vreason_agent.errors import (
     VideoTooLargeError,
     VReasonError,
 )
-from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame, LostFrameError, resolve_backend
+from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame, Decoder, LostFrameError, resolve_backend
 from vreason_agent.video.files import Source
 from vreason_agent.video.image_headers import image_size
 from vreason_agent.video.images import check_decoded_size, size_within
-from vreason_agent.video.opencv import load_cv2
+from vreason_agent.video.libraries import load_cv2
 from vreason_agent.video.progress import Watch
 from vreason_agent.video.read_options import Isolation, Limits, ReadOptions
-from vreason_agent.video.types import Method, Picture, Size, VideoInfo
+from vreason_agent.video.types import Method, Picture, VideoInfo
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -178,7 +178,7 @@ class WorkerProcess:
         return self.read_pixels(name, shape, seconds - (time.monotonic() - began))
 
 
-class RemoteDecoder:
+class RemoteDecoder(Decoder):
     """A video or GIF file that another process decodes; see `Decoder`.
 
     A process that a file ended is followed by another one at the next request.
@@ -218,7 +218,7 @@ class RemoteDecoder:
             return None
         with self._worker.agreed(self._source.path):
             head = checked(_FrameHead, answer)
-            size = size_within(Size(self.info.width_px, self.info.height_px), max_side_px)
+            size = size_within(self.info.size, max_side_px)
             is_shown = head.start_seconds - SAME_SECONDS <= seconds < head.stop_seconds
             if not is_shown or head.shape != (size.height, size.width, 3):
                 raise ValueError(head)

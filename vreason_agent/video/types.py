@@ -92,6 +92,11 @@ class VideoInfo:
     note: str = ""
 
     @property
+    def size(self) -> Size:
+        """Width and height after rotation."""
+        return Size(self.width_px, self.height_px)
+
+    @property
     def is_complete(self) -> bool:
         """Whether all of the video's length can be read."""
         return self.readable_seconds is None or self.readable_seconds == self.duration_seconds

@@ -1,21 +1,16 @@
-"""OpenCV, loaded on first use, and without its own log as long as one of several threads asks for that."""
+"""The native libraries, loaded on first use: a missing one is an error that says what to type."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Lock
+import os
+from functools import lru_cache
 from types import ModuleType
 
 from vreason_agent.errors import DependencyError
 
-_SILENT = 0
-_lock = Lock()
-_levels: list[int] = []  # what each of those who ask found
-
 
 def load_cv2() -> ModuleType:
-    """Return OpenCV.
+    """Return OpenCV, which writes no log of its own to stderr from then on, unless `OPENCV_LOG_LEVEL` is set.
 
     Raises:
         DependencyError: If it is not installed, a system library is missing, or it is what one wheel left of another.
@@ -30,25 +25,27 @@ def load_cv2() -> ModuleType:
             "headless build: pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
         )
         raise DependencyError(msg) from exc
+    _silence()
     return cv2
 
 
-@contextmanager
-def quiet_cv2() -> Iterator[ModuleType]:
-    """Give OpenCV, which writes no log of its own to the process's stderr until the end; its libraries may.
+@lru_cache
+def _silence() -> None:
+    import cv2
+
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        getattr(cv2.utils, "logging", cv2).setLogLevel(0)  # before OpenCV 4.13 in `cv2` itself
+
+
+def load_av() -> ModuleType:
+    """Return PyAV.
 
     Raises:
         DependencyError: If it cannot be loaded.
     """
-    cv2 = load_cv2()
-    log = getattr(cv2.utils, "logging", cv2)  # before OpenCV 4.13 in `cv2` itself
-    with _lock:
-        _levels.append(log.setLogLevel(_SILENT))
     try:
-        yield cv2
-    finally:
-        with _lock:
-            first = _levels[0]
-            _levels.pop()
-            if not _levels:
-                log.setLogLevel(first)
+        import av
+    except ImportError as exc:
+        msg = "PyAV, which decodes videos, cannot be loaded: pip install av; or use backend='opencv'"
+        raise DependencyError(msg) from exc
+    return av
