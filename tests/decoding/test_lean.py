@@ -10,12 +10,13 @@ import torch
 import transformers
 from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, PreTrainedModel
 
+from tests.decoding.conftest import load_named_model
 from tests.decoding.forcing import EveryThirdIsForced
 from tests.decoding.tiny_models import ROUNDING_NATS, make_batch, make_model, make_prompt, to_float64
 from vreason_agent.decoding import DecodeResult, VReasonConfig, decode
 from vreason_agent.decoding.compat import cache_argument
 from vreason_agent.decoding.entropy import distribution
-from vreason_agent.decoding.lean import LastLayerState, LeanDecoder, lean_decoder
+from vreason_agent.decoding.lean import LastLayerState, LastPart, LeanDecoder, lean_decoder
 from vreason_agent.decoding.lean_steering import _entropy_gradient
 from vreason_agent.decoding.prompt import NextPositions
 
@@ -100,7 +101,7 @@ def run_both(monkeypatch: pytest.MonkeyPatch, model: PreTrainedModel, **argument
         return [lean, decode(model, **arguments)]
 
 
-CONFIGS = {
+CONFIGS: dict[str, dict[str, Any]] = {
     **{schedule: {"schedule": schedule} for schedule in ("off", "switching", "alternating", "minimize", "random")},
     "lite": {"lite": True},
     "off, lite": {"schedule": "off", "lite": True},
@@ -128,6 +129,36 @@ def test_a_batch_equals_the_reference_path(
         assert own.switch == theirs.switch
         norms = [[norm or 0.0 for norm in trace.controller_norm] for trace in (own, theirs)]
         assert norms[0] == pytest.approx(norms[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["off", "current", "lite"])
+def test_rows_that_end_leave_the_batch(monkeypatch: pytest.MonkeyPatch, greedy: GenerationConfig, name: str) -> None:
+    fields = CONFIGS[name]
+    model, lengths = load_named_model("qwen2_5_vl-sharp"), [3, 20, 1, 14]
+    batch = make_batch(model, [make_prompt(model, seed=i, num_pairs=4, num_text=5 + i) for i in range(4)])
+    monkeypatch.setattr("vreason_agent.decoding.lean._STEPS_AHEAD", 8)  # buffers and rotations are renewed on the way
+    num_run: list[int] = []
+    run_last_part = LeanDecoder.run_last_part
+
+    def counted(self: LeanDecoder, attended: torch.Tensor) -> LastPart:
+        num_run.append(len(attended))
+        return run_last_part(self, attended)
+
+    monkeypatch.setattr(LeanDecoder, "run_last_part", counted)
+    lean, reference = run_both(
+        monkeypatch, model, **batch.arguments, config=VReasonConfig(**fields), generation_config=greedy,
+        on_token=lambda record: record.step + 1 == lengths[record.row],
+    )  # fmt: skip
+    assert (num_run[0], num_run[-1]) == (3, 1)  # the third row ended before any step
+    assert [len(row) for row in lean.sequences] == lengths
+    assert lean.sequences == reference.sequences
+    for row, (own, theirs) in enumerate(zip(lean.traces, reference.traces, strict=True)):
+        assert own.entropy == pytest.approx(theirs.entropy, abs=ROUNDING_NATS)
+        num_read = lean.cache.get_seq_length() - max(lengths) + lengths[row]
+        layers: Any = zip(lean.cache.layers, reference.cache.layers, strict=True)
+        for layer, other in layers:
+            for entries, expected in ((layer.keys, other.keys), (layer.values, other.values)):
+                assert torch.allclose(entries[row, :, :num_read], expected[row, :, :num_read], rtol=0.0, atol=1e-9)
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "qwen2_vl"])

@@ -55,6 +55,8 @@ class _Layer(NamedTuple):
 class LastLayerState:
     """The current token inside the last layer, right after attention: what the controllers act on.
 
+    `batch` are the rows that are still running, in the order of `LeanDecoder.rows`; so in `LastPart`.
+
     Attributes:
         hidden: `(batch, hidden_size)`, the residual stream that the layer was given.
         weights: `(batch, num_kv_heads, num_groups, length)`, attention weights.
@@ -85,11 +87,13 @@ class LastPart(NamedTuple):
 
 
 class LeanDecoder:
-    """Decodes one batch token by token from a filled cache on.
+    """Decodes one batch token by token from a filled cache on, each row until it ends.
 
-    The cache's entries move into buffers of its own at the first step; `release` hands them back.
+    The cache's entries move into buffers of its own at the first step; `release` hands them back. The running rows come
+    first in the buffers: where one ends, the last of them takes its place.
 
     Attributes:
+        rows: The rows that are running, in the order of the buffers.
         state: The current token inside the last layer; `None` before the first step.
         last_part: The current token's way from there to the logits, as `step` returned them.
         adjust: Given the state, returns what attention is to give instead of `attended`; `None`: unchanged.
@@ -125,16 +129,31 @@ class LeanDecoder:
         self._mask_bias = None if attention_mask is None else self._bias_of(attention_mask)
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
+        self._num_rows = int(positions.at(0).shape[-2])
+        self.rows = list(range(self._num_rows))
+        self._row_index: torch.Tensor | None = None
+        self._swaps: list[tuple[int, int]] = []
         self._rotations: tuple[torch.Tensor, torch.Tensor] | None = None
         self.state: LastLayerState | None = None
         self.last_part: LastPart | None = None
         self.adjust: Callable[[LastLayerState], torch.Tensor] | None = None
 
-    def step(self, token_ids: torch.Tensor, number: int) -> torch.Tensor:
-        """Read the generated tokens `(batch,)` of step `number` (from 0); returns logits `(batch, vocab_size)`."""
+    def step(self, token_ids: torch.Tensor, number: int, running: Sequence[int] | None = None) -> torch.Tensor:
+        """Read the generated tokens of a step.
+
+        Args:
+            token_ids: `(batch,)`; those of ended rows are not read.
+            number: The step's number, from 0.
+            running: The rows to read, fewer and fewer; `None`: those of the step before.
+
+        Returns:
+            Logits `(batch, vocab_size)`; zeros for ended rows.
+        """
         if self._length == self._capacity:
             self._grow()
-        rotation = self._rotation(number)
+        if running is not None and len(running) < len(self.rows):
+            self._end_rows([row for row in self.rows if row not in running])
+        token_ids, *rotation = (self.of_running(part) for part in (token_ids, *self._rotation(number)))
         self._length += 1
         hidden = embedding(token_ids, self._embedding)
         for layer, keys, values in zip(self._layers[:-1], self._keys, self._values, strict=False):
@@ -147,7 +166,17 @@ class LeanDecoder:
         self.state = LastLayerState(hidden, weights.view(shape), attended.view(shape))
         steered = self.state.attended if self.adjust is None else self.adjust(self.state)
         self.last_part = self.run_last_part(steered)
-        return self.last_part.logits
+        return self.to_batch(self.last_part.logits)
+
+    def to_batch(self, logits: torch.Tensor) -> torch.Tensor:
+        """Put logits of the running rows at their places in `(batch, vocab_size)`, with zeros for ended rows."""
+        if self._row_index is None:
+            return logits
+        return logits.new_zeros((self._num_rows, logits.shape[-1])).index_copy_(0, self._row_index, logits)
+
+    def of_running(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the running rows of `(batch, ...)`, in the order of `rows`."""
+        return batch if self._row_index is None else batch.index_select(0, self._row_index)
 
     def run_last_part(self, attended: torch.Tensor) -> LastPart:
         """Go from the last layer's attention, `attended` as in `LastLayerState`, to the current token's logits."""
@@ -180,7 +209,10 @@ class LeanDecoder:
         return attended.view(len(attended), self._num_kv_heads, -1, self._head_dim)
 
     def release(self) -> None:
-        """Let the cache hold all entries again, the generated tokens' included."""
+        """Let the cache hold all entries again, the generated tokens' included, with zeros where a row had ended."""
+        for place, other in reversed(self._swaps):
+            self._swap(place, other)
+        self._swaps = []
         for layer, keys, values in zip(self._cache.layers, self._keys, self._values, strict=False):
             entries: Any = layer
             entries.keys, entries.values = keys[:, :, : self._length], values[:, :, : self._length]
@@ -190,7 +222,7 @@ class LeanDecoder:
         self,
         layer: _Layer,
         hidden: torch.Tensor,
-        rotation: tuple[torch.Tensor, torch.Tensor],
+        rotation: Sequence[torch.Tensor],
         keys: torch.Tensor,
         values: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -203,18 +235,19 @@ class LeanDecoder:
         if layer.head_norms is not None:
             rotated = rms_norm(rotated, (self._head_dim,), None, layer.eps) * layer.head_norms
         rotated = torch.addcmul(rotated * rotation[0], rotated.roll(self._head_dim // 2, -1), rotation[1])
-        keys.select(2, at).copy_(rotated[:, self._num_heads :])
-        values.select(2, at).copy_(heads[:, num_rotated:])
+        keys[:batch].select(2, at).copy_(rotated[:, self._num_heads :])
+        values[:batch].select(2, at).copy_(heads[:, num_rotated:])
         query = rotated[:, : self._num_heads].reshape(batch * self._num_kv_heads, -1, self._head_dim)
         scores = torch.bmm(query, self._entries(keys).transpose(1, 2)).to(precise_dtype(query)).mul_(self._scaling)
         if self._mask_bias is not None:
-            scores.add_(self._mask_bias[:, :, : self._length])
+            scores.add_(self._mask_bias[: len(scores), :, : self._length])
         weights = scores.softmax(dim=-1)
         return weights, torch.bmm(weights.to(values.dtype), self._entries(values))
 
     def _entries(self, buffer: torch.Tensor) -> torch.Tensor:
-        """Return the filled part `(batch * num_kv_heads, length, head_dim)` of a buffer, without copying."""
-        return buffer.view(-1, self._capacity, self._head_dim)[:, : self._length]
+        """Return what running rows have read, `(rows * num_kv_heads, length, head_dim)`, without copying."""
+        num_heads = len(self.rows) * self._num_kv_heads
+        return buffer.view(-1, self._capacity, self._head_dim)[:num_heads, : self._length]
 
     def _project(self, layer: _Layer, hidden: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         residual = torch.addmm(hidden, attended.reshape(len(hidden), -1), layer.out.t())
@@ -248,6 +281,26 @@ class LeanDecoder:
         pieces = torch.split(part, sections, dim=-1)
         return torch.cat([piece[index % 3] for index, piece in enumerate(pieces)], dim=-1)
 
+    def _end_rows(self, ended: Sequence[int]) -> None:
+        for row in ended:
+            place, last = self.rows.index(row), len(self.rows) - 1
+            if place != last:
+                self._swap(place, last)
+                self._swaps.append((place, last))
+            self.rows[place] = self.rows[last]
+            self.rows.pop()
+        self._row_index = torch.tensor(self.rows, device=self._embedding.device)
+
+    def _swap(self, place: int, other: int) -> None:
+        """Exchange two rows of the buffers."""
+        buffers = [*self._keys, *self._values]
+        if self._mask_bias is not None:
+            buffers.append(self._mask_bias.view(self._num_rows, self._num_kv_heads, -1))
+        for buffer in buffers:
+            kept = buffer[place].clone()
+            buffer[place] = buffer[other]
+            buffer[other] = kept
+
     def _grow(self) -> None:
         """Move the entries into longer buffers, a layer at a time, so that only one is held twice."""
         layers: list[Any] = self._cache.layers
@@ -264,6 +317,7 @@ class LeanDecoder:
     def _longer(self, entries: torch.Tensor) -> torch.Tensor:
         buffer = entries.new_empty((*entries.shape[:2], self._capacity, entries.shape[-1]))
         buffer[:, :, : self._length] = entries[:, :, : self._length]
+        buffer[:, :, self._length :] = 0.0
         return buffer
 
     def _bias_of(self, attention_mask: torch.Tensor) -> torch.Tensor:

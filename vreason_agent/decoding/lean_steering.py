@@ -71,7 +71,7 @@ class LeanSteering(Unsteered):
         for optim_step in range(self._config.num_optim_steps):
             if optim_step > 0:
                 part = self._decoder.run_last_part(self._adjusted(state))
-                raw = distribution(part.logits)
+                raw = distribution(self._decoder.to_batch(part.logits))
             self._descend(switches, state, part, raw)
         norms = {row: controller.norm() for row in switches if (controller := self.controllers[row]) is not None}
         self.seconds += seconds_now(self._device) - started
@@ -80,13 +80,13 @@ class LeanSteering(Unsteered):
     def steered_logits(self) -> torch.Tensor:
         """Run the last part again with the controllers as they are now."""
         started = seconds_now(self._device)
-        logits = self._decoder.run_last_part(self._adjusted(self._current()[0])).logits
+        logits = self._decoder.to_batch(self._decoder.run_last_part(self._adjusted(self._current()[0])).logits)
         self.seconds += seconds_now(self._device) - started
         return logits
 
     def base_logits(self) -> torch.Tensor:
         """Run the last part again on the base values."""
-        return self._decoder.run_last_part(self._current()[0].attended).logits
+        return self._decoder.to_batch(self._decoder.run_last_part(self._current()[0].attended).logits)
 
     def _current(self) -> tuple[LastLayerState, LastPart]:
         state, part = self._decoder.state, self._decoder.last_part
@@ -99,22 +99,23 @@ class LeanSteering(Unsteered):
         if not any(self.is_effective):
             return state.attended
         steered = state.attended.clone()
-        for row, (controller, place) in enumerate(zip(self.controllers, self._places, strict=True)):
+        for number, row in enumerate(self._decoder.rows):
+            controller, place = self.controllers[row], self._places[row]
             if controller is not None and place is not None and not controller.is_zero:
-                weights = _take(state.weights[row], place, dim=2)  # (num_kv_heads, num_groups, num_video_tokens)
-                steered[row] += torch.bmm(weights, controller.value_delta).to(steered.dtype)
+                weights = _take(state.weights[number], place, dim=2)  # (num_kv_heads, num_groups, num_video_tokens)
+                steered[number] += torch.bmm(weights, controller.value_delta).to(steered.dtype)
         return steered
 
     def _descend(
         self, switches: Mapping[int, Switch], state: LastLayerState, part: LastPart, raw: Distribution
     ) -> None:
         """Take one optimizer step down each row's loss, sign times entropy."""
-        attended = self._decoder.attended_gradient(part, _entropy_gradient(raw))
+        attended = self._decoder.attended_gradient(part, self._decoder.of_running(_entropy_gradient(raw)))
         for row, switch in switches.items():
-            controller, place = self.controllers[row], self._places[row]
+            controller, place, number = self.controllers[row], self._places[row], self._decoder.rows.index(row)
             if controller is not None and place is not None:
-                weights = _take(state.weights[row], place, dim=2)
-                gradient = torch.bmm(weights.transpose(1, 2), switch.loss_sign * attended[row])
+                weights = _take(state.weights[number], place, dim=2)
+                gradient = torch.bmm(weights.transpose(1, 2), switch.loss_sign * attended[number])
                 controller.apply_gradient(gradient, switch)
 
 

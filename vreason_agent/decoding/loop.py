@@ -40,10 +40,11 @@ class DecodeResult:
         traces: Per row.
         top_logprobs: Per row and token, the most likely tokens and their raw log-probabilities; empty unless asked for.
         input_ids: `(batch, length)`, prompt and generated tokens, finished rows padded.
-        cache: The key-value cache with base values only, of the prompt and all generated tokens but the last. Under
-            Lite it lacks the video tokens that were dropped and cannot be the prefix of another prompt.
-        scores: Per step, processed scores `(batch, vocab_size)`; `None` unless asked for.
-        logits: Per step, raw logits `(batch, vocab_size)`; `None` unless asked for.
+        cache: The key-value cache with base values only, of the prompt and all generated tokens but the last; what it
+            holds behind a row's end has no meaning. Under Lite it lacks the video tokens that were dropped and cannot
+            be the prefix of another prompt.
+        scores: Per step, processed scores `(batch, vocab_size)`, of rows that are running; `None` unless asked for.
+        logits: Per step, raw logits `(batch, vocab_size)`, of rows that are running; `None` unless asked for.
     """
 
     sequences: list[list[int]]
@@ -229,7 +230,8 @@ class DecodeLoop:
     def _forward(self, step: int) -> torch.Tensor:
         """Return the logits `(batch, vocab_size)` after the tokens that the step before chose."""
         if self._lean is not None:
-            return self._lean.step(self._input_ids[:, -1], step - 1)
+            running = [index for index, row in enumerate(self._rows) if row.is_running]
+            return self._lean.step(self._input_ids[:, -1], step - 1, running)
         if self._attention_mask is not None:
             ones = self._attention_mask.new_ones((len(self._rows), 1))
             self._attention_mask = torch.cat([self._attention_mask, ones], dim=1)
