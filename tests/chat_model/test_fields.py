@@ -47,6 +47,7 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "start_seconds": (4.0, {"times"}, {}),
     "stop_seconds": (4.0, {"times"}, {}),
     "read_options": (ReadOptions([HERE]), {"error"}, {}),
+    "subtitles": ("notes.txt", {"error"}, {}),
     "vreason": ("off", {"schedule"}, {}),
     "tools": ([TOOL], {"tools", "grammar"}, {}),
     "tool_choice": ("any", {"grammar"}, TOOLS),

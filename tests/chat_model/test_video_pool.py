@@ -40,7 +40,7 @@ def own_pool() -> Iterator[VideoPool]:
 def numbers_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The gray levels of all frames that are decoded from now on."""
     levels: list[int] = []
-    convert = pyav_decoder.picture_of
+    convert = pyav_decoder.picture_of  # type: ignore[attr-defined]
 
     def noted(frame: Any) -> np.ndarray | None:
         picture = convert(frame)

@@ -230,11 +230,11 @@ def test_a_model_too_large_for_the_memory_is_refused_before_loading(
 
 def test_the_memory_estimate_follows_parameters_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vreason_agent.model.placement.available_bytes", lambda device: 5_000_000_000)
-    sizes = SimpleNamespace(num_parameters=2_000_000_000, num_bytes=4_600_000_000, quantization=None)
+    sizes: Any = SimpleNamespace(num_parameters=2_000_000_000, num_bytes=4_600_000_000, quantization=None)
     check_memory(sizes, CPU, torch.bfloat16, source="m")
     with pytest.raises(ModelLoadError, match=r"2\.00 billion parameters and needs about 9\.2 GB as float32 on cpu"):
         check_memory(sizes, CPU, torch.float32, source="m")
-    stored = SimpleNamespace(**{**vars(sizes), "quantization": "fp8"})
+    stored: Any = SimpleNamespace(**{**vars(sizes), "quantization": "fp8"})
     assert weight_bytes(stored, torch.device("cuda"), torch.bfloat16) == 4_600_000_000
     assert weight_bytes(stored, CPU, torch.bfloat16) == 4_000_000_000
     monkeypatch.setattr("vreason_agent.model.placement.available_bytes", lambda device: None)

@@ -41,7 +41,7 @@ def clip(hazard: Callable[[str], Oracle]) -> Path:
 def converted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of all frames that are converted from now on."""
     numbers: list[int] = []
-    convert = pyav_decoder.picture_of
+    convert = pyav_decoder.picture_of  # type: ignore[attr-defined]
 
     def noted(frame: Any) -> Any:
         picture = convert(frame)

@@ -204,7 +204,7 @@ class _Reader:
             return [_json_part(block)]
         part, seen = self.loader.load(media)
         self.evidence.append(seen)
-        return [part]
+        return [part, TextPart(seen.subtitles)] if seen.subtitles else [part]
 
     def _text(self, block: Mapping[str, Any]) -> str:
         extras = block.get("extras") or {}

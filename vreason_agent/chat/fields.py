@@ -109,6 +109,7 @@ class ChatFields(BaseChatModel):
     start_seconds: float | None = Field(default=None, ge=0)
     stop_seconds: float | None = Field(default=None, gt=0)
     read_options: ReadOptions = DEFAULT_OPTIONS
+    subtitles: str = "none"
     vreason: Annotated[SkipValidation[VReasonConfig | str | dict[str, Any]], BeforeValidator(_as_config)] = (
         VReasonConfig()
     )

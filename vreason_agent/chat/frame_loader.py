@@ -42,6 +42,7 @@ from vreason_agent.video import (
     still_size,
     uniform_plan,
 )
+from vreason_agent.video.subtitles import NONE, cues_at, read_subtitles, subtitle_text
 
 
 @dataclass
@@ -125,12 +126,13 @@ class FrameDefaults:
 
 @dataclass(frozen=True)
 class FrameEvidence:
-    """What was looked at: the source as named, and the true times of its frames (none for an image)."""
+    """What was looked at: the source as named, the true times of its frames (none for an image), and what was said."""
 
     source: str
     kind: str
     num_frames: int
     timestamps_seconds: tuple[float, ...]
+    subtitles: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""
@@ -153,12 +155,14 @@ class FrameLoader:
         defaults: Frames to look at where a block does not say.
         read_options: How files are read.
         resize_rule: The resize that frames may get while they are read; `None` keeps their size.
+        subtitles: Those that go into the prompt beside the frames of a file: `none`, `auto`, or a path.
         budget: What the prompt may still hold, asked before a frame or an image is decoded; `None` does not ask.
     """
 
     defaults: FrameDefaults = field(default_factory=FrameDefaults)
     read_options: ReadOptions = DEFAULT_OPTIONS
     resize_rule: ResizeRule | None = None
+    subtitles: str = NONE
     budget: ContextBudget | None = None
 
     def load(self, media: Media) -> tuple[ImagePart | VideoPart, FrameEvidence]:
@@ -189,7 +193,15 @@ class FrameLoader:
             resize, expected = self._resize(info, len(planned)), self._expected(media.hints)
             frames = read_frames(video, planned, resize=resize, expected=expected)
         times = tuple(float(second) for second in frames.timestamps_seconds)
-        return VideoPart(frames.images, times), FrameEvidence(name, info.kind, len(times), times)
+        return VideoPart(frames.images, times), FrameEvidence(
+            name, info.kind, len(times), times, self._said(media, times)
+        )
+
+    def _said(self, media: Media, times: Sequence[float]) -> str:
+        """Return the subtitles at these times, as the prompt shows them."""
+        if media.path is None or self.subtitles == NONE:
+            return ""
+        return subtitle_text(cues_at(read_subtitles(media.path, self.subtitles, self.read_options), times))
 
     def _expected(self, hints: Mapping[str, Any]) -> Sequence[float]:
         """Return the times that later messages will ask for, as far as they may."""

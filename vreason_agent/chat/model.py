@@ -78,6 +78,9 @@ class ChatVReason(ChatFields):
         stop_seconds: End of it, exclusive.
         read_options: How files are read: allowed folders (`roots`; set them where others than you write messages),
             limits that no message can raise, isolation in a separate process, and the decoder; see `ReadOptions`.
+        subtitles: What is said while the frames are shown goes into the prompt with its times: `"auto"` takes a file
+            beside the video that ends in `.srt` or `.vtt`, else the video's own first text stream; or the path of such
+            a file. `"none"`: nothing. Needs PyAV, and no isolation.
         vreason: How decoding is steered: a `VReasonConfig`, a schedule's name, or a dict of fields.
         tools: Tools the model may call, usually given by `bind_tools`.
         tool_choice: Whether it may, must or must not call one; see `bind_tools`.
@@ -376,7 +379,7 @@ class ChatVReason(ChatFields):
     def _conversation(self, messages: Sequence[BaseMessage], *, budget: ContextBudget | None = None) -> Conversation:
         defaults = FrameDefaults(self.num_frames, self.max_frames, self.start_seconds, self.stop_seconds)
         engine = self.engine
-        loader = FrameLoader(defaults, self.read_options, engine.frame_resize, budget)
+        loader = FrameLoader(defaults, self.read_options, engine.frame_resize, self.subtitles, budget)
         return read_messages(messages, wording=engine.question_prompt, loader=loader)
 
 

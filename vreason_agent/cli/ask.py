@@ -23,6 +23,7 @@ from vreason_agent.cli.parser import (
     add_model_options,
     add_question_options,
     add_reading_options,
+    add_subtitles_option,
     check_revision,
     ladder,
     name,
@@ -76,6 +77,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     add_model_options(parser)
     add_reading_options(parser)
+    add_subtitles_option(parser)
     add(
         "--allow-download",
         action="store_true",

@@ -48,6 +48,7 @@ def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
             seed=arguments.seed,
             read_options=read_options_of(arguments),
             vreason=steering or None,
+            subtitles=getattr(arguments, "subtitles", None),
         )
     )
 

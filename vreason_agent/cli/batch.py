@@ -16,6 +16,7 @@ from vreason_agent.cli.parser import (
     add_ladder_options,
     add_model_options,
     add_reading_options,
+    add_subtitles_option,
     check_revision,
     ladder,
     name,
@@ -46,6 +47,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add_ladder_options(parser)
     add_model_options(parser)
     add_reading_options(parser)
+    add_subtitles_option(parser)
     add("--json", action="store_true", help="print one JSON object at the end")
     add("--quiet", action="store_true", help="no progress on stderr, only errors")
     parser.set_defaults(run=run)
@@ -79,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
             questions,
             chat_model,
             folder=arguments.out,
-            config={**config, "frame_policy": arguments.frame_policy},
+            config={**config, "frame_policy": arguments.frame_policy, "subtitles": arguments.subtitles or "none"},
             batch_size=arguments.batch_size,
             read_options=read_options_of(arguments),
             on_progress=TimeLeft(progress),

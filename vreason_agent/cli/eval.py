@@ -17,7 +17,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vreason_agent.cli.parser import SCHEDULES, UsageError, add_loading_options, check_revision, name, whole_number
+from vreason_agent.cli.parser import (
+    SCHEDULES,
+    UsageError,
+    add_loading_options,
+    add_subtitles_option,
+    check_revision,
+    name,
+    whole_number,
+)
 from vreason_agent.errors import ConfigError, DependencyError, EvaluationError, quote
 
 if TYPE_CHECKING:
@@ -73,6 +81,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--apply-to", choices=("next", "current"), help="token that an update first acts on")
     add("--max-tokens", type=positive, default=256, metavar="N", help="longest answer (default: 256)")
     add("--batch-size", type=positive, default=16, metavar="N", help="questions generated together (default: 16)")
+    add_subtitles_option(parser)
     add("--oracle", action="store_true", help="of a world: also the answers of one who sees the same frames perfectly")
     add_loading_options(parser)
     add("--json", action="store_true", help="print the report as one JSON object")
@@ -259,6 +268,7 @@ def settings_of(arguments: argparse.Namespace) -> Iterator[Setting]:
                     temperature=temperature,
                     max_new_tokens=arguments.max_tokens,
                     is_direct=variant == "direct",
+                    subtitles=arguments.subtitles or "none",
                 )
                 is_drawn = variant != "direct" and (temperature > 0 or schedule == "random")
                 yield from (replace(setting, seed=seed) for seed in range(arguments.seeds)) if is_drawn else [setting]

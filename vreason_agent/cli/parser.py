@@ -165,6 +165,17 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_subtitles_option(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that says which subtitles the model reads."""
+    parser.add_argument(
+        "--subtitles",
+        type=name,
+        metavar="S",
+        help="what is said at the frames looked at goes into the prompt: auto (an .srt or .vtt file of the video's "
+        "name, else subtitles in the video), or such a file (default: none)",
+    )
+
+
 def add_question_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments about one video: VIDEO, QUESTION and the options to choose among."""
     add = parser.add_argument

@@ -16,6 +16,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from vreason_agent.answers import option_label
+from vreason_agent.chat.frame_loader import FrameLoader
 from vreason_agent.chat.response import Response
 from vreason_agent.chat.splitter import split_output
 from vreason_agent.decoding import DecodingTrace, Phase, VReasonConfig
@@ -39,6 +40,7 @@ class Setting:
         temperature: 0 is greedy.
         seed: With sampling, or a random schedule, every question draws from this seed and its own digest.
         max_new_tokens: Limit of an answer's length.
+        subtitles: Those that the prompt shows beside the frames: `none`, `auto`, or a path.
         is_direct: Answer without reasoning: the option that is most probable right after the prompt. Questions without
             options then have no answer.
     """
@@ -50,6 +52,7 @@ class Setting:
     seed: int | None = None
     max_new_tokens: int = 256
     is_direct: bool = False
+    subtitles: str = "none"
 
     @property
     def name(self) -> str:
@@ -57,11 +60,14 @@ class Setting:
         lite = " lite" if self.vreason.lite else ""
         sampled = f", T {self.temperature:g}" if self.temperature else ""
         frames = f"{self.num_frames} frames" if self.num_frames else "no video"
-        return f"{'direct' if self.is_direct else self.vreason.schedule}{lite}, {frames}{sampled}"
+        said = "" if self.subtitles == "none" else ", subtitles"
+        return f"{'direct' if self.is_direct else self.vreason.schedule}{lite}, {frames}{said}{sampled}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that the answers depend on, as JSON data."""
         rest = {key: value for key, value in vars(self).items() if key != "vreason"}
+        if self.subtitles == "none":
+            del rest["subtitles"]
         drawn = {"seed": "of the question"} if self.vreason.schedule == "random" else {}
         return {**rest, "vreason": {**self.vreason.to_dict(), **drawn}}
 
@@ -149,7 +155,8 @@ class Engine:
         message = video_question(question.video, question.question, options=question.options, timestamps_seconds=times)
         if not setting.num_frames:
             message = HumanMessage(content=[block for block in message.content if _type_of(block) == "text"])
-        return read_messages([message], wording=self.model.question_prompt)
+        loader = FrameLoader(subtitles=setting.subtitles)
+        return read_messages([message], wording=self.model.question_prompt, loader=loader)
 
     def _answer_of(
         self, conversation: Conversation, request: GenerationRequest, generation: Generation, *, seconds: float

@@ -135,13 +135,15 @@ def open_source(video: str | os.PathLike[str], options: ReadOptions) -> Source:
 
 
 @contextmanager
-def open_picture(source: str | os.PathLike[str], roots: Roots | None) -> Iterator[tuple[str, DescriptorFile]]:
+def open_picture(
+    source: str | os.PathLike[str], roots: Roots | None, what: str = "an image file"
+) -> Iterator[tuple[str, DescriptorFile]]:
     """Open one picture file for the length of a block; yields what to call it in messages, and the file.
 
     Raises as `open_source` does; a picture may be a link, inside the roots to where it leads.
     """
     given = path_text(source)
-    descriptor = _open_regular(_existing_path(given, roots), given, "an image file")
+    descriptor = _open_regular(_existing_path(given, roots), given, what)
     try:
         yield repr(shown(given)), DescriptorFile(descriptor)
     finally:
