@@ -22,6 +22,7 @@ from langgraph.types import Overwrite, interrupt
 from pydantic import ValidationError
 
 from ..errors import ConfigError, quote
+from ..telemetry import look_span
 from ..tools.arguments import ToolLimits
 from ..video import ReadOptions, local_path, probe
 from .asking import Asked, FramesAs, ask_with_images, ask_with_video, frames_for, read_attempt, read_ending
@@ -76,14 +77,16 @@ class VideoQANodes:
         """Ask the chat model."""
         began = time.monotonic()
         asked = self._under_run()._make_question(state)
-        message = self.chat_model.invoke([asked.message], config, **_arguments(state))
+        with look_span(len(state.get("attempts", ())), len(state["timestamps_seconds"])):
+            message = self.chat_model.invoke([asked.message], config, **_arguments(state))
         return self._record_answer(state, asked, message, time.monotonic() - began)
 
     async def aanswer(self, state: VideoQAState, config: RunnableConfig) -> dict[str, Any]:
         """Ask the chat model without blocking the event loop."""
         began = time.monotonic()
         asked = await run_in_executor(None, self._under_run()._make_question, state)
-        message = await self.chat_model.ainvoke([asked.message], config, **_arguments(state))
+        with look_span(len(state.get("attempts", ())), len(state["timestamps_seconds"])):
+            message = await self.chat_model.ainvoke([asked.message], config, **_arguments(state))
         return self._record_answer(state, asked, message, time.monotonic() - began)
 
     def judge(self, state: VideoQAState, runtime: Runtime[VideoQAContext]) -> dict[str, Any]:

@@ -58,6 +58,7 @@ from vreason_agent.model.vision import (
     takes_features,
     vision_inputs,
 )
+from vreason_agent.telemetry import chat_span
 
 __all__ = ["OnToken", "VideoLanguageModel", "VideoTimeWarning", "describe_model"]
 
@@ -138,8 +139,11 @@ class VideoLanguageModel:
             for (shared, vreason), rows in groups.items():
                 batch = _Batch(self, [(row, requests[row], prompts[row]) for row in rows], on_token)
                 try:
-                    with self._memory_told([prompts[row] for row in rows]):
-                        answers.update(zip(rows, batch.run(shared, vreason), strict=True))
+                    group = [requests[row] for row in rows]
+                    with chat_span(self.name, group) as tell, self._memory_told([prompts[row] for row in rows]):
+                        generations = batch.run(shared, vreason)
+                        tell(generations)
+                    answers.update(zip(rows, generations, strict=True))
                 except GenerationError:
                     self.reuse.clear()  # it may be what took the memory
                     raise
