@@ -96,7 +96,9 @@ def write_model(folder: Path, *, is_random: bool) -> Path:
         hf_model = Qwen2_5_VLForConditionalGeneration(
             Qwen2_5_VLConfig(**{key: value for key, value in config.items() if key != "model_type"})
         )
-        state = {name: weight.contiguous() for name, weight in hf_model.state_dict().items() if name != "lm_head.weight"}
+        state = {
+            name: weight.contiguous() for name, weight in hf_model.state_dict().items() if name != "lm_head.weight"
+        }
         save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config))
     return folder

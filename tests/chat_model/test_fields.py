@@ -58,6 +58,7 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "calibrator": ("missing.json", {"error"}, {}),
     "trace": ("full", {"trace"}, {}),
     "reuse": (False, {"reuse"}, {}),
+    "max_memory": ("1MB", {"error"}, {}),
     "timeout": (1e-9, {"error"}, {}),
     "batch_size": (1, {"rows"}, {}),
     "streaming": (True, {"is_streamed"}, {}),
@@ -66,6 +67,7 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "api_key": (SecretStr("x"), set(), {}),
 }
 SAYS_NOTHING_ABOUT_THE_OUTPUT = {
+    "max_memory",
     "timeout",
     "batch_size",
     "streaming",

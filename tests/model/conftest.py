@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -61,3 +62,13 @@ def ask(
     parts = (video or make_video(), TextPart(question))
     params = SamplingParams(**{"max_new_tokens": 12, **sampling})  # type: ignore[arg-type]
     return GenerationRequest((Turn("user", parts),), params, VReasonConfig(schedule=schedule))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    path = str(tmp_path / "clip.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 8.0, (64, 48))
+    for value in range(16):
+        writer.write(np.full((48, 64, 3), 10 * value, np.uint8))
+    writer.release()
+    return path

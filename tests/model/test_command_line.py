@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import huggingface_hub
-import numpy as np
 import pytest
 
 from tests.model.family_folders import NAMES, write_family
@@ -18,16 +16,6 @@ from vreason_agent.cli import main
 from vreason_agent.cli.doctor import format_picture_limits
 
 ANSWERED_OR_ABSTAINED = (0, 3)
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> str:
-    path = str(tmp_path / "clip.avi")
-    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 8.0, (64, 48))
-    for value in range(16):
-        writer.write(np.full((48, 64, 3), 10 * value, np.uint8))
-    writer.release()
-    return path
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -19,6 +19,7 @@ from vreason_agent.confidence.shipped import SHIPPED
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.errors import ConfigError, quote
 from vreason_agent.model import SamplingParams
+from vreason_agent.model.memory_plan import parse_memory
 from vreason_agent.model.model_files import optional_json
 from vreason_agent.model.placement import named_dtype
 from vreason_agent.model.source import default_model, local_folder
@@ -63,7 +64,7 @@ def model_profile(model: str | None, revision: str | None) -> ModelProfile:
 
 # What LangChain adds to a call for itself, and what says nothing about the output.
 _FROM_LANGCHAIN = {"stream", "ls_structured_output_format"}
-_NOT_IN_OUTPUT = {"api_key", "timeout", "batch_size", "max_retries", "streaming", "stream_usage", "reuse"}
+_NOT_IN_OUTPUT = {"api_key", "max_memory", "timeout", "batch_size", "max_retries", "streaming", "stream_usage", "reuse"}
 
 
 def _as_config(value: Any) -> VReasonConfig:
@@ -81,6 +82,10 @@ def _as_dtype(value: Any) -> Any:
     if isinstance(value, str) and value != "auto":
         named_dtype(value)
     return value
+
+
+def _as_bytes(value: str | int | None) -> int | None:
+    return None if value is None else parse_memory(value)
 
 
 def _as_tools(value: Sequence[Any] | None) -> list[dict[str, Any]] | None:
@@ -122,6 +127,7 @@ class ChatFields(BaseChatModel):
     calibrator: str | None = SHIPPED
     trace: Literal["short", "full"] = "short"
     reuse: bool = True
+    max_memory: Annotated[int | str | None, BeforeValidator(_as_bytes)] = None
     timeout: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=8, ge=1)
     streaming: bool | None = None  # not False, which once copied by configurable_fields turns streaming off

@@ -35,6 +35,7 @@ from vreason_agent.chat.structured import Method, structured_output
 from vreason_agent.chat.tool_calls import read_tools, tool_use
 from vreason_agent.confidence import find_calibrators
 from vreason_agent.model import GenerationRequest, Turn, VideoLanguageModel, load_model
+from vreason_agent.model.memory_plan import TEXT_TOKENS, picture_sizes, planner_for, planner_of
 from vreason_agent.model.prompts import with_instructions
 from vreason_agent.model.source import BUNDLED_NAME, default_model
 from vreason_agent.video_session import VideoSession
@@ -95,6 +96,8 @@ class ChatVReason(ChatFields):
         reuse: Whether what the model has read before is not read again: frames it has seen, and the beginning of a
             prompt that it shares with an earlier one. Answers differ by rounding only. How much is kept is the loaded
             model's, 512 MiB unless you change it: `chat_model.engine.reuse.max_bytes`.
+        max_memory: Most memory that one answer may need, such as `"8GB"`; estimated before weights are loaded and
+            before frames are decoded. What does not fit is an error that names what would.
         timeout: Seconds after which an unfinished answer is an error.
         batch_size: Most inputs of `batch` and `abatch` that go through the model together; more are faster in all and
             take more memory. A lower `max_concurrency` of the call's config is obeyed.
@@ -111,6 +114,10 @@ class ChatVReason(ChatFields):
     def engine(self) -> VideoLanguageModel:
         """The loaded model; the first access loads it."""
         with as_langchain_errors():
+            if self.max_memory is not None:
+                planner_of(self.model, revision=self.revision, device=self.device, dtype=self.dtype).check(
+                    int(self.max_memory), (), max_new_tokens=self.max_tokens
+                )
             return load_model(self.model, revision=self.revision, device=self.device, dtype=self.dtype)
 
     @property
@@ -331,7 +338,7 @@ class ChatVReason(ChatFields):
 
     def _prepare(self, messages: Sequence[BaseMessage]) -> PreparedCall:
         engine, output_format = self.engine, self.output_format
-        conversation = self._conversation(messages, budget=ContextBudget(engine.context_length, engine.count_tokens))
+        conversation = self._conversation(messages, budget=ContextBudget(engine.context_length, self._count_tokens))
         in_reasoning = engine.starts_in_reasoning
         if ignored := output_format.unenforced:
             told = f"this part of the schema is not enforced while decoding: {'; '.join(ignored)}; check it afterwards"
@@ -360,6 +367,21 @@ class ChatVReason(ChatFields):
             has_trace=self.trace == "full",
             calibrators=find_calibrators(self.calibrator, engine.weights_digest),
         )
+
+    def _count_tokens(self, turns: Sequence[Turn]) -> int:
+        """Count those of pictures before one is decoded, and compare what they need with `max_memory`."""
+        num_tokens = self.engine.count_tokens(turns)
+        if self.max_memory is not None:
+            planner_for(self.engine).check(
+                int(self.max_memory),
+                picture_sizes([part for turn in turns for part in turn.parts]),
+                prompt_tokens=num_tokens + TEXT_TOKENS,
+                max_new_tokens=self.max_tokens,
+                is_steered=self.vreason_config.is_steering,
+                is_lite=self.vreason_config.lite,
+                is_resized_early=True,
+            )
+        return num_tokens
 
     def _format_limits(self, engine_name: str, *, has_pictures: bool) -> FormatLimits:
         if engine_name != BUNDLED_NAME:

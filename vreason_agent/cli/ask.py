@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vreason_agent.cli.answer_report import DECISIONS, format_times, to_json, to_text
-from vreason_agent.cli.ask_model import check_context, check_model, make_chat_model, model_facts
+from vreason_agent.cli.ask_model import check_context, check_memory, check_model, make_chat_model, model_facts
 from vreason_agent.cli.parser import (
     UsageError,
     add_ladder_options,
@@ -26,6 +26,7 @@ from vreason_agent.cli.parser import (
     add_subtitles_option,
     check_revision,
     ladder,
+    memory,
     name,
     read_options_of,
     seconds,
@@ -76,6 +77,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "0.05, by the model's calibrator (default: no bound)",
     )
     add_model_options(parser)
+    add(
+        "--max-memory",
+        type=memory,
+        metavar="SIZE",
+        help="refuse at once what would need more, such as 8GB, and say what would fit; estimated before the model is "
+        "loaded (default: no bound)",
+    )
     add_reading_options(parser)
     add_subtitles_option(parser)
     add(
@@ -143,6 +151,7 @@ def answer_question(arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
     info = check_video(arguments, progress)
     check_model(arguments)
+    check_memory(arguments, info, max_frames)
     progress.line("loading the model ...")
     from vreason_agent.chat_model import interrupted_by
 

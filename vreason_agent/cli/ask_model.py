@@ -34,6 +34,22 @@ def check_model(arguments: argparse.Namespace) -> None:
         open_folder(locate_model(name, revision=arguments.revision), source=name)
 
 
+def check_memory(arguments: argparse.Namespace, info: VideoInfo, max_frames: int) -> None:
+    """Compare what the largest attempt needs with --max-memory, before weights are loaded or a frame is decoded.
+
+    Raises:
+        ModelLoadError: if it needs more; the message names what would fit.
+    """
+    if arguments.max_memory is None:
+        return
+    from vreason_agent.model.memory_plan import PictureSize, planner_of
+
+    planner = planner_of(arguments.model, revision=arguments.revision, device=arguments.device, dtype=arguments.dtype)
+    num_frames = min(max_frames, info.num_frames or max_frames)
+    picture = PictureSize(num_frames, info.height_px, info.width_px)
+    planner.check(arguments.max_memory, [picture], is_steered=arguments.schedule != "off", is_resized_early=True)
+
+
 def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
     """Return the chat model that the arguments ask for; what is not given keeps its default."""
     from vreason_agent.chat_model import ChatVReason
@@ -45,6 +61,7 @@ def make_chat_model(arguments: argparse.Namespace) -> BaseChatModel:
             revision=arguments.revision,
             device=arguments.device,
             dtype=arguments.dtype,
+            max_memory=getattr(arguments, "max_memory", None),
             seed=arguments.seed,
             read_options=read_options_of(arguments),
             vreason=steering or None,

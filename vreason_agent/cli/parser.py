@@ -109,6 +109,16 @@ def share(value: str) -> float:
     return number
 
 
+def memory(value: str) -> int:
+    """Accept an amount of memory such as 8GB; returns bytes."""
+    from vreason_agent.model.memory_plan import parse_memory
+
+    try:
+        return parse_memory(value)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def device(value: str) -> str:
     """Accept the name of a torch device."""
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", value):

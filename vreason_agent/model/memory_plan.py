@@ -2,7 +2,7 @@
 
 The estimate is the largest of four moments: preparing the frames, the vision tower, reading the prompt, and decoding.
 Its factors were fitted to the resident memory of a process on the CPU (`benchmarks/memory.py`); on a graphics card,
-where they were not measured, frames stay in the host's memory and are left out.
+where they were not measured, frames stay in the host's memory and are left out. This module imports no torch by itself.
 """
 
 from __future__ import annotations
@@ -11,22 +11,30 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-import transformers
-
-from vreason_agent.decoding.lean import LEAN_MODELS
 from vreason_agent.errors import ConfigError, ModelLoadError, quote
-from vreason_agent.model.engine import VideoLanguageModel
 from vreason_agent.model.families.base import ModelFamily
 from vreason_agent.model.folder import open_folder
-from vreason_agent.model.parts import ImagePart, Part, VideoPart
-from vreason_agent.model.placement import choose_device, choose_dtype, weight_bytes
 from vreason_agent.model.source import default_model, locate_model
 from vreason_agent.model.vision_settings import PixelBudget, VisionSettings
 
-__all__ = ["MemoryPlan", "MemoryPlanner", "PictureSize", "parse_memory", "picture_sizes", "planner_of"]
+if TYPE_CHECKING:
+    import torch
+
+    from vreason_agent.model.engine import VideoLanguageModel
+    from vreason_agent.model.parts import Part
+
+__all__ = [
+    "TEXT_TOKENS",
+    "MemoryPlan",
+    "MemoryPlanner",
+    "PictureSize",
+    "parse_memory",
+    "picture_sizes",
+    "planner_for",
+    "planner_of",
+]
 
 RUNTIME_BYTES = {"cpu": 50 * 2**20, "cuda": 600 * 2**20}
 """What libraries take at first use: buffers of threads and kernels; on a graphics card its context (not measured)."""
@@ -59,8 +67,10 @@ class PictureSize(NamedTuple):
 
 def picture_sizes(parts: Sequence[Part]) -> list[PictureSize]:
     """Return the sizes of the pictures among the parts of a conversation."""
+    from vreason_agent.model.parts import ImagePart, VideoPart
+
     images = [part.images for part in parts if isinstance(part, VideoPart)]
-    images += [part.images[None] for part in parts if isinstance(part, ImagePart)]
+    images += [part.image[None] for part in parts if isinstance(part, ImagePart)]
     return [PictureSize(*array.shape[:3]) for array in images]
 
 
@@ -128,6 +138,7 @@ class MemoryPlanner:
         max_new_tokens: int = 1024,
         is_steered: bool = True,
         is_lite: bool = False,
+        is_resized_early: bool = False,
     ) -> MemoryPlan:
         """Estimate an answer about pictures.
 
@@ -137,19 +148,27 @@ class MemoryPlanner:
             max_new_tokens: the answer's, at most.
             is_steered: whether V-Reason acts.
             is_lite: whether Lite drops half of the video tokens after reading the prompt.
+            is_resized_early: whether frames are resized one by one while they are read, as `ChatVReason` does.
         """
+        from vreason_agent.decoding.lean import LEAN_MODELS
+
         on_host = self.device.type == "cpu"
         fits = [(one, self.family.fit(*one, self.settings, self.budget)) for one in pictures]
         video_tokens = sum(fit.num_tokens for _, fit in fits)
         num_pairs = sum(fit.grid_thw[0] for _, fit in fits)
         tokens = prompt_tokens or TEXT_TOKENS + video_tokens + 12 * num_pairs
-        read = sum(one.num_frames * one.height_px * one.width_px * 3 for one, _ in fits) if on_host else 0
+        early = is_resized_early and self.family.resizes_once
+        read = sum(
+            3 * one.num_frames * min(one.height_px * one.width_px, fit.height_px * fit.width_px if early else 2**62)
+            for one, fit in fits
+            if on_host
+        )
         resized = sum(
             fit.grid_thw[0] * self.settings.temporal_patch_size * fit.height_px * fit.width_px * 3 for _, fit in fits
         )
         pixels = 4 * resized
         cache = self._cache_bytes(tokens + max_new_tokens)
-        controller = 6 * 4 * video_tokens * self._value_width() if is_steered else 0
+        controller = 6 * 4 * video_tokens * _value_width(self.config.get_text_config(), -1) if is_steered else 0
         is_lean = self.family.architecture in LEAN_MODELS
         kept = 1 - 0.5 * video_tokens / tokens if is_lite else 1.0
         plan = MemoryPlan(self.weights, RUNTIME_BYTES.get(self.device.type, 0), 0, 0, 0, 0)
@@ -176,7 +195,9 @@ class MemoryPlanner:
         needed = self.plan(pictures, **plan)
         if needed.total > limit:
             num_frames = sum(one.num_frames for one in pictures)
-            shown = f"{num_frames} frames of {pictures[0].width_px} x {pictures[0].height_px} px" if pictures else "text"
+            shown = (
+                f"{num_frames} frames of {pictures[0].width_px} x {pictures[0].height_px} px" if pictures else "text"
+            )
             raise ModelLoadError(
                 f"an answer about {shown} needs about {needed}, and max_memory is {limit / 1e9:.2f} GB. "
                 f"{self._remedy(limit, pictures, plan)}"
@@ -188,12 +209,14 @@ class MemoryPlanner:
         fitting = 0
         step = 2**16
         while step >= 2:
-            more = replace_frames(picture, fitting + step)
+            more = picture._replace(num_frames=fitting + step)
             fitting += step if self.plan([more], **plan).total <= limit else 0
             step //= 2
         return fitting
 
     def _remedy(self, limit: int, pictures: Sequence[PictureSize], plan: dict[str, Any]) -> str:
+        import torch
+
         free = {**plan, "prompt_tokens": None}
         ways = []
         if len(pictures) == 1 and (frames := self.largest(limit, pictures[0], **free)) >= 2:
@@ -213,17 +236,14 @@ class MemoryPlanner:
         """Return the planner of the same model in another precision."""
         return replace(self, dtype=dtype, weights=self.num_parameters * dtype.itemsize, is_mapped=False)
 
-    def _value_width(self) -> int:
-        text = self.config.get_text_config()
-        return int(_kv_heads(text) * _head_dim(text))
-
     def _cache_bytes(self, tokens: int) -> int:
         text = self.config.get_text_config()
         kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
         own = kinds[: text.num_hidden_layers - (getattr(text, "num_kv_shared_layers", 0) or 0)]
         window = getattr(text, "sliding_window", None) or tokens
         lengths = {"full_attention": tokens, "sliding_attention": min(tokens, window)}
-        return sum(2 * lengths.get(kind, 0) * self._value_width() * self.dtype.itemsize for kind in own)
+        widths = [_value_width(text, index) * lengths.get(kind, 0) for index, kind in enumerate(own)]
+        return 2 * sum(widths) * self.dtype.itemsize
 
     def _vision_bytes(self, pixels: int) -> int:
         vision, settings = self.config.vision_config, self.settings
@@ -233,30 +253,34 @@ class MemoryPlanner:
         return int(patches * (5 * width + 2 * inner) * self.dtype.itemsize)
 
     def _prefill_bytes(self, tokens: int) -> int:
-        text = self.config.get_text_config()
-        inner = getattr(text, "intermediate_size", None) or getattr(text, "moe_intermediate_size", 0)
-        return int(tokens * (4 * text.hidden_size + 3 * inner) * self.dtype.itemsize)
+        text = _layer(self.config.get_text_config(), -1)
+        inner = int(getattr(text, "intermediate_size", None) or getattr(text, "moe_intermediate_size", 0))
+        return tokens * (4 * int(text.hidden_size) + 3 * inner) * self.dtype.itemsize
 
     def _fused_bytes(self) -> int:
         """What fused projections take beside the pages of the file that they were read from."""
         if not self.is_mapped:
             return 0
         text = self.config.get_text_config()
-        rows = (text.num_attention_heads + 2 * _kv_heads(text)) * _head_dim(text) + 2 * text.intermediate_size
-        return int(text.num_hidden_layers * rows * text.hidden_size * self.dtype.itemsize)
+        rows = text.num_attention_heads * _head_dim(text) + 2 * _value_width(text, 0) + 2 * text.intermediate_size
+        return int(text.num_hidden_layers) * int(rows) * int(text.hidden_size) * self.dtype.itemsize
 
 
-def replace_frames(picture: PictureSize, num_frames: int) -> PictureSize:
-    """Return the picture with another number of frames."""
-    return picture._replace(num_frames=num_frames)
+def _layer(text: Any, index: int) -> Any:
+    """The settings of one layer, where transformers keeps them by layer."""
+    layers = getattr(text, "per_layer_config", None)
+    return layers[index] if layers else text
 
 
-def _kv_heads(text: Any) -> int:
-    return int(getattr(text, "num_key_value_heads", None) or text.num_attention_heads)
+def _value_width(text: Any, index: int) -> int:
+    """Numbers in the values of one token in one layer."""
+    layer = _layer(text, index)
+    num_heads = int(getattr(layer, "num_key_value_heads", None) or layer.num_attention_heads)
+    return num_heads * _head_dim(layer)
 
 
-def _head_dim(text: Any) -> int:
-    return int(getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads)
+def _head_dim(layer: Any) -> int:
+    return int(getattr(layer, "head_dim", None) or layer.hidden_size // layer.num_attention_heads)
 
 
 @lru_cache(maxsize=16)
@@ -264,6 +288,10 @@ def planner_of(
     model: str | None = None, *, revision: str | None = None, device: str | None = None, dtype: str | None = None
 ) -> MemoryPlanner:
     """Return the planner of a model that is not loaded; see `load_model` for the arguments and errors."""
+    import transformers
+
+    from vreason_agent.model.placement import choose_device, choose_dtype, weight_bytes
+
     name = default_model() if model is None else model
     folder = open_folder(locate_model(model, revision=revision), source=name)
     place = choose_device(device)
