@@ -24,8 +24,8 @@ from tests.video.hazards import Oracle, number_of, numbered
 from vreason_agent.errors import VideoDecodeError, VideoError, VideoNotFoundError, VideoTooLargeError
 from vreason_agent.video import Isolation, Limits, ReadOptions, open_video, probe, read_frames, read_images
 from vreason_agent.video import remote_decoder as remote
+from vreason_agent.video.decoder import Watch
 from vreason_agent.video.files import open_source
-from vreason_agent.video.progress import Watch
 from vreason_agent.video.pyav_decoder import PyAVDecoder
 
 ISOLATED = ReadOptions(isolation=Isolation())

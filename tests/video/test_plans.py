@@ -185,7 +185,7 @@ def test_the_two_uniform_conventions_differ_by_half_a_step():
     centers = uniform_plan(0.0, 8.0, num_frames=4, convention="centers")
     assert centers.timestamps_seconds == (1.0, 3.0, 5.0, 7.0)
     assert centers.options["convention"] == "centers"
-    with pytest.raises(ConfigError, match="use 'left_edges' or 'centers'"):
+    with pytest.raises(ConfigError, match="and 'left_edges' or 'centers'"):
         uniform_plan(0.0, 8.0, num_frames=4, convention="ends")  # type: ignore[arg-type]
 
 

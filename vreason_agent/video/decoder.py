@@ -1,16 +1,17 @@
-"""What a decoder of videos is: one call that gives the frame shown at a time. Knows no library."""
+"""What a decoder of videos is: one call that gives the frame shown at a time, and who watches it. Knows no library."""
 
 from __future__ import annotations
 
+import math
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from vreason_agent.errors import VideoDecodeError
+from vreason_agent.errors import VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.files import Source
-from vreason_agent.video.progress import Watch
-from vreason_agent.video.read_options import ReadOptions
-from vreason_agent.video.types import Method, Picture, VideoInfo
+from vreason_agent.video.read_options import Limits, ReadOptions
+from vreason_agent.video.types import Method, Picture, Progress, VideoInfo
 
 SAME_SECONDS = 1e-6
 END_SECONDS = 0.001  # so far behind the end of the last frame it is still shown: lengths are rounded to milliseconds
@@ -46,6 +47,49 @@ class DecodedFrame:
     def is_shown_at(self, seconds: float) -> bool:
         """Whether it is the last frame whose time is not after `seconds`."""
         return self.start_seconds - SAME_SECONDS <= seconds < self.stop_seconds - SAME_SECONDS
+
+
+class Watch:
+    """Asked between the frames of one piece of work; the caller is told at most ten times a second."""
+
+    def __init__(self, path: str, limits: Limits, on_progress: Progress | None = None) -> None:
+        """Begin to count time; `path` names the work in messages."""
+        self._path, self._max_seconds, self._on_progress = path, limits.max_wall_seconds, on_progress
+        self._began = self._told = time.monotonic()
+        self._done, self._total = 0, 0
+
+    @property
+    def seconds(self) -> float:
+        """Time since the work began."""
+        return time.monotonic() - self._began
+
+    def check(self) -> None:
+        """Check the time, and ask the caller whether to go on.
+
+        Raises:
+            VideoTooLargeError: If the time is over.
+            VideoDecodeError: If the caller ends the work.
+        """
+        if self.seconds > (math.inf if self._max_seconds is None else self._max_seconds):
+            msg = (
+                f"{self._path!r} took over max_wall_seconds={self._max_seconds:g}; ask for fewer frames or "
+                "a shorter file, or re-encode it with more keyframes: ffmpeg -i INPUT -g 50 -c:v libx264 OUTPUT.mp4"
+            )
+            raise VideoTooLargeError(msg)
+        if time.monotonic() - self._told > 0.1:
+            self._report()
+
+    def tell(self, done: int, total: int) -> None:
+        """Tell what is done; raises as `check` does."""
+        self._done, self._total = done, total
+        self.check()
+        self._report()
+
+    def _report(self) -> None:
+        self._told = time.monotonic()
+        if self._on_progress is not None and self._on_progress(self._done, self._total):
+            msg = f"reading {self._path!r} was stopped after {self._done} of {self._total} frames; call it again"
+            raise VideoDecodeError(msg)
 
 
 class Decoder(ABC):

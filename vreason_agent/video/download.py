@@ -104,7 +104,10 @@ def download(url: str, folder: str | os.PathLike[str], *, policy: DownloadPolicy
         VideoDecodeError: What came is of no known container; nothing is left in the folder.
         ConfigError: `url` is no text.
     """
-    _check_text(url)
+    given: object = url
+    if not isinstance(given, str):
+        msg = f"{url!r:.200} is no URL; give a text such as 'https://example.com/clip.mp4'"
+        raise ConfigError(msg)
     try:
         descriptor, path = tempfile.mkstemp(prefix="video-", dir=folder)  # mode 0600
     except OSError as exc:
@@ -114,7 +117,7 @@ def download(url: str, folder: str | os.PathLike[str], *, policy: DownloadPolicy
         raise VideoError(msg) from exc
     try:
         with os.fdopen(descriptor, "wb") as file:
-            _fetch(url, file, policy, time.monotonic() + policy.max_seconds)
+            _fetch(url, file, policy)
         with open(path, "rb") as file:
             kind_of(file.read(_HEAD_BYTES), shown(url))
     except BaseException:
@@ -135,32 +138,23 @@ def is_remote(video: str) -> bool:
     return video.lower().startswith(tuple(f"{scheme}://" for scheme in PORTS))
 
 
-def _check_text(url: Any) -> None:
-    if not isinstance(url, str):
-        msg = f"{url!r:.200} is no URL; give a text such as 'https://example.com/clip.mp4'"
-        raise ConfigError(msg)
-
-
-def _fetch(url: str, file: IO[bytes], policy: DownloadPolicy, deadline: float) -> None:
-    given = name = repr(shown(url))
+def _fetch(url: str, file: IO[bytes], policy: DownloadPolicy) -> None:
+    given, deadline = repr(shown(url)), time.monotonic() + policy.max_seconds
+    name = given
     for _ in range(policy.max_redirects + 1):
         with _answer(url, name, policy, deadline) as response:
-            where = _redirect(response, name)
-            if where is None:
+            where = response.getheader("Location") if response.status in _REDIRECTS else None
+            if not where:
                 _copy(response, file, name, policy)
                 return
-        url, name = _joined(url, where, name), f"what {given} redirects to"  # where that is, the server alone said
+        try:
+            url = urljoin(url, where)
+        except ValueError as exc:
+            msg = f"{name} redirects to what is no URL; {_INSTEAD}"
+            raise VideoError(msg) from exc
+        name = f"what {given} redirects to"  # where that is, the server alone said
     msg = f"{given}: over max_redirects={policy.max_redirects} redirects; {_INSTEAD}"
     raise VideoError(msg)
-
-
-def _joined(url: str, where: str, name: str) -> str:
-    """Return where a redirect leads; one that is no URL is as good as none."""
-    try:
-        return urljoin(url, where)
-    except ValueError as exc:
-        msg = f"{name} redirects to what is no URL; {_INSTEAD}"
-        raise VideoError(msg) from exc
 
 
 def _checked(url: str, name: str, policy: DownloadPolicy) -> SplitResult:
@@ -168,13 +162,13 @@ def _checked(url: str, name: str, policy: DownloadPolicy) -> SplitResult:
     is_plain = url.isascii() and url.isprintable() and not set(url) & set(" \\")  # parsers differ about the others
     try:
         parts = urlsplit(url) if is_plain else SplitResult("", "", "", "", "")
-        has_port = parts.port != 0
+        is_plain = is_plain and parts.port != 0
     except ValueError:
         is_plain = False
     if is_plain and parts.scheme not in policy.schemes:
         msg = f"{name}: only {' and '.join(policy.schemes)} may be fetched; {_INSTEAD}"
         raise VideoError(msg)
-    if not is_plain or not has_port or not parts.hostname or "@" in parts.netloc:
+    if not is_plain or not parts.hostname or "@" in parts.netloc:
         msg = f"{name} is no plain URL; give one such as https://example.com/clip.mp4, percent-encoded"
         raise VideoError(msg)
     if policy.hosts is not None and parts.hostname not in map(str.lower, policy.hosts):
@@ -258,35 +252,23 @@ def _answer(url: str, name: str, policy: DownloadPolicy, deadline: float) -> Ite
         connection.close()
 
 
-def _redirect(response: http.client.HTTPResponse, name: str) -> str | None:
-    """Return where a server sends to; `None` where it sends the file."""
-    if response.status in _REDIRECTS and (where := response.getheader("Location")):
-        return where
+def _copy(response: http.client.HTTPResponse, file: IO[bytes], name: str, policy: DownloadPolicy) -> None:
+    """Write the body of an answer into a file, if it is one that is not encoded, and not too large."""
     encoding = response.getheader("Content-Encoding", "identity").strip().lower()
     if response.status != 200 or encoding != "identity":
         msg = f"{name} was answered with status {response.status} and no plain file; check the URL in a browser"
         raise VideoError(msg)
-    return None
-
-
-def _copy(response: http.client.HTTPResponse, file: IO[bytes], name: str, policy: DownloadPolicy) -> None:
-    num_bytes = response.length or 0  # as announced, and not believed
-    if num_bytes <= policy.max_bytes:
-        num_bytes = 0
-        while num_bytes <= policy.max_bytes and (chunk := response.read1(_CHUNK_BYTES)):
-            _write(file, chunk)
-            num_bytes += len(chunk)
-    if num_bytes > policy.max_bytes:
+    num_bytes, announced = 0, response.length or 0  # which is not believed
+    while max(num_bytes, announced) <= policy.max_bytes and (chunk := response.read1(_CHUNK_BYTES)):
+        num_bytes, announced = num_bytes + len(chunk), 0
+        try:
+            file.write(chunk)
+            file.flush()
+        except OSError as exc:  # told apart from what a connection raises
+            msg = "the file that is fetched cannot be written; free some space, or give another folder (TMPDIR)"
+            raise VideoError(msg) from exc
+    if max(num_bytes, announced) > policy.max_bytes:
         msg = f"{name} has over max_bytes={policy.max_bytes:,} bytes; cut the part you need, or {_INSTEAD}"
         raise VideoTooLargeError(msg)
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
-
-
-def _write(file: IO[bytes], chunk: bytes) -> None:
-    try:
-        file.write(chunk)
-        file.flush()
-    except OSError as exc:  # told apart from what a connection raises
-        msg = "the file that is fetched cannot be written; free some space, or give another folder (TMPDIR)"
-        raise VideoError(msg) from exc

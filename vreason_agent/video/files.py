@@ -82,11 +82,7 @@ class DescriptorFile:
 
     def read(self, size: int) -> bytes:
         """Read at most `size` bytes."""
-        if hasattr(os, "pread"):
-            data = os.pread(self.descriptor, size, self._at)
-        else:
-            os.lseek(self.descriptor, self._at, os.SEEK_SET)
-            data = os.read(self.descriptor, size)
+        data = os.pread(self.descriptor, size, self._at)
         self._at += len(data)
         return data
 

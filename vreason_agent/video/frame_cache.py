@@ -1,4 +1,4 @@
-"""Frames in memory: those that a video has decoded, bounded by bytes, and the block that one read returns."""
+"""The size that frames are wanted in, and those that a video has decoded, in memory, bounded by bytes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vreason_agent.errors import ConfigError, VideoDecodeError
+from vreason_agent.errors import ConfigError
 from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame
 from vreason_agent.video.images import fit_within
-from vreason_agent.video.read_options import Limits
-from vreason_agent.video.types import Picture, Size
+from vreason_agent.video.types import Picture
 
 Resize = Callable[[Picture], Picture]
 
@@ -88,41 +87,3 @@ class FrameCache:
         self._frames.clear()
         self._starts.clear()
         self._num_bytes = 0
-
-
-class FrameStack:
-    """Pictures of one read in one block of memory, in the order asked for, all of one size."""
-
-    def __init__(self, path: str, limits: Limits, num_frames: int) -> None:
-        """Be ready for so many frames."""
-        self._path, self._limits, self._num_frames = path, limits, num_frames
-        self._images: Picture | None = None
-
-    def put(self, places: list[int], picture: Picture) -> None:
-        """Set a frame in its places.
-
-        Raises:
-            VideoDecodeError: If it has another size than the ones before.
-            VideoTooLargeError: If all at its size are over `limits.max_result_bytes`.
-        """
-        if self._images is None:
-            check_result(self._path, self._limits, self._num_frames, Size(picture.shape[1], picture.shape[0]))
-            self._images = np.empty((self._num_frames, *picture.shape), np.uint8)
-        if picture.shape != self._images.shape[1:]:
-            sizes = sorted(f"{shape[1]}x{shape[0]}" for shape in (picture.shape, self._images.shape[1:]))
-            msg = f"the frames of {self._path!r} differ in size ({', '.join(sizes)}); bring them to one size"
-            raise VideoDecodeError(msg)
-        self._images[places] = picture
-
-    def take(self, places: list[int]) -> Picture:
-        """Return the pictures, without those whose places are not named."""
-        if self._images is None:
-            return np.empty((0, 0, 0, 3), np.uint8)
-        return self._images if len(places) == self._num_frames else self._images[places]
-
-
-def check_result(path: str, limits: Limits, num_frames: int, size: Size) -> None:
-    """Check what a read will return; raises `VideoTooLargeError` over `limits.max_result_bytes`."""
-    num_bytes = num_frames * size.width * size.height * 3
-    told = f"{num_frames:,} frames of {path!r} at {size.width}x{size.height} pixels are {num_bytes:,} bytes"
-    limits.check("max_result_bytes", num_bytes, told)

@@ -1,6 +1,6 @@
-"""Frames by OpenCV, for those who may not install PyAV: decoded from the start in two passes, no index and no seeks.
+"""Frames by OpenCV, for those who may not install PyAV: decoded from the start, no index and no seeks.
 
-The first pass takes every frame's time, the second the frames. Limits: no AV1; interlaced files are unreliable with
+A first pass takes every frame's time, a second one the frames. Limits: no AV1; interlaced files are unreliable with
 OpenCV 4.13 to 5.0, which hand over memory that nobody wrote; no alpha channel, no HDR mark; damage that the decoder
 conceals is not told; a file whose edit list hides frames may look cut.
 """
@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import bisect
 import os
+from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
 from itertools import pairwise
 from statistics import median
 from threading import Lock
-from typing import Any
 
 from vreason_agent.errors import VideoDecodeError
-from vreason_agent.video.decoder import DEMUXERS, END_SECONDS, SAME_SECONDS, DecodedFrame, Decoder, LostFrameError
+from vreason_agent.video.decoder import (
+    DEMUXERS,
+    END_SECONDS,
+    SAME_SECONDS,
+    DecodedFrame,
+    Decoder,
+    LostFrameError,
+    Watch,
+)
 from vreason_agent.video.files import DESCRIPTORS, READABLE, Source
 from vreason_agent.video.images import fit_within
 from vreason_agent.video.libraries import load_cv2
-from vreason_agent.video.progress import Watch
 from vreason_agent.video.read_options import Limits
 from vreason_agent.video.types import Method, VideoInfo, VideoStream
 
@@ -36,7 +42,8 @@ class OpenCVDecoder(Decoder):
 
     def __init__(self, source: Source, limits: Limits) -> None:
         """Open the file; the first pass waits until a frame is asked for, or a look at the end."""
-        self._source, self._limits, self._times = source, limits, _known_times(source.path, source.identity, limits)
+        self._source, self._limits = source, limits
+        self._times: list[float] = []
         self._open()
         width, height, fps, fourcc, count = (self._capture.get(code) for code in (3, 4, 5, 6, 7))
         size = int(width), int(height)
@@ -44,8 +51,8 @@ class OpenCVDecoder(Decoder):
         is_told = 0.5 <= fps <= 240 and 0 < count < 1e9  # some give negative or astronomical numbers
         seconds, num_frames = (count / fps, int(count)) if is_told else (None, None)
         limits.check("max_seconds", seconds or 0.0, f"{source.path!r} lasts {seconds or 0:,.0f} s")
-        codec = int(fourcc).to_bytes(4, "little", signed=True).decode("ascii", "replace").strip("\x00 ")
-        codec = codec if codec.isprintable() else ""
+        text = int(fourcc).to_bytes(4, "little", signed=True).decode("ascii", "replace").strip("\x00 ")
+        codec = text if text.isprintable() else ""
         self.info = VideoInfo(
             source.path, source.kind, fps if is_told else None, num_frames, seconds, *size, codec or None, None,
             declared_frames=num_frames, is_seekable=False, streams=(VideoStream(*size, codec, is_read=True),),
@@ -53,10 +60,7 @@ class OpenCVDecoder(Decoder):
         )  # fmt: skip
 
     def _open(self) -> None:
-        """Open the checked file: by the name of its descriptor, or outside Linux by its own, compared afterwards.
-
-        FFmpeg may open no other file than the one it is given, and writes nothing to the process's stderr.
-        """
+        """Open the checked file, and no other: by its descriptor, or outside Linux by its name, compared afterwards."""
         cv2, has_names = load_cv2(), os.path.isdir(DESCRIPTORS)
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         name = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
@@ -94,9 +98,7 @@ class OpenCVDecoder(Decoder):
         is_there, picture = self._capture.retrieve()
         if self._at < number or not is_there:
             raise LostFrameError(self._source.path, seconds)
-        cv2 = load_cv2()
-        picture = fit_within(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), max_side_px)
-        return DecodedFrame(times[number], stop, number, picture)
+        return DecodedFrame(times[number], stop, number, fit_within(picture[..., ::-1].copy(), max_side_px))
 
     def passes(self, seconds: float) -> bool:
         """All frames before a time are decoded."""
@@ -105,8 +107,8 @@ class OpenCVDecoder(Decoder):
     def look_at_end(self, watch: Watch) -> VideoInfo:
         """Return what all frames' times tell; see `Decoder`."""
         times, info = self._all_times(watch), self.info
-        count, end, declared = len(times), times[-1] + _usual_gap(times), info.declared_frames or 0
-        is_cut = count < 0.98 * declared and end < 0.98 * (info.duration_seconds or 0.0)
+        count, end = len(times), times[-1] + _usual_gap(times)
+        is_cut = count < 0.98 * (info.declared_frames or 0) and end < 0.98 * (info.duration_seconds or 0.0)
         length = info.duration_seconds if is_cut else end
         even = count > 1 and all(abs(time - at * times[-1] / (count - 1)) <= 0.002 for at, time in enumerate(times))
         info = replace(info, num_frames=count, video_fps=count / end, readable_seconds=end, duration_seconds=length)
@@ -132,27 +134,18 @@ class OpenCVDecoder(Decoder):
                 raise VideoDecodeError(msg)
             self._at, gap = len(found), _usual_gap(found)  # behind the end, where nothing can be retrieved
             for time in found:
-                last = self._times[-1] if self._times else -gap
-                self._times.append(time - found[0] if time - found[0] > last else last + gap)
+                last, here = self._times[-1] if self._times else -gap, time - found[0]
+                self._times.append(here if here > last else last + gap)
         return self._times
 
     def _grab(self) -> bool:
-        cv2 = load_cv2()
         for _ in range(MAX_FAILED_GRABS):
-            try:
+            with suppress(load_cv2().error):  # its text is native
                 if self._capture.grab():
                     return True
-            except cv2.error:  # its text is native
-                continue
         return False
 
 
 def _usual_gap(times: list[float]) -> float:
     gaps = [after - before for before, after in pairwise(times) if after > before]
     return median(gaps) if gaps else 0.04
-
-
-@lru_cache(maxsize=64)
-def _known_times(path: str, identity: Any, limits: Limits) -> list[float]:
-    """Return where the times of a file are kept until it changes."""
-    return []

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from vreason_agent.errors import VideoDecodeError, VideoError
-from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame, Decoder
+from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame, Decoder, Watch
 from vreason_agent.video.files import DescriptorFile, Source
 from vreason_agent.video.images import checked_size, encoded_size, fit_within, read_checked, read_encoded
-from vreason_agent.video.progress import Watch
 from vreason_agent.video.read_options import Limits, ReadOptions
 from vreason_agent.video.types import FOLDER_FPS, Method, Picture, Size, VideoInfo
 

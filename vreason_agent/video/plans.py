@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from vreason_agent.errors import ConfigError
 from vreason_agent.video.plan_types import FramePlan, PlanSegment, even_runs
@@ -30,8 +30,8 @@ def pairs_plan(
     """Spread temporal pairs over `[start_seconds, stop_seconds)` at left edges, so that doubling keeps old pairs.
 
     Args:
-        start_seconds: Start of the part, at least 0.
-        stop_seconds: End of the part, after the start.
+        start_seconds: Start of the part, at least 0; as in every plan.
+        stop_seconds: End of the part, after the start; as in every plan.
         num_frames: Frames of this plan: even, at least 2.
         max_frames: Frames of the ladder's last rung, which fixes the time within a pair to span / max_frames;
             by default `num_frames`, and then all frames are evenly spread.
@@ -43,19 +43,19 @@ def pairs_plan(
     last = _last_rung(num_frames, max_frames)
     span, num_pairs = stop_seconds - start_seconds, num_frames // 2
     edges = [start_seconds + span * pair / num_pairs for pair in range(num_pairs)]
-    times = tuple(time for edge in edges for time in (edge, edge + span / last))
+    segment = PlanSegment(start_seconds, stop_seconds, tuple(t for edge in edges for t in (edge, edge + span / last)))
     options = {"num_frames": num_frames, "max_frames": max_frames}
-    return _even("pairs", start_seconds, stop_seconds, times, options)
+    return FramePlan("pairs", start_seconds, stop_seconds, (segment,), options)
 
 
 def uniform_plan(
     start_seconds: float, stop_seconds: float, *, num_frames: int, convention: Convention = "left_edges"
 ) -> FramePlan:
-    """Spread single frames over `[start_seconds, stop_seconds)`.
+    """Spread single frames over a part.
 
     Args:
-        start_seconds: Start of the part, at least 0.
-        stop_seconds: End of the part, after the start.
+        start_seconds: As in `pairs_plan`.
+        stop_seconds: As in `pairs_plan`.
         num_frames: Frames, at least 1.
         convention: Where in each of `num_frames` equal parts the frame is: `left_edges`, start + i * span / num_frames,
             or `centers`, start + (i + 1/2) * span / num_frames.
@@ -64,24 +64,25 @@ def uniform_plan(
         ConfigError: If the part is empty, `num_frames` is below 1, or there is no such convention.
     """
     _check_part(start_seconds, stop_seconds)
-    if not 1 <= num_frames <= MAX_PLANNED_FRAMES:
-        msg = f"num_frames={num_frames!r}: use a number from 1 to {MAX_PLANNED_FRAMES}"
-        raise ConfigError(msg)
-    if convention not in ("left_edges", "centers"):
-        msg = f"convention={convention!r} is not known; use 'left_edges' or 'centers'"
+    if not 1 <= num_frames <= MAX_PLANNED_FRAMES or convention not in get_args(Convention):
+        msg = (
+            f"num_frames={num_frames!r}, convention={convention!r}: use a number from 1 to {MAX_PLANNED_FRAMES}, and "
+            "'left_edges' or 'centers'"
+        )
         raise ConfigError(msg)
     span, shift = stop_seconds - start_seconds, 0.5 if convention == "centers" else 0.0
     times = tuple(start_seconds + span * (index + shift) / num_frames for index in range(num_frames))
     options = {"num_frames": num_frames, "convention": convention}
-    return _even("uniform", start_seconds, stop_seconds, times, options)
+    segment = PlanSegment(start_seconds, stop_seconds, times)
+    return FramePlan("uniform", start_seconds, stop_seconds, (segment,), options)
 
 
 def fps_plan(start_seconds: float, stop_seconds: float, *, sample_fps: float, max_frames: int = 768) -> FramePlan:
     """Take `sample_fps` frames a second from the start on; the last one is left out where it has no pair.
 
     Args:
-        start_seconds: Start of the part, at least 0.
-        stop_seconds: End of the part, after the start.
+        start_seconds: As in `pairs_plan`.
+        stop_seconds: As in `pairs_plan`.
         sample_fps: Frames per second, above 0; higher sees more and costs more.
         max_frames: Most frames, at most 65,536; more are an error, since a lower rate would be another plan.
 
@@ -102,33 +103,32 @@ def fps_plan(start_seconds: float, stop_seconds: float, *, sample_fps: float, ma
         raise ConfigError(msg)
     count = max(1, math.ceil(wanted))
     times = tuple(start_seconds + index / sample_fps for index in range(count - count % 2 if count > 1 else 1))
+    segment = PlanSegment(start_seconds, stop_seconds, times)
     options = {"sample_fps": sample_fps, "max_frames": max_frames}
-    return _even("fps", start_seconds, stop_seconds, times, options)
+    return FramePlan("fps", start_seconds, stop_seconds, (segment,), options)
 
 
 def times_plan(start_seconds: float, stop_seconds: float, *, timestamps_seconds: Sequence[float]) -> FramePlan:
     """Take the very times that are given; where their pairs are unevenly spaced, they become several segments.
 
     Args:
-        start_seconds: Start of the part, at least 0.
-        stop_seconds: End of the part, after the start.
+        start_seconds: As in `pairs_plan`.
+        stop_seconds: As in `pairs_plan`.
         timestamps_seconds: Times in the part, not decreasing.
 
     Raises:
         ConfigError: If the part or the list is empty, a time lies outside the part, or they decrease.
     """
-    _check_part(start_seconds, stop_seconds)
-    _check_listed("timestamps_seconds", timestamps_seconds)
-    times = tuple(float(time) for time in timestamps_seconds)
-    is_inside = all(start_seconds <= time < stop_seconds for time in times)
-    if not times or not is_inside or list(times) != sorted(times):
+    _check_part(start_seconds, stop_seconds, "timestamps_seconds", timestamps_seconds)
+    times = [float(time) for time in timestamps_seconds]
+    if not times or times != sorted(times) or not (start_seconds <= times[0] and times[-1] < stop_seconds):
         msg = (
-            f"timestamps_seconds={list(times)}: give at least one time, each from {start_seconds:g} to below "
+            f"timestamps_seconds={times}: give at least one time, each from {start_seconds:g} to below "
             f"{stop_seconds:g} s, in ascending order"
         )
         raise ConfigError(msg)
-    segments = _segments(start_seconds, stop_seconds, times)
-    return FramePlan("times", start_seconds, stop_seconds, segments, {"timestamps_seconds": list(times)})
+    segments = _segments(start_seconds, stop_seconds, tuple(times))
+    return FramePlan("times", start_seconds, stop_seconds, segments, {"timestamps_seconds": times})
 
 
 def keyframes_plan(
@@ -137,8 +137,8 @@ def keyframes_plan(
     """Take the keyframes nearest to the middles of equal parts: an overview of which every frame is decoded alone.
 
     Args:
-        start_seconds: Start of the part, at least 0.
-        stop_seconds: End of the part, after the start.
+        start_seconds: As in `pairs_plan`.
+        stop_seconds: As in `pairs_plan`.
         keyframes_seconds: Times of keyframes, as an opened video's `keyframes_seconds` gives them; those outside the
             part are left out.
         num_frames: Most frames, at least 1; fewer where one keyframe is the nearest of several middles.
@@ -154,9 +154,10 @@ def keyframes_plan(
             "at least 1 frame, and a part that has a keyframe; else use the plan 'uniform'"
         )
         raise ConfigError(msg)
-    step = (stop_seconds - start_seconds) / num_frames
-    middles = [start_seconds + (number + 0.5) * step for number in range(num_frames)]
-    times = tuple(sorted({_nearest(inside, middle) for middle in middles}))
+    middles = uniform_plan(start_seconds, stop_seconds, num_frames=num_frames, convention="centers").timestamps_seconds
+    places = [bisect.bisect_left(inside, middle) for middle in middles]
+    near = [(middle, inside[max(0, at - 1) : at + 1]) for middle, at in zip(middles, places, strict=True)]
+    times = tuple(sorted({min(keys, key=lambda key: abs(key - middle)) for middle, keys in near}))
     options = {"keyframes_seconds": list(times), "num_frames": num_frames}
     return FramePlan("keyframes", start_seconds, stop_seconds, _segments(start_seconds, stop_seconds, times), options)
 
@@ -167,16 +168,15 @@ def ranges_plan(
     """Share temporal pairs among ranges by their lengths, at least one pair each; each range is a segment.
 
     Args:
-        start_seconds: Start of the part, at least 0.
-        stop_seconds: End of the part, after the start.
+        start_seconds: As in `pairs_plan`.
+        stop_seconds: As in `pairs_plan`.
         ranges: Start and stop of each range in seconds, in the part, ascending, not overlapping.
         num_frames: Frames of all ranges together: even, two or more for each.
 
     Raises:
         ConfigError: If a part is empty or not in its place, or `num_frames` is odd or too small.
     """
-    _check_part(start_seconds, stop_seconds)
-    _check_listed("ranges", ranges)
+    _check_part(start_seconds, stop_seconds, "ranges", ranges)
     parts = [(float(start), float(stop)) for start, stop in ranges]
     bounds = [start_seconds, *(bound for part in parts for bound in part), stop_seconds]
     if not parts or bounds != sorted(bounds) or any(start == stop for start, stop in parts):
@@ -185,8 +185,7 @@ def ranges_plan(
             f"order, not overlapping, from {start_seconds:g} to {stop_seconds:g} s"
         )
         raise ConfigError(msg)
-    _check_even(num_frames, num_frames)
-    if num_frames < 2 * len(parts):
+    if _last_rung(num_frames, None) < 2 * len(parts):
         msg = f"num_frames={num_frames} for {len(parts)} ranges; give {2 * len(parts)} frames or more, or fewer ranges"
         raise ConfigError(msg)
     options = {"ranges": [list(part) for part in parts], "num_frames": num_frames}
@@ -207,8 +206,8 @@ def scenes_plan(
     is a part of the plan of that many frames: more frames keep every old pair, and a shot may be several segments.
 
     Args:
-        start_seconds: Start of the part, at least 0.
-        stop_seconds: End of the part, after the start.
+        start_seconds: As in `pairs_plan`.
+        stop_seconds: As in `pairs_plan`.
         cuts_seconds: First moments of new shots, ascending, as `find_scenes` gives them; those outside the part do not
             count.
         num_frames: Frames of all shots together: even, at least 2.
@@ -218,9 +217,8 @@ def scenes_plan(
         ConfigError: If the part is empty, a number is odd or too small, `max_frames` is below `num_frames`, or the cuts
             do not ascend.
     """
-    _check_part(start_seconds, stop_seconds)
+    _check_part(start_seconds, stop_seconds, "cuts_seconds", cuts_seconds)
     last = _last_rung(num_frames, max_frames)
-    _check_listed("cuts_seconds", cuts_seconds)
     cuts = [float(cut) for cut in cuts_seconds]
     if any(not after > before for before, after in pairwise(cuts)) or not all(map(math.isfinite, cuts)):
         msg = f"cuts_seconds={cuts}: give times in seconds in ascending order, each once"
@@ -273,13 +271,6 @@ def make_plan(name: str, start_seconds: float, stop_seconds: float, **options: A
         raise ConfigError(msg) from exc
 
 
-def _even(
-    name: str, start_seconds: float, stop_seconds: float, times: tuple[float, ...], options: Mapping[str, Any]
-) -> FramePlan:
-    segment = PlanSegment(start_seconds, stop_seconds, times)
-    return FramePlan(name, start_seconds, stop_seconds, (segment,), options)
-
-
 def _shared(parts: Sequence[tuple[float, float]], num_pairs: int) -> tuple[PlanSegment, ...]:
     """Spread pairs over each part."""
     counts = _counts(parts, num_pairs)
@@ -297,12 +288,6 @@ def _counts(parts: Sequence[tuple[float, float]], num_pairs: int) -> list[int]:
         counts[part] += 1
         heapq.heapreplace(sparsest, (-lengths[part] / counts[part], part))
     return counts
-
-
-def _nearest(times: Sequence[float], wanted: float) -> float:
-    """Return the one of ascending times that is nearest, of two the earlier."""
-    at = bisect.bisect_left(times, wanted)
-    return min(times[max(0, at - 1) : at + 1], key=lambda time: abs(time - wanted))
 
 
 def _thinned(
@@ -338,33 +323,22 @@ def _segments(start_seconds: float, stop_seconds: float, times: tuple[float, ...
 def _last_rung(num_frames: int, max_frames: int | None) -> int:
     """Return the frames of the last rung, checked."""
     last = num_frames if max_frames is None else max_frames
-    _check_even(num_frames, last)
-    if last < num_frames:
-        msg = f"max_frames={max_frames!r} is below num_frames={num_frames!r}; raise max_frames or leave it out"
+    if num_frames < 2 or last > MAX_PLANNED_FRAMES or num_frames % 2 or last % 2 or last < num_frames:
+        msg = (
+            f"num_frames={num_frames!r}, max_frames={max_frames!r}: frames come in pairs; use even numbers from 2 "
+            f"to {MAX_PLANNED_FRAMES}, and raise max_frames to num_frames or more, or leave it out"
+        )
         raise ConfigError(msg)
     return last
 
 
-def _check_even(num_frames: int, max_frames: int) -> None:
-    is_bounded = 2 <= num_frames <= MAX_PLANNED_FRAMES and max_frames <= MAX_PLANNED_FRAMES
-    if not is_bounded or num_frames % 2 or max_frames % 2:
-        msg = (
-            f"num_frames={num_frames!r}, max_frames={max_frames!r}: frames come in pairs; use even numbers from 2 "
-            f"to {MAX_PLANNED_FRAMES}"
-        )
-        raise ConfigError(msg)
-
-
-def _check_listed(name: str, values: Sequence[Any]) -> None:
-    """Refuse a list that is longer than any plan, before it is worked on."""
-    if len(values) > MAX_PLANNED_FRAMES:
-        msg = f"{name} has {len(values):,} entries; give at most {MAX_PLANNED_FRAMES:,}"
-        raise ConfigError(msg)
-
-
-def _check_part(start_seconds: float, stop_seconds: float) -> None:
+def _check_part(start_seconds: float, stop_seconds: float, name: str = "", values: Sequence[Any] = ()) -> None:
+    """Refuse what is no part, and a list that is longer than any plan, before it is worked on."""
     if not (math.isfinite(start_seconds) and math.isfinite(stop_seconds) and 0 <= start_seconds < stop_seconds):
         msg = f"start={start_seconds!r} s, stop={stop_seconds!r} s: not a part of a video; use 0 <= start < stop"
+        raise ConfigError(msg)
+    if len(values) > MAX_PLANNED_FRAMES:
+        msg = f"{name} has {len(values):,} entries; give at most {MAX_PLANNED_FRAMES:,}"
         raise ConfigError(msg)
 
 

@@ -12,10 +12,9 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from vreason_agent.errors import VideoDecodeError
-from vreason_agent.video.decoder import END_SECONDS, SAME_SECONDS, DecodedFrame, Decoder, LostFrameError
+from vreason_agent.video.decoder import END_SECONDS, SAME_SECONDS, DecodedFrame, Decoder, LostFrameError, Watch
 from vreason_agent.video.files import Source
 from vreason_agent.video.images import fit_within
-from vreason_agent.video.progress import Watch
 from vreason_agent.video.pyav_file import PyAVFile, TimedFrame, picture_of
 from vreason_agent.video.read_options import Limits
 from vreason_agent.video.types import Method, VideoInfo

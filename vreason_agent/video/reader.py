@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Lock
 
+import numpy as np
+
 from vreason_agent.errors import ConfigError, VideoDecodeError
-from vreason_agent.video.decoder import DecodedFrame, Decoder, LostFrameError, open_decoder
+from vreason_agent.video.decoder import DecodedFrame, Decoder, LostFrameError, Watch, open_decoder
 from vreason_agent.video.files import Identity, open_source
-from vreason_agent.video.frame_cache import FrameCache, FrameStack, Resize, Sizing, check_result
+from vreason_agent.video.frame_cache import FrameCache, Resize, Sizing
 from vreason_agent.video.images import Encoded, decode_image, encoded_size, read_encoded, size_within
 from vreason_agent.video.libraries import load_cv2
 from vreason_agent.video.picture_decoder import FolderDecoder, ImageDecoder
-from vreason_agent.video.progress import Watch
 from vreason_agent.video.read_options import DEFAULT_OPTIONS, ReadOptions, check_side, check_times
 from vreason_agent.video.remote_decoder import RemoteDecoder, WorkerProcess
 from vreason_agent.video.types import Frames, Picture, Progress, Size, VideoInfo
@@ -194,31 +195,39 @@ class VideoReader:
             return frames
 
     def _read(self, read: _Read) -> Frames:
-        decoder, path, limits = self._opened(), self._source.path, self._options.limits
+        decoder, found = self._opened(), dict[float, DecodedFrame]()
         if read.sizing.resize is None:
-            check_result(path, limits, len(read.requested), size_within(decoder.info.size, read.sizing.max_side_px))
-        stack = FrameStack(path, limits, len(read.requested))
-        found: dict[float, DecodedFrame] = {}
+            self._check_result(read, size_within(decoder.info.size, read.sizing.max_side_px))
         for done, seconds in enumerate(sorted(set(read.requested))):
             read.watch.tell(done, len(set(read.requested)))
             self._hold_expected(decoder, read, before=seconds)
-            frame = self._frame_at(decoder, seconds, read)
-            if frame is not None:
+            if (frame := self._frame_at(decoder, seconds, read)) is not None:
+                self._check_result(read, Size(*frame.picture.shape[1::-1]), first=next(iter(found.values()), frame))
                 found[seconds] = frame
-                stack.put([place for place, at in enumerate(read.requested) if at == seconds], frame.picture)
-        here = [place for place, seconds in enumerate(read.requested) if seconds in found]
-        frames = [found[read.requested[place]] for place in here]
+        here = tuple(seconds for seconds in read.requested if seconds in found)
         missing = tuple(seconds for seconds in read.requested if seconds not in found)
+        reason = self._reason_missing(decoder, read, missing, len(here)) if missing else ""
+        frames = [found[seconds] for seconds in here]
         return Frames(
-            images=stack.take(here),
+            images=np.stack([frame.picture for frame in frames]),
             timestamps_seconds=tuple(frame.start_seconds for frame in frames),
-            requested_seconds=tuple(read.requested[place] for place in here),
+            requested_seconds=here,
             frame_indices=tuple(frame.number for frame in frames),
             info=self._known[0] if self._known else decoder.info,
             method=decoder.method,
             missing_seconds=missing,
-            reason=self._reason_missing(decoder, read, missing, len(frames)) if missing else "",
+            reason=reason,
         )
+
+    def _check_result(self, read: _Read, size: Size, *, first: DecodedFrame | None = None) -> None:
+        """Check that all frames are of one size, and not too large together."""
+        num_bytes = len(read.requested) * size.width * size.height * 3
+        told = f"{len(read.requested):,} frames of {self._source.path!r} at {size.width}x{size.height} pixels"
+        self._options.limits.check("max_result_bytes", num_bytes, f"{told} are {num_bytes:,} bytes")
+        if first is not None and first.picture.shape[1::-1] != size:
+            sizes = sorted(f"{width}x{height}" for width, height in (first.picture.shape[1::-1], size))
+            msg = f"the frames of {self._source.path!r} differ in size ({', '.join(sizes)}); bring them to one size"
+            raise VideoDecodeError(msg)
 
     def _reason_missing(self, decoder: Decoder, read: _Read, missing: Sequence[float], num_found: int) -> str:
         """Return why frames are missing, or raise it where that is not allowed."""

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from threading import Timer
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -30,12 +30,11 @@ from vreason_agent.errors import (
     VideoTooLargeError,
     VReasonError,
 )
-from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame, Decoder, LostFrameError, resolve_backend
+from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame, Decoder, LostFrameError, Watch, resolve_backend
 from vreason_agent.video.files import Source
 from vreason_agent.video.image_headers import image_size
 from vreason_agent.video.images import check_decoded_size, size_within
 from vreason_agent.video.libraries import load_cv2
-from vreason_agent.video.progress import Watch
 from vreason_agent.video.read_options import Isolation, Limits, ReadOptions
 from vreason_agent.video.types import Method, Picture, VideoInfo
 
@@ -65,7 +64,7 @@ class WorkerProcess:
     """The other process: requests go in, data comes out; ended by `close`, by its limits, or by the file it reads."""
 
     def __init__(self, isolation: Isolation, descriptor: int = -1) -> None:
-        """Start it.
+        """Start it, with a file's descriptor where it is to decode a video.
 
         Raises:
             DependencyError: If OpenCV cannot be loaded; told here, where its text is not lost.
@@ -127,55 +126,49 @@ class WorkerProcess:
     @contextlib.contextmanager
     def _timed(self, seconds: float) -> Iterator[None]:
         """End the process if the block takes longer; after an error, what is still to come would be taken for more."""
-        timer = Timer(max(0.0, min(seconds, 2**31)), self._expire)
+
+        def expire() -> None:
+            self._is_late = self.has_ended = True
+            self._process.kill()
+
+        timer = Timer(max(0.0, min(seconds, 2**31)), expire)
         timer.daemon = True
         timer.start()
         try:
             yield
         except BaseException:
-            self._end()
+            self.has_ended = True
+            self._process.kill()
             raise
         finally:
             timer.cancel()
-
-    def _expire(self) -> None:
-        self._is_late = True
-        self._end()
-
-    def _end(self) -> None:
-        self.has_ended = True
-        self._process.kill()
 
     @contextlib.contextmanager
     def agreed(self, name: str) -> Iterator[None]:
         """Make a closed pipe, and what is not the agreed data, the error that the process ended."""
         try:
             yield
+        except VReasonError:
+            raise
         except (OSError, ValueError, TypeError, KeyError, RecursionError, MemoryError) as exc:
-            if isinstance(exc, VReasonError):
-                raise
-            raise VideoDecodeError(self._ended(name)) from exc
-
-    def _ended(self, name: str) -> str:
-        isolation, remedy = self._isolation, "re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
-        if self._is_late:
-            late = f"took over max_seconds={isolation.max_seconds:g} and was ended; ask for fewer frames, or {remedy}"
-            return f"reading {name!r} {late}"
-        why = f"the file is damaged or hostile, or needs over max_memory_bytes={isolation.max_memory_bytes:,}; {remedy}"
-        return f"the process that read {name!r} died: {why}"
+            used, told = self._isolation, f"the process that read {name!r} died: the file is damaged or hostile"
+            why = f"{told}, or needs over max_memory_bytes={used.max_memory_bytes:,}"
+            if self._is_late:
+                why = f"reading {name!r} took over max_seconds={used.max_seconds:g} and was ended; ask for fewer frames"
+            msg = f"{why}; re-encode it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
+            raise VideoDecodeError(msg) from exc
 
     def decode_image(self, data: bytes, name: str, limits: Limits) -> Picture:
         """Decode the bytes of a picture there; see `images.decode_image`."""
-        seconds = self._isolation.max_seconds
-        began = time.monotonic()
+        deadline = time.monotonic() + self._isolation.max_seconds
         request = {"do": "image", "num_bytes": len(data), "name": name, "limits": asdict(limits)}
-        head = self.ask(name, request, seconds, data)
+        head = self.ask(name, request, self._isolation.max_seconds, data)
         with self.agreed(name):
             shape, size = checked(tuple[int, int, int], head["shape"]), image_size(data)
             if size is None or shape[2] != 3:
                 raise ValueError(shape)
             check_decoded_size(shape, size, name)
-        return self.read_pixels(name, shape, seconds - (time.monotonic() - began))
+        return self.read_pixels(name, shape, deadline - time.monotonic())
 
 
 class RemoteDecoder(Decoder):
@@ -250,13 +243,10 @@ class RemoteDecoder(Decoder):
     def _checked_info(self, said: Mapping[str, Any]) -> VideoInfo:
         """Return what was said of the file; its name, which may hold anything, is the one that was asked for."""
         with self._worker.agreed(self._source.path):
-            if said.get("path") != self._source.path:
-                raise ValueError(said.get("path"))
             info = replace(checked(VideoInfo, {**said, "path": ""}), path=self._source.path)
-            if info.kind != self._source.kind or info.backend != self._backend:
-                raise ValueError(info)
-            if not 0 < info.width_px * info.height_px <= self._limits.max_pixels:
-                raise ValueError(info)
+            is_it = (said["path"], info.kind, info.backend) == (self._source.path, self._source.kind, self._backend)
+            if not is_it or not 0 < info.width_px * info.height_px <= self._limits.max_pixels:
+                raise ValueError(said)
             return info
 
 
@@ -267,17 +257,23 @@ def checked(kind: type[_Said], said: Any) -> _Said:
         ValueError: If it is anything else.
     """
     value: _Said = _adapter(cast(Any, kind)).validate_json(json.dumps(said), strict=True)
-    _check(value)
+    _check(said)
     return value
 
 
 def checked_error(said: Mapping[str, Any]) -> VReasonError:
     """Return the error that was said, of a kind that reading raises, with what can be printed of its message."""
-    message = said["message"]
-    if not isinstance(message, str):
-        raise TypeError(message)
-    text = "".join(char if char.isprintable() else "?" for char in message[:MAX_TEXT_CHARS])
+    text = "".join(char if str.isprintable(char) else "?" for char in said["message"][:MAX_TEXT_CHARS])
     return _ERRORS[said["error"]](text)
+
+
+def _check(said: Any) -> None:
+    for part in said.values() if isinstance(said, dict) else said if isinstance(said, list) else ():
+        _check(part)
+    if isinstance(said, str) and not (said.isprintable() and len(said) <= MAX_TEXT_CHARS):
+        raise ValueError(said)
+    if isinstance(said, int | float) and not 0 <= said <= MAX_NUMBER:
+        raise ValueError(said)
 
 
 @lru_cache
@@ -285,13 +281,3 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter  # the worker does without
 
     return TypeAdapter(kind)
-
-
-def _check(value: Any) -> None:
-    parts = vars(value).values() if is_dataclass(value) else value if isinstance(value, tuple) else ()
-    for part in parts:
-        _check(part)
-    if isinstance(value, str) and not (value.isprintable() and len(value) <= MAX_TEXT_CHARS):
-        raise ValueError(value)
-    if isinstance(value, int | float) and not 0 <= value <= MAX_NUMBER:
-        raise ValueError(value)

@@ -15,10 +15,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from vreason_agent.errors import DependencyError, VReasonError
-from vreason_agent.video.decoder import Decoder, LostFrameError, open_decoder
+from vreason_agent.video.decoder import Decoder, LostFrameError, Watch, open_decoder
 from vreason_agent.video.files import Source
 from vreason_agent.video.images import decode_image
-from vreason_agent.video.progress import Watch
 from vreason_agent.video.read_options import DEFAULT_LIMITS, Limits, ReadOptions
 from vreason_agent.video.types import Picture
 
