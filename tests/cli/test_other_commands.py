@@ -209,11 +209,12 @@ def test_doctor_reports_every_check_and_passes_here(command: Command, monkeypatc
     def told(given: argparse.Namespace) -> str:
         return f"{given.model} {given.revision} {given.device} {given.dtype}"
 
+    monkeypatch.setattr(doctor, "describe_folder", told)
     monkeypatch.setattr(doctor, "check_model", told)
     assert command("doctor", "--model", "m", "--revision", "r", "--device", "cpu", "--dtype", "float32") == 0
     lines = command.out.splitlines()
     assert [line.split()[:2] for line in lines] == [
-        ["ok", name] for name in ("python", "packages", "opencv", "video", "torch", "model")
+        ["ok", name] for name in ("python", "packages", "opencv", "video", "torch", "folder", "model")
     ]
     assert lines[-1].endswith("m r cpu float32")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tests.model.family_folders import NAMES, write_family
 from tests.model.published import SIDE_PX, config_of, flat_config_of, write_folder
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.cli import main
-from vreason_agent.cli.doctor import format_picture_limits
+from vreason_agent.cli.doctor import describe_folder, format_picture_limits
 
 ANSWERED_OR_ABSTAINED = (0, 3)
 
@@ -82,6 +83,36 @@ def test_doctor_tells_what_a_frame_and_a_video_may_cost(
     assert "scaled to 3136 to 6272 px, a pair of frames takes 4 to 8 tokens, a video at most 90316800 px" in out
     assert "or 115200 tokens; weights take" in out
     assert "; can be steered; loaded in" in out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_folder_of_every_family_is_described_without_loading_weights(name: str, tmp_path: Path) -> None:
+    folder = write_family(tmp_path, name)
+    described = describe_folder(argparse.Namespace(model=str(folder), revision=None, device="cpu", dtype=None))
+    lines = [line.strip() for line in described.splitlines()]
+    assert len(lines) <= 8
+    assert lines[0].startswith(f"family {name.split()[0]}: ")
+    assert lines[0].endswith("not quantized")
+    assert "GB (weights 0.00, runtime 0.05" in lines[4]
+    assert lines[-1] == "can be steered"
+
+
+def test_doctor_says_why_a_folder_cannot_be_steered_or_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_family(tmp_path, "qwen3_5")
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["layer_types"][-1] = "linear_attention"
+    (folder / "config.json").write_text(json.dumps(config))
+    described = describe_folder(argparse.Namespace(model=str(folder), revision=None, device="cpu", dtype="bfloat16"))
+    assert "as bfloat16 on cpu" in described
+    assert "V-Reason cannot steer" in described
+    assert "'linear_attention' and not full attention; decode with --schedule off" in described
+    (folder / "model.safetensors").unlink()
+    assert main(["doctor", "--model", str(folder), "--device", "cpu"]) == 1
+    out = capsys.readouterr().out
+    assert "FAIL  folder    model folder" in out
+    assert " model  " not in out
 
 
 def test_doctor_tells_where_a_video_has_no_limit_of_its_own() -> None:

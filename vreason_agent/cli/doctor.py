@@ -20,10 +20,13 @@ from vreason_agent.errors import DependencyError, VReasonError
 
 if TYPE_CHECKING:
     from vreason_agent.decoding.config import Schedule
-    from vreason_agent.model import VideoLanguageModel
+    from vreason_agent.model import ModelFamily, VideoLanguageModel
 
 PACKAGES = ("torch", "transformers", "langchain-core", "langgraph", "numpy", "pydantic", "safetensors", "tokenizers")
 ONE_OPENCV = "pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
+MARGIN = " " * 16
+"""In front of further lines of a finding."""
+PLANNED_FRAMES = (4, 32)
 NUM_CLIP_FRAMES = 8
 NUM_TOKENS = 24
 QUESTION = "What color is the square?"
@@ -53,9 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
         ("opencv", check_opencv),
         ("video", check_video),
         ("torch", check_torch),
-        ("model", lambda: check_model(arguments)),
+        ("folder", lambda: describe_folder(arguments)),
     ]
     results = [_report(name, check) for name, check in checks]
+    if results[-1]:
+        results.append(_report("model", lambda: check_model(arguments)))
     if arguments.check and all(results):
         results.append(check_method(arguments))
     return 0 if all(results) else 1
@@ -146,6 +151,43 @@ def check_torch() -> str:
     return f"{torch.__version__}; devices: {', '.join([*devices, f'cpu ({torch.get_num_threads()} threads)'])}"
 
 
+def describe_folder(arguments: argparse.Namespace) -> str:
+    """Say what a model's folder is, what would be loaded, the memory it needs and whether it can be steered."""
+    from vreason_agent.model.folder import open_folder
+    from vreason_agent.model.memory_plan import PictureSize, planner_of
+    from vreason_agent.model.placement import available_bytes
+    from vreason_agent.model.source import default_model, locate_model
+
+    name = arguments.model or default_model()
+    folder = open_folder(locate_model(name, revision=arguments.revision), source=name)
+    planner = planner_of(name, revision=arguments.revision, device=arguments.device, dtype=arguments.dtype)
+    stored = f"{folder.num_bytes / 1e9:.3g} GB of safetensors ({len(folder.weight_files)})"
+    kind = f"quantized by {folder.quantization}" if folder.quantization else "not quantized"
+    adapter = f", the adapter {folder.adapter} merged into {folder.path}" if folder.adapter else ""
+    free = available_bytes(planner.device)
+    plans = [(count, planner.plan([PictureSize(count, 720, 1280)], is_resized_early=True)) for count in PLANNED_FRAMES]
+    return "\n".join(
+        [
+            f"family {folder.family.name}: {stored}, {kind}{adapter}",
+            f"{MARGIN}time: {folder.family.time_route}",
+            f"{MARGIN}loads {folder.family.architecture} as {str(planner.dtype).removeprefix('torch.')} on "
+            f"{planner.device}: {folder.num_parameters / 1e6:.1f} million numbers, {planner.weights / 1e9:.3g} GB",
+            *(f"{MARGIN}{count} frames of 1280 x 720 px need about {plan}" for count, plan in plans),
+            f"{MARGIN}free there: {'unknown' if free is None else f'{free / 1e9:.3g} GB'}",
+            f"{MARGIN}{find_refusal(folder.family, empty_model(planner.config, folder.family)) or 'can be steered'}",
+        ]
+    )
+
+
+def empty_model(config: Any, family: ModelFamily) -> Any:
+    """Build a model without memory for its weights."""
+    import torch
+    import transformers
+
+    with torch.device("meta"):
+        return getattr(transformers, family.architecture)._from_config(config)
+
+
 def check_model(arguments: argparse.Namespace) -> str:
     """Load a model and let it write a few tokens about a made-up clip, without and with V-Reason."""
     from vreason_agent.model import describe_model, load_model
@@ -154,7 +196,7 @@ def check_model(arguments: argparse.Namespace) -> str:
     loaded = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype, revision=arguments.revision)
     load_seconds = time.perf_counter() - began
     facts = describe_model(loaded)
-    refusal = find_refusal(loaded)
+    refusal = find_refusal(loaded.family, loaded.hf_model)
     schedules: tuple[Schedule, ...] = ("off",) if refusal else ("off", "switching")
     speeds = [f"{schedule} {measure_speed(loaded, schedule):.0f}" for schedule in schedules]
     return (
@@ -166,12 +208,12 @@ def check_model(arguments: argparse.Namespace) -> str:
     )
 
 
-def find_refusal(model: VideoLanguageModel) -> str | None:
+def find_refusal(family: ModelFamily, hf_model: Any) -> str | None:
     """Return why a model cannot be steered; `None` where it can."""
     from vreason_agent.errors import GenerationError
 
     try:
-        model.family.steering_point(model.hf_model)
+        family.steering_point(hf_model)
     except GenerationError as error:
         return str(error)
     return None

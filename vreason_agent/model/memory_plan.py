@@ -254,7 +254,7 @@ class MemoryPlanner:
 
     def _prefill_bytes(self, tokens: int) -> int:
         text = _layer(self.config.get_text_config(), -1)
-        inner = int(getattr(text, "intermediate_size", None) or getattr(text, "moe_intermediate_size", 0))
+        inner: int = getattr(text, "intermediate_size", None) or getattr(text, "moe_intermediate_size", None) or 0
         return tokens * (4 * int(text.hidden_size) + 3 * inner) * self.dtype.itemsize
 
     def _fused_bytes(self) -> int:
