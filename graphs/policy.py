@@ -3,6 +3,7 @@
 Where an attempt has a calibrated probability of being correct, that decides: entropy is among what it was fitted on.
 Without one the trigger is V-Reason's reading of a trace: a model that has settled shows a final phase whose entropy
 falls well below its peak. Because one pass does not know what it has not seen, a second attempt must give the same
+answer. Of a server that tells no log-probabilities agreement is all there is: two attempts at least must give the same
 answer. This module knows no graph and no model: it reads attempts and returns a decision.
 """
 
@@ -14,7 +15,7 @@ from math import floor
 from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
-from ..confidence import largest_group, num_agreeing
+from ..confidence import UNMEASURED, largest_group, num_agreeing
 from ..errors import ConfigError, is_utf8, quote
 from .budget import Budget, check_flag, expected_cost, is_number
 from .state import Attempt, Decision, Spent
@@ -196,7 +197,9 @@ class AcceptPolicy:
 
     def _numbers(self, attempts: Sequence[Attempt], rungs: Sequence[int], budget: Budget) -> dict[str, Any]:
         signals = attempts[-1]["confidence"].get("signals", {})
+        warnings = attempts[-1]["confidence"].get("warnings", ())
         can_compare = (len(rungs) > 1 or self.max_retries > 0) and budget.max_attempts != 1
+        only_agreement = bool(can_compare and not set(UNMEASURED).isdisjoint(warnings))
         return {
             "probability": (probability := _probability(attempts[-1])),
             "min_probability": self._least_probability(attempts[-1], probability),
@@ -207,7 +210,8 @@ class AcceptPolicy:
             "min_entropy_drop": _as_float(self.min_entropy_drop),
             "min_answer_probability": _as_float(self.min_answer_probability),
             "num_agreeing": num_agreeing([_answer(attempt) for attempt in attempts]),
-            "min_agreeing": int(self.min_agreeing) if can_compare else 1,
+            "min_agreeing": max(int(self.min_agreeing), 1 + only_agreement) if can_compare else 1,
+            "only_agreement": only_agreement,
             "num_frames": attempts[-1]["num_frames"],
         }
 
@@ -320,10 +324,10 @@ def acceptance_reason(numbers: Mapping[str, Any]) -> str:
             "" if numbers["max_risk"] is None else f", to keep the share of wrong answers below {numbers['max_risk']:g}"
         )
         return f"about {_percent(numbers['probability'])} of such answers are right (needed: {least:.1%}{risk})"
-    parts = []
-    if (least := numbers["min_entropy_drop"]) is not None:
+    parts = ["the server tells no log-probabilities"] if numbers["only_agreement"] else []
+    if (least := numbers["min_entropy_drop"]) is not None and not parts:
         parts.append(f"entropy fell by {_percent(numbers['entropy_drop'])} after its peak (needed: {_percent(least)})")
-    if (least := numbers["min_answer_probability"]) is not None:
+    if (least := numbers["min_answer_probability"]) is not None and not numbers["only_agreement"]:
         probability = numbers["answer_probability"]
         parts.append(f"the answer's tokens have a probability of {probability:.3f} (needed: {least:g})")
     agreeing = numbers["num_agreeing"]
@@ -337,14 +341,15 @@ def rejection_reasons(answer: str | None, numbers: Mapping[str, Any]) -> list[st
     reasons = ["no answer could be read from the output"] if answer is None else []
     if numbers["min_probability"] is not None or numbers["max_risk"] is not None:
         return [*reasons, *_probability_concerns(numbers)]
-    drop, least = numbers["entropy_drop"], numbers["min_entropy_drop"]
+    drop, least = numbers["entropy_drop"], None if numbers["only_agreement"] else numbers["min_entropy_drop"]
     if least is not None and (drop is None or drop < least):
         found = "no entropy was measured"
         if drop is not None:
             is_down = round(drop, 2) > 0
             found = f"entropy fell by {_percent(drop)} after its peak" if is_down else ENTROPY_STAYED_UP
         reasons.append(f"{found} (needed: a drop of {_percent(least)})")
-    probability, least = numbers["answer_probability"], numbers["min_answer_probability"]
+    probability = numbers["answer_probability"]
+    least = None if numbers["only_agreement"] else numbers["min_answer_probability"]
     if least is not None and (probability is None or probability < least):
         found = "was not measured" if probability is None else f"is {probability:.3f}"
         reasons.append(f"the probability of the answer's tokens {found} (needed: {least:g})")

@@ -13,11 +13,12 @@ from vreason_agent.confidence.risk import RiskMonitor, RiskThreshold
 from vreason_agent.confidence.shipped import find_calibrators, shipped_calibrators
 from vreason_agent.confidence.signals import SIGNAL_NAMES, read_signals, token_span
 from vreason_agent.confidence.stability import largest_group, num_agreeing
-from vreason_agent.confidence.wording import describe_confidence
+from vreason_agent.confidence.wording import UNMEASURED, describe_confidence
 
 __all__ = [
     "OPTION_SIGNALS",
     "SIGNAL_NAMES",
+    "UNMEASURED",
     "Action",
     "Calibrator",
     "Confidence",

@@ -29,6 +29,7 @@ _WARNINGS = {
     "toy_model": "The bundled model was trained on moving shapes only; its answers about real footage mean nothing.",
 }
 UNMEASURED = ("no_confidence", "unread_logprobs")
+"""Warnings of a message of which nothing was measured."""
 
 
 def describe_confidence(confidence: Confidence) -> list[str]:
