@@ -354,7 +354,7 @@ class TestErrors:
     ) -> None:
         """A list of 1,200 frames was decoded whole, and then refused."""
         monkeypatch.setattr("vreason_agent.video.images.load_cv2", lambda: pytest.fail("decoded here"))
-        monkeypatch.setattr("vreason_agent.video.reader.WorkerProcess", lambda _: pytest.fail("decoded elsewhere"))
+        monkeypatch.setattr("vreason_agent.video.picture_decoder.WorkerProcess", lambda _: pytest.fail("started"))
         data = {"base64": base64.b64encode(picture.read_bytes()).decode(), "mime_type": "image/png"}
         one = "1 images make a prompt of 5 .*use fewer images"
         forms: list[tuple[Any, str]] = [
@@ -381,9 +381,10 @@ class TestErrors:
         self, engine: FakeEngine, picture: Path, isolation: Isolation | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """All but the last were ignored."""
-        monkeypatch.setattr("vreason_agent.video.reader.decode_image", lambda *_, **__: pytest.fail("decoded here"))
+        monkeypatch.setattr("vreason_agent.video.picture_decoder.decode_image", lambda *_: pytest.fail("decoded"))
         monkeypatch.setattr(
-            "vreason_agent.video.reader.WorkerProcess.decode_image", lambda *_: pytest.fail("decoded elsewhere")
+            "vreason_agent.video.picture_decoder.WorkerProcess.decode_image",
+            lambda *_: pytest.fail("decoded elsewhere"),
         )
         block: Any = {"type": "video", "video": [str(picture)] * 8}
         for limits, match in (

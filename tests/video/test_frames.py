@@ -211,6 +211,23 @@ def test_keyframes_are_told_and_an_overview_by_them_decodes_nothing_else(hazard:
     assert len(decoded) <= 2 * len(keys)
 
 
+def test_frames_that_no_other_needs_are_skipped_on_the_way_but_not_the_one_shown_in_a_pause(
+    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every other frame of these is a B-frame, and before the pause of three seconds one may be the last."""
+    options = {"g": "200", "bf": "1", "x264-params": "log-level=none:scenecut=0:b-adapt=0"}
+    decoded = count_decoded(monkeypatch)
+    for num_before in range(60, 64):
+        times = (*range(0, 40 * num_before, 40), *range(40 * num_before + 3000, 40 * num_before + 4000, 40))
+        oracle = Oracle(write(f"{num_before}.mp4", times_ms=times, options=options))
+        with open_video(oracle.path, max_cache_bytes=0) as video:
+            check(read_frames(video, [4.0]), oracle, [4.0])
+            decoded.clear()
+            check(read_frames(video, [2.0]), oracle, [2.0])
+            assert len(decoded) < 40
+            check(read_frames(video, [1.0, 4.5]), oracle, [1.0, 4.5])
+
+
 def test_damage_to_the_next_keyframe_is_an_error_and_no_wrong_frame(tmp_path: Path) -> None:
     """The decoder conceals what it lacks and gives a frame; the first damaged packet it may take for data."""
     clip = Clip("a.ts", size=(128, 96), options={"g": "20", "bf": "0", "x264-params": "log-level=none:scenecut=0"})

@@ -21,6 +21,7 @@ from vreason_agent.video import (
     ReadOptions,
     image_sizes,
     images,
+    picture_decoder,
     probe,
     read_frames,
     read_image,
@@ -28,32 +29,12 @@ from vreason_agent.video import (
     reader,
     remote_decoder,
 )
-from vreason_agent.video.image_headers import image_size
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])
-def test_the_header_tells_the_size_that_decoding_gives(suffix):
-    data = cv2.imencode(suffix, numbered(3, width=65, height=49))[1].tobytes()
-    assert image_size(data) == (65, 49)
-    assert read_image(data).shape == (49, 65, 3)
-
-
-def test_lossless_webp_tells_its_size():
-    data = cv2.imencode(".webp", numbered(3), [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
-    assert data[12:16] == b"VP8L"
-    assert image_size(data) == (64, 48)
 
 
 def test_colors_are_rgb():
     blue = np.zeros((8, 8, 3), np.uint8)
     blue[..., 0] = 255  # OpenCV writes BGR
     assert read_image(cv2.imencode(".png", blue)[1].tobytes())[0, 0].tolist() == [0, 0, 255]
-
-
-def test_a_huge_picture_is_refused_by_its_header():
-    header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 100_000, 100_000) + b"\x08\x02\x00\x00\x00"
-    with pytest.raises(VideoTooLargeError, match=r"100000x100000 pixels.*scale it down first"):
-        read_image(header)
 
 
 @contextmanager
@@ -67,14 +48,12 @@ def little_memory() -> Iterator[None]:
         tracemalloc.stop()
 
 
-def test_a_huge_picture_file_is_refused_by_its_header_before_it_is_read(tmp_path: Path):
+def test_a_huge_picture_is_refused_by_its_header(tmp_path: Path):
     header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 100_000, 100_000) + b"\x08\x02\x00\x00\x00"
-    path = _sparse(tmp_path / "a.png", header, 200 * 2**20)
-    with (
-        little_memory(),
-        pytest.raises(VideoTooLargeError, match=r"100000x100000 pixels.*scale it down first"),
-    ):
-        read_image(path)
+    with little_memory():
+        for source in (header, _sparse(tmp_path / "a.png", header, 200 * 2**20)):
+            with pytest.raises(VideoTooLargeError, match=r"100000x100000 pixels.*scale it down first"):
+                read_image(source)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])
@@ -110,23 +89,16 @@ def test_a_cut_header_is_an_error_or_a_picture_never_a_crash(suffix, keep):
         assert "give a JPEG, PNG, WebP or BMP" in str(error)  # noqa: PT017
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no device files here")
-def test_a_device_is_no_picture():
-    with pytest.raises(VideoError, match="give the path of an image file"):
-        read_image("/dev/zero")
-
-
 def test_a_folder_is_no_picture(tmp_path: Path):
     with pytest.raises(VideoError, match="give the path of an image file"):
         read_image(tmp_path)
 
 
-def test_a_picture_file_over_the_byte_limit_is_refused(tmp_path: Path):
+def test_a_picture_over_the_byte_limit_is_refused_given_as_a_file_or_as_data(tmp_path: Path):
     cv2.imwrite(str(tmp_path / "a.png"), numbered(1))
-    with pytest.raises(
-        VideoTooLargeError, match="more than max_bytes=10; cut the part you need, or scale a picture down"
-    ):
-        read_image(tmp_path / "a.png", ReadOptions(limits=Limits(max_bytes=10)))
+    for source in (tmp_path / "a.png", (tmp_path / "a.png").read_bytes()):
+        with pytest.raises(VideoTooLargeError, match=r"more than max_bytes=10; .* scale a picture down"):
+            read_image(source, ReadOptions(limits=Limits(max_bytes=10)))
 
 
 def test_a_picture_named_mp4_is_a_picture(tmp_path: Path):
@@ -168,15 +140,6 @@ def test_a_photograph_that_exif_turns_to_the_size_of_the_others_is_let_through(t
     (tmp_path / "1.jpg").write_bytes(encoded[:2] + mark + encoded[2:])
     info = probe(tmp_path)
     assert (info.width_px, info.height_px, info.num_frames) == (64, 48, 2)
-
-
-def test_pictures_given_as_data_are_limited_like_files() -> None:
-    data = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
-    assert read_image(data).shape == (8, 8, 3)
-    with pytest.raises(
-        VideoTooLargeError, match=r"\d+ bytes of image data, more than max_bytes=10; .*scale a picture down"
-    ):
-        read_image(data, ReadOptions(limits=Limits(max_bytes=10)))
 
 
 @pytest.mark.parametrize("isolation", [None, Isolation()])
@@ -233,7 +196,7 @@ def _gray(height: int, width: int) -> bytes:
     ids=["frames", "bytes", "seconds", "pixels"],
 )
 def test_limits_hold_for_pictures_together_before_one_is_decoded(limits, match, isolation, monkeypatch):
-    monkeypatch.setattr(reader, "decode_image", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(picture_decoder, "decode_image", lambda *_: pytest.fail("decoded"))
     monkeypatch.setattr(remote_decoder.WorkerProcess, "decode_image", lambda *_: pytest.fail("decoded"))
     with pytest.raises(VideoTooLargeError, match=match):
         read_images([_gray(10, 10)] * 3, ReadOptions(limits=limits, isolation=isolation))

@@ -8,8 +8,8 @@ which process, by which decoder.
 from vreason_agent.video.download import DownloadPolicy, download, downloaded
 from vreason_agent.video.files import file_identity, local_path
 from vreason_agent.video.frame_cache import Resize
-from vreason_agent.video.images import read_image
-from vreason_agent.video.libraries import load_cv2
+from vreason_agent.video.images import load_cv2, read_image
+from vreason_agent.video.picture_decoder import image_sizes, read_images, still_size
 from vreason_agent.video.plan_types import FramePlan, PlanSegment
 from vreason_agent.video.plans import (
     PLANS,
@@ -27,12 +27,9 @@ from vreason_agent.video.plans import (
 from vreason_agent.video.read_options import DEFAULT_LIMITS, DEFAULT_OPTIONS, Backend, Isolation, Limits, ReadOptions
 from vreason_agent.video.reader import (
     VideoReader,
-    image_sizes,
     open_video,
     probe,
     read_frames,
-    read_images,
-    still_size,
 )
 from vreason_agent.video.scenes import Scenes, check_scenes_library, find_scenes
 from vreason_agent.video.types import Frames, Size, Span, VideoInfo, VideoStream, resolve_span

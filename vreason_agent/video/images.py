@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vreason_agent.errors import VideoDecodeError
+from vreason_agent.errors import DependencyError, VideoDecodeError
 from vreason_agent.video.files import DescriptorFile, open_picture
 from vreason_agent.video.image_headers import BMP_HEAD, JPEG_HEAD, image_size
-from vreason_agent.video.libraries import load_cv2
 from vreason_agent.video.read_options import DEFAULT_OPTIONS, Limits, ReadOptions
 from vreason_agent.video.types import Picture, Size
 
@@ -22,6 +23,34 @@ Encoded = str | os.PathLike[str] | bytes
 _HEADER_BYTES = 1 << 16  # a JPEG's size may stand behind a thumbnail, and then farther on
 _SPARE_BYTES = 64 * 2**20  # of a picture file for all that is not pixels
 _MAX_PIXEL_BYTES = 8  # four channels of 16 bits that are not compressed
+
+
+def load_cv2() -> ModuleType:
+    """Return OpenCV, which writes no log of its own to stderr from then on, unless `OPENCV_LOG_LEVEL` is set.
+
+    Raises:
+        DependencyError: If it is not installed, a system library is missing, or it is what one wheel left of another.
+    """
+    try:
+        import cv2
+
+        _ = cv2.VideoCapture, cv2.imdecode, cv2.utils  # of an empty folder none is there
+    except (ImportError, OSError, AttributeError, SystemError) as exc:
+        msg = (
+            "OpenCV (cv2) cannot be loaded; on a machine without libGL, and where a part of it is gone, use the "
+            "headless build: pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
+        )
+        raise DependencyError(msg) from exc
+    _silence()
+    return cv2
+
+
+@lru_cache
+def _silence() -> None:
+    import cv2
+
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        getattr(cv2.utils, "logging", cv2).setLogLevel(0)  # before OpenCV 4.13 in `cv2` itself
 
 
 def read_image(source: Encoded, options: ReadOptions = DEFAULT_OPTIONS) -> Picture:

@@ -26,8 +26,7 @@ from vreason_agent.video.decoder import (
     Watch,
 )
 from vreason_agent.video.files import DESCRIPTORS, READABLE, Source
-from vreason_agent.video.images import fit_within
-from vreason_agent.video.libraries import load_cv2
+from vreason_agent.video.images import fit_within, load_cv2
 from vreason_agent.video.read_options import Limits
 from vreason_agent.video.types import Method, VideoInfo, VideoStream
 

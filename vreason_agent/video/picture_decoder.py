@@ -1,4 +1,4 @@
-"""A single picture, and a folder of pictures, as videos: one frame a second, decoded here or in a separate process."""
+"""Pictures: several at once, or one, or a folder of them, as a video; decoded here or in a separate process."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from itertools import pairwise
 
 from vreason_agent.errors import VideoDecodeError, VideoError
 from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame, Decoder, Watch
-from vreason_agent.video.files import DescriptorFile, Source
-from vreason_agent.video.images import checked_size, encoded_size, fit_within, read_checked, read_encoded
-from vreason_agent.video.read_options import Limits, ReadOptions
+from vreason_agent.video.files import DescriptorFile, Source, open_source
+from vreason_agent.video.images import (
+    Encoded,
+    checked_size,
+    decode_image,
+    encoded_size,
+    fit_within,
+    read_checked,
+    read_encoded,
+)
+from vreason_agent.video.read_options import DEFAULT_OPTIONS, Limits, ReadOptions
+from vreason_agent.video.remote_decoder import WorkerProcess
 from vreason_agent.video.types import FOLDER_FPS, Method, Picture, Size, VideoInfo
 
 Decode = Callable[[bytes, str, Limits], Picture]
@@ -113,3 +123,52 @@ def gap_note(frame_paths: Sequence[str]) -> str:
     others = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
     between = f"{names[gaps[0]]!r} to {names[gaps[0] + 1]!r}{others}"
     return f"a gap in the numbers of the pictures ({between}): times count those that are there"
+
+
+def read_images(sources: Sequence[Encoded], options: ReadOptions = DEFAULT_OPTIONS) -> list[Picture]:
+    """Read pictures one after the other; see `images.read_image`.
+
+    Args:
+        sources: Paths of image files, or their encoded bytes.
+        options: Allowed folders, limits on each picture and on all together (their number, their pixels' bytes, and
+            time), and isolation, which decodes all in one separate process.
+
+    Raises:
+        VideoError: As `read_image` raises; isolated, also if the process dies or takes too long.
+        VideoTooLargeError: Also if they exceed a limit together.
+    """
+    watch = Watch(f"{len(sources)} pictures", options.limits)
+    image_sizes(sources, options)
+    worker = None if options.isolation is None else WorkerProcess(options.isolation)
+    decode = decode_image if worker is None else worker.decode_image
+    images = []
+    try:
+        for count, source in enumerate(sources):
+            watch.tell(count, len(sources))
+            name, data = read_encoded(source, options)
+            images.append(decode(data, name, options.limits))
+    finally:
+        if worker is not None:
+            worker.close()
+    return images
+
+
+def image_sizes(sources: Sequence[Encoded], options: ReadOptions = DEFAULT_OPTIONS) -> list[Size]:
+    """Return the sizes of pictures as their headers tell them; decodes none. Raises as `read_images` does before."""
+    told = f"{len(sources):,} pictures"
+    options.limits.check("max_frames", len(sources), told)
+    sizes = [encoded_size(source, options) for source in sources]
+    num_bytes = sum(size.width * size.height * 3 for size in sizes)
+    options.limits.check("max_result_bytes", num_bytes, f"{told} are {num_bytes:,} bytes when they are decoded")
+    return sizes
+
+
+def still_size(path: str | os.PathLike[str], options: ReadOptions = DEFAULT_OPTIONS) -> Size | None:
+    """Return the size of a file that is a picture, decoding nothing; `None` for a video or a folder.
+
+    Raises:
+        VideoError: If it cannot be opened, or exceeds a limit.
+    """
+    with closing(open_source(path, options)) as source:
+        is_still = source.kind == "image"
+    return image_sizes([path], options)[0] if is_still else None

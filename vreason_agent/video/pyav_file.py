@@ -11,15 +11,15 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain, pairwise
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from vreason_agent.errors import VideoDecodeError
+from vreason_agent.errors import DependencyError, VideoDecodeError
 from vreason_agent.video.decoder import DEMUXERS
 from vreason_agent.video.files import READABLE, DescriptorFile, Source
 from vreason_agent.video.images import on_white
-from vreason_agent.video.libraries import load_av
 from vreason_agent.video.read_options import Limits
 from vreason_agent.video.types import Picture, VideoStream
 
@@ -34,6 +34,20 @@ _NOT_SOUGHT = ("gif", "mpeg")  # no index; in MPEG-PS the times behind a seek ma
 _FROM_ZERO = ("matroska", "asf", "flv")  # their length counts from 0 s, be the first frame later
 _STILL_CODECS = {None, "mjpeg", "png", "bmp", "webp", "tiff"}
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave the alpha channel of a WebM out
+
+
+def load_av() -> ModuleType:
+    """Return PyAV.
+
+    Raises:
+        DependencyError: If it cannot be loaded.
+    """
+    try:
+        import av
+    except ImportError as exc:
+        msg = "PyAV, which decodes videos, cannot be loaded: pip install av; or use backend='opencv'"
+        raise DependencyError(msg) from exc
+    return av
 
 
 class TimedFrame(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Lock
@@ -19,12 +19,11 @@ from vreason_agent.errors import ConfigError, VideoDecodeError
 from vreason_agent.video.decoder import DecodedFrame, Decoder, LostFrameError, Watch, open_decoder
 from vreason_agent.video.files import Identity, open_source
 from vreason_agent.video.frame_cache import FrameCache, Resize, Sizing
-from vreason_agent.video.images import Encoded, decode_image, encoded_size, read_encoded, size_within
-from vreason_agent.video.libraries import load_cv2
+from vreason_agent.video.images import decode_image, load_cv2, size_within
 from vreason_agent.video.picture_decoder import FolderDecoder, ImageDecoder
 from vreason_agent.video.read_options import DEFAULT_OPTIONS, ReadOptions, check_side, check_times
 from vreason_agent.video.remote_decoder import RemoteDecoder, WorkerProcess
-from vreason_agent.video.types import Frames, Picture, Progress, Size, VideoInfo
+from vreason_agent.video.types import Frames, Progress, Size, VideoInfo
 
 MAX_CACHE_BYTES = 256 * 2**20
 
@@ -317,52 +316,3 @@ class _Read:
 def _known_info(path: str, identity: Identity, options: ReadOptions) -> list[VideoInfo]:
     """Return where the facts about a file are kept until it changes."""
     return []
-
-
-def read_images(sources: Sequence[Encoded], options: ReadOptions = DEFAULT_OPTIONS) -> list[Picture]:
-    """Read pictures one after the other; see `images.read_image`.
-
-    Args:
-        sources: Paths of image files, or their encoded bytes.
-        options: Allowed folders, limits on each picture and on all together (their number, their pixels' bytes, and
-            time), and isolation, which decodes all in one separate process.
-
-    Raises:
-        VideoError: As `read_image` raises; isolated, also if the process dies or takes too long.
-        VideoTooLargeError: Also if they exceed a limit together.
-    """
-    watch = Watch(f"{len(sources)} pictures", options.limits)
-    image_sizes(sources, options)
-    worker = None if options.isolation is None else WorkerProcess(options.isolation)
-    decode = decode_image if worker is None else worker.decode_image
-    images = []
-    try:
-        for count, source in enumerate(sources):
-            watch.tell(count, len(sources))
-            name, data = read_encoded(source, options)
-            images.append(decode(data, name, options.limits))
-    finally:
-        if worker is not None:
-            worker.close()
-    return images
-
-
-def image_sizes(sources: Sequence[Encoded], options: ReadOptions = DEFAULT_OPTIONS) -> list[Size]:
-    """Return the sizes of pictures as their headers tell them; decodes none. Raises as `read_images` does before."""
-    told = f"{len(sources):,} pictures"
-    options.limits.check("max_frames", len(sources), told)
-    sizes = [encoded_size(source, options) for source in sources]
-    num_bytes = sum(size.width * size.height * 3 for size in sizes)
-    options.limits.check("max_result_bytes", num_bytes, f"{told} are {num_bytes:,} bytes when they are decoded")
-    return sizes
-
-
-def still_size(path: str | os.PathLike[str], options: ReadOptions = DEFAULT_OPTIONS) -> Size | None:
-    """Return the size of a file that is a picture, decoding nothing; `None` for a video or a folder.
-
-    Raises:
-        VideoError: If it cannot be opened, or exceeds a limit.
-    """
-    with closing(open_source(path, options)) as source:
-        is_still = source.kind == "image"
-    return image_sizes([path], options)[0] if is_still else None

@@ -33,8 +33,7 @@ from vreason_agent.errors import (
 from vreason_agent.video.decoder import SAME_SECONDS, DecodedFrame, Decoder, LostFrameError, Watch, resolve_backend
 from vreason_agent.video.files import Source
 from vreason_agent.video.image_headers import image_size
-from vreason_agent.video.images import check_decoded_size, size_within
-from vreason_agent.video.libraries import load_cv2
+from vreason_agent.video.images import check_decoded_size, load_cv2, size_within
 from vreason_agent.video.read_options import Isolation, Limits, ReadOptions
 from vreason_agent.video.types import Method, Picture, VideoInfo
 

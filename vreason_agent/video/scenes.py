@@ -16,7 +16,7 @@ from typing import Any
 
 from vreason_agent.errors import ConfigError, DependencyError
 from vreason_agent.video.files import Identity
-from vreason_agent.video.libraries import load_cv2
+from vreason_agent.video.images import load_cv2
 from vreason_agent.video.plans import uniform_plan
 from vreason_agent.video.read_options import DEFAULT_OPTIONS, ReadOptions
 from vreason_agent.video.reader import VideoReader, open_video

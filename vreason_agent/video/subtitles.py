@@ -15,7 +15,7 @@ from typing import Any
 from vreason_agent.errors import ConfigError, VideoDecodeError, quote
 from vreason_agent.video.decoder import DEMUXERS
 from vreason_agent.video.files import DescriptorFile, open_picture, open_source
-from vreason_agent.video.libraries import load_av
+from vreason_agent.video.pyav_file import load_av
 from vreason_agent.video.read_options import DEFAULT_OPTIONS, ReadOptions
 
 AUTO, NONE = "auto", "none"
