@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.model.family_folders import NAMES, write_family
+from benchmarks import recipes
+from tests.model.family_folders import NAMES, SPECIAL, write_family
 from vreason_agent.chat_model import ChatVReason
 from vreason_agent.cli import main
 from vreason_agent.errors import ConfigError, ModelLoadError
@@ -17,6 +18,7 @@ from vreason_agent.model import load_model
 from vreason_agent.model.memory_plan import MemoryPlanner, PictureSize, parse_memory, planner_for, planner_of
 
 VIDEO = PictureSize(32, 720, 1280)
+RECIPES = Path(__file__).parents[2] / "docs" / "recipes.md"
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +103,15 @@ def test_ask_refuses_before_it_loads(clip: str, capsys: pytest.CaptureFixture[st
     assert "max_memory is 0.01 GB" in error["message"]
     assert main(["ask", clip, "?", "--max-memory", "much"]) == 2
     assert "8GB" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_page_of_recipes_is_what_its_script_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    recipes.main()
+    assert capsys.readouterr().out == RECIPES.read_text()
+
+
+def test_every_family_has_a_recipe_that_says_that_nobody_ran_it() -> None:
+    page = RECIPES.read_text()
+    assert "Never run by us on published weights" in page
+    assert all(f"| `{name}` |" in page for name in SPECIAL if "moe" not in name)
