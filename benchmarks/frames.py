@@ -27,14 +27,14 @@ import av
 import cv2
 import numpy as np
 
-from benchmarks.frame_clips import FPS, SPECIAL, Clip, lengths, write
+from benchmarks.frame_clips import SPECIAL, Clip, lengths, write
 from vreason_agent.video import read_frames
 from vreason_agent.video.reader import _known_info
 
 LENGTHS = (10, 60, 240, 900, 3600)
 COUNTS = (4, 8, 16, 32, 64)
 MEMORY_FRAMES, MODEL_SIDE_PX = 32, 448
-OURS, GRAB, SCAN = "read_frames", "sequential grab", "packet scan"
+OURS, GRAB = "read_frames", "sequential grab"
 READS_ALL = ("read everything", "transformers")
 
 Way = Callable[[Path, Sequence[int], Sequence[float]], Any]
@@ -95,16 +95,10 @@ def transformers_opencv(path: Path, numbers: Sequence[int], times: Sequence[floa
     return read_video_opencv(str(path), lambda metadata, **_: list(numbers))[0]
 
 
-def packet_scan(path: Path, numbers: Sequence[int], times: Sequence[float]) -> Any:
-    with av.open(str(path)) as container:
-        return sum(1 for _ in container.demux(video=0))
-
-
 WAYS: dict[str, Way] = {
     GRAB: sequential_grab,
     OURS: ours,
     "PyAV with seeks": pyav_seeks,
-    SCAN: packet_scan,
     "read everything": read_everything,
     "transformers": transformers_opencv,
 }
@@ -133,11 +127,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     clips = [*lengths(arguments.lengths), *(SPECIAL[name] for name in arguments.special)]
     print_head()
-    costs: dict[str, dict[int, dict[str, list[float]]]] = {}
     for clip in clips:
-        costs[clip.name] = timed(write(clip, folder), arguments.frames, arguments.repeats)
-        print_rows(clip, costs[clip.name])
-    print_beside_scan(clips, costs, max(arguments.frames))
+        print_rows(clip, timed(write(clip, folder), arguments.frames, arguments.repeats))
     if not arguments.no_memory:
         print_memory([write(clip, folder) for clip in clips if clip.size[0] > 640])
 
@@ -168,8 +159,8 @@ def spread(path: Path, count: int) -> tuple[list[int], list[float]]:
     return numbers, [(stamps[number] - stamps[0]) * base + 0.0005 for number in numbers]
 
 
-def ratio(rounds: dict[str, list[float]], way: str, to: str = GRAB) -> float:
-    return statistics.median(a / b for a, b in zip(rounds[way], rounds[to], strict=True))
+def ratio(rounds: dict[str, list[float]], way: str) -> float:
+    return statistics.median(a / b for a, b in zip(rounds[way], rounds[GRAB], strict=True))
 
 
 def print_head() -> None:
@@ -186,19 +177,8 @@ def print_rows(clip: Clip, costs: dict[int, dict[str, list[float]]]) -> None:
         print(f"| {clip.name} | {count} | {grab:.3f} | " + " | ".join(figures) + " |", flush=True)
 
 
-def print_beside_scan(clips: Sequence[Clip], costs: dict[str, dict[int, dict[str, list[float]]]], count: int) -> None:
-    print(f"\nSeconds of `read_frames` for {count} frames, and what is left of them beside the packet scan:\n")
-    print("| file | frames in the file | read_frames, s | packet scan, s | beside it, s | of reading everything |")
-    print("| :-- | --: | --: | --: | --: | --: |")
-    for clip in clips:
-        rounds = costs[clip.name][count]
-        total, scan = (statistics.median(rounds[way]) for way in (OURS, SCAN))
-        share, num_frames = ratio(rounds, OURS, "read everything"), round(clip.seconds * FPS)
-        print(f"| {clip.name} | {num_frames:,} | {total:.3f} | {scan:.3f} | {total - scan:.3f} | {share:.2f} |")
-
-
 def print_memory(paths: Sequence[Path]) -> None:
-    ways = [f"{OURS}, {MODEL_SIDE_PX} px", *(way for way in WAYS if way != SCAN)]
+    ways = [f"{OURS}, {MODEL_SIDE_PX} px", *WAYS]
     print(f"\nPeak of resident memory while {MEMORY_FRAMES} frames are read, MiB:\n")
     print("| file | " + " | ".join(ways) + " |")
     print("| :-- |" + " --: |" * len(ways))

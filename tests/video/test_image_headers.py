@@ -47,10 +47,10 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("kind", PICTURES)
-def test_the_header_of_each_kind_tells_the_size(kind):
-    assert image_size(PICTURES[kind]) == Size(width=65, height=49)
-    assert read_image(PICTURES[kind]).shape == (49, 65, 3)
+def test_the_header_of_each_kind_tells_the_size():
+    for kind in PICTURES:
+        assert image_size(PICTURES[kind]) == Size(width=65, height=49)
+        assert read_image(PICTURES[kind]).shape == (49, 65, 3)
 
 
 def _hidden(data: bytes) -> bytes:

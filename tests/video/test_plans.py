@@ -104,26 +104,26 @@ PLANNED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", PLANS)
-def test_every_plan_survives_json_and_can_be_made_again_from_it(name):
-    plan = make_plan(name, 1.0, 9.0, **PLANNED[name])
-    data = json.loads(json.dumps(plan.to_dict()))
-    assert FramePlan.from_dict(data) == plan
-    assert make_plan(data["name"], data["start_seconds"], data["stop_seconds"], **data["options"]) == plan
-    assert data["timestamps_seconds"] == list(plan.timestamps_seconds)
+def test_every_plan_survives_json_and_can_be_made_again_from_it():
+    for name in PLANS:
+        plan = make_plan(name, 1.0, 9.0, **PLANNED[name])
+        data = json.loads(json.dumps(plan.to_dict()))
+        assert FramePlan.from_dict(data) == plan
+        assert make_plan(data["name"], data["start_seconds"], data["stop_seconds"], **data["options"]) == plan
+        assert data["timestamps_seconds"] == list(plan.timestamps_seconds)
 
 
-@pytest.mark.parametrize("name", PLANS)
-def test_every_plan_is_ascending_segments_whose_pairs_are_even_and_lie_in_their_part(name):
-    plan = make_plan(name, 1.0, 9.0, **PLANNED[name])
-    assert list(plan.timestamps_seconds) == sorted(plan.timestamps_seconds)
-    assert plan.segments[0].start_seconds >= 1.0
-    assert plan.segments[-1].stop_seconds <= 9.0
-    for before, after in itertools.pairwise(plan.segments):
-        assert before.stop_seconds <= after.start_seconds
-    for segment in plan.segments:
-        assert all(segment.start_seconds <= time < segment.stop_seconds for time in segment.timestamps_seconds)
-        assert len(even_runs(segment.timestamps_seconds[::2], tolerance_seconds=0.001)) == 1
+def test_every_plan_is_ascending_segments_whose_pairs_are_even_and_lie_in_their_part():
+    for name in PLANS:
+        plan = make_plan(name, 1.0, 9.0, **PLANNED[name])
+        assert list(plan.timestamps_seconds) == sorted(plan.timestamps_seconds)
+        assert plan.segments[0].start_seconds >= 1.0
+        assert plan.segments[-1].stop_seconds <= 9.0
+        for before, after in itertools.pairwise(plan.segments):
+            assert before.stop_seconds <= after.start_seconds
+        for segment in plan.segments:
+            assert all(segment.start_seconds <= time < segment.stop_seconds for time in segment.timestamps_seconds)
+            assert len(even_runs(segment.timestamps_seconds[::2], tolerance_seconds=0.001)) == 1
 
 
 BUSY: dict[str, dict[str, Any]] = {
@@ -143,9 +143,8 @@ def test_a_plan_of_thousands_of_frames_is_made_in_moments(name):
     assert time.process_time() - start < 5
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "match"),
-    [
+def test_no_request_makes_a_plan_without_bounds():
+    for name, options, match in [
         ("times", {"timestamps_seconds": [0.0] * 70_000}, "give at most 65,536"),
         ("ranges", {"ranges": [[0.0, 1.0]] * 70_000, "num_frames": 2}, "give at most 65,536"),
         ("scenes", {"cuts_seconds": [0.0] * 70_000, "num_frames": 2}, "give at most 65,536"),
@@ -153,11 +152,9 @@ def test_a_plan_of_thousands_of_frames_is_made_in_moments(name):
         ("pairs", {"num_frames": 10**12}, "use even numbers from 2 to 65536"),
         ("fps", {"sample_fps": 1e300, "max_frames": 10**12}, "lower sample_fps"),
         ("fps", {"sample_fps": 1e308, "max_frames": 10**12}, "lower sample_fps"),
-    ],
-)
-def test_no_request_makes_a_plan_without_bounds(name, options, match):
-    with pytest.raises(ConfigError, match=match):
-        make_plan(name, 0.0, 2400.0, **options)
+    ]:
+        with pytest.raises(ConfigError, match=match):
+            make_plan(name, 0.0, 2400.0, **options)
 
 
 @given(
@@ -229,9 +226,8 @@ def test_with_more_shots_than_pairs_the_longest_shots_are_looked_at():
     assert [(segment.start_seconds, segment.stop_seconds) for segment in plan.segments] == [(1, 5), (6, 12)]
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "match"),
-    [
+def test_what_is_no_plan_says_what_to_give():
+    for name, options, match in [
         ("random", {}, "use one of: pairs, uniform, fps, times, keyframes, ranges, scenes"),
         ("fps", {"rate": 1.0}, "its options are: max_frames, sample_fps"),
         ("pairs", {}, "its options are: max_frames, num_frames"),
@@ -261,11 +257,9 @@ def test_with_more_shots_than_pairs_the_longest_shots_are_looked_at():
             ("keyframes", {"keyframes_seconds": times, "num_frames": count}, "a keyframe; else use the plan 'uniform'")
             for times, count in (([], 4), ([120.0], 4), ([1.0], 0))
         ),
-    ],
-)
-def test_what_is_no_plan_says_what_to_give(name, options, match):
-    with pytest.raises(ConfigError, match=match):
-        make_plan(name, 0.0, 10.0, **options)
+    ]:
+        with pytest.raises(ConfigError, match=match):
+            make_plan(name, 0.0, 10.0, **options)
 
 
 def test_an_empty_part_is_an_error():

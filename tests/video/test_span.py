@@ -16,9 +16,8 @@ ENDLESS = replace(WHOLE, duration_seconds=None, readable_seconds=None)
 IMAGE = replace(WHOLE, kind="image", video_fps=None, num_frames=1, duration_seconds=0.0, readable_seconds=None)
 
 
-@pytest.mark.parametrize(
-    ("info", "start", "stop", "span"),
-    [
+def test_what_is_left_out_is_filled_in_and_what_is_past_the_end_ends_there():
+    for info, start, stop, span in [
         (WHOLE, None, None, (0.0, 8.0)),
         (WHOLE, 2.0, None, (2.0, 8.0)),
         (WHOLE, None, 3.0, (0.0, 3.0)),
@@ -26,15 +25,12 @@ IMAGE = replace(WHOLE, kind="image", video_fps=None, num_frames=1, duration_seco
         (CUT, 1.0, 4.0, (1.0, 4.0)),
         (ENDLESS, 5.0, 60.0, (5.0, 60.0)),
         (IMAGE, None, None, (0.0, 0.0)),
-    ],
-)
-def test_what_is_left_out_is_filled_in_and_what_is_past_the_end_ends_there(info, start, stop, span):
-    assert resolve_span(info, start, stop) == span
+    ]:
+        assert resolve_span(info, start, stop) == span
 
 
-@pytest.mark.parametrize(
-    ("info", "start", "stop", "error", "match"),
-    [
+def test_what_is_no_readable_part_is_an_error():
+    for info, start, stop, error, match in [
         (WHOLE, 8.0, None, ConfigError, r"start 8 s is not before the end of '/v.mp4' at 8\.00 s; give an earlier"),
         (WHOLE, 3.0, 2.0, ConfigError, r"start 3 s, stop 2 s: no part of '/v.mp4'; use 0 <= start < stop"),
         (WHOLE, -1.0, 2.0, ConfigError, "use 0 <= start < stop"),
@@ -44,11 +40,9 @@ def test_what_is_left_out_is_filled_in_and_what_is_past_the_end_ends_there(info,
         (CUT, None, None, VideoDecodeError, "truncated or damaged: 120 of 200 frames .* get the whole file"),
         (CUT, 0.0, 5.0, VideoDecodeError, r"ask for a part that ends there \(stop_seconds=4\.800\)"),
         (ENDLESS, 5.0, None, VideoError, "does not say how long it is; give the end"),
-    ],
-)
-def test_what_is_no_readable_part_is_an_error(info, start, stop, error, match):
-    with pytest.raises(error, match=match):
-        resolve_span(info, start, stop)
+    ]:
+        with pytest.raises(error, match=match):
+            resolve_span(info, start, stop)
 
 
 def test_a_chat_model_asked_about_a_cut_file_fails_before_any_frame_is_read():
