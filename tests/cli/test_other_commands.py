@@ -201,7 +201,7 @@ def test_probe_prints_no_control_characters_of_a_name(command: Command, clip: st
 
 def test_probe_tells_a_url_without_user_and_query(command: Command) -> None:
     assert command("probe", "HTTPS://u:secret@example.com/x.mp4?token=secret") == 1
-    assert "'https://example.com/x.mp4' is not a file path" in command.err
+    assert "'HTTPS://example.com/x.mp4' is not a file path" in command.err
     assert "secret" not in command.err
 
 
