@@ -25,7 +25,7 @@ help:
 	@echo "                demo and core tests with the newest and the oldest libraries that pyproject.toml allows"
 	@echo "make lint       ruff and mypy"
 	@echo "make docs       the pages of docs/ in build/docs; a link that leads nowhere is an error"
-	@echo "make bench      time to load; time and memory of decoding, with and without V-Reason"
+	@echo "make bench      time to load; time and memory of decoding, how they grow, what reuse saves"
 	@echo "make build      sdist and wheel in dist/"
 	@echo "make clean      remove what the other targets made"
 
@@ -81,6 +81,8 @@ docs: $(DEV)
 bench: $(RUNTIME)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/load.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decode.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.growth --models bundled
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.reuse
 
 build: $(DEV)
 	$(BIN)/python -m build

@@ -2,9 +2,9 @@
 
 One size is varied at a time over four values: video tokens, tokens written, tokens between updates, rows of the batch.
 A figure is this process's CPU time per step of the loop, the prompt's reading left out; every round takes all sizes in
-turn. Printed are medians over the rounds and their log-log slope with its range over the rounds: 0 is a cost that does
-not grow, 1 one that doubles with the size. The last lines give the throughput of a batch against a single row, and what
-rows save that end early.
+turn, and the fastest round counts, as other processes only ever add. A log-log slope of 0 is a cost that does not grow,
+1 one that doubles with the size. The last lines, medians with their range over the rounds, give the throughput of a
+batch against a single row, and what rows save that end early. A step's floor are its products with the weights.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from benchmarks.decode import MODES, VIDEO, load_bundled, make_prompt, make_rand
 from vreason_agent.decoding import VReasonConfig, decode
 
 PAIRS, TOKENS, INTERVALS, BATCHES = (4, 16, 64, 256), (16, 32, 64, 128), (1, 2, 4, 8), (1, 2, 4, 8)
+FLOOR, NUM_FLOOR_STEPS = "rows: the products with weights alone", 16
 EARLY = "rows that end after 1/8, 2/8, ... 8/8"
 
 
@@ -31,12 +32,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--models", nargs="+", choices=["bundled", "random"], default=["bundled", "random"])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=32, help="tokens to write where their number is not varied")
+    parser.add_argument("--tokens", type=int, default=32, help="tokens to write, but where varied")
     arguments = parser.parse_args()
-    print("| model | size | schedule | sizes | CPU ms per step | slope (range) |\n|:--|:--|:--|--:|--:|--:|")
+    print("| model | size | schedule | sizes | CPU ms per step | slope, or ratio |\n|:--|:--|:--|--:|--:|--:|")
     for name in arguments.models:
         model = (load_bundled() if name == "bundled" else make_random()).eval()
-        runs = make_runs(model, arguments.tokens, PAIRS if name == "bundled" else (*PAIRS[:3], 128))
+        runs = make_runs(model, arguments.tokens, PAIRS if name == "bundled" else (4, 8, 16, 32))
         rounds = [{key: run() for key, run in runs.items()} for _ in range(arguments.repeats + 1)][1:]
         report(name, rounds)
 
@@ -55,6 +56,8 @@ def make_runs(model: Any, num_tokens: int, pairs: Sequence[int]) -> dict[tuple[s
         for number in BATCHES:
             runs["rows", mode, number] = runner(model, repeated(plain, number), mode, num_tokens)
         runs[EARLY, mode, 8] = runner(model, repeated(plain, 8), mode, num_tokens, ends_early=True)
+    for number in BATCHES:
+        runs[FLOOR, "", number] = matrix_products(model, number)
     for number in INTERVALS:
         runs["tokens per update", "switching", number] = runner(model, plain, "switching", num_tokens, interval=number)
     return runs
@@ -92,6 +95,22 @@ def runner(
     return run
 
 
+def matrix_products(model: Any, num_rows: int) -> Callable[[], float]:
+    """Return a function that returns CPU seconds of a step's products with weights, which no step can do without."""
+    layers = [module for module in model.model.language_model.layers.modules() if isinstance(module, torch.nn.Linear)]
+    weights = [module.weight.detach() for module in [*layers, model.lm_head]]
+    given = {weight.shape[1]: torch.randn(num_rows, weight.shape[1]) for weight in weights}
+
+    def run() -> float:
+        started = time.process_time()
+        for _ in range(NUM_FLOOR_STEPS):
+            for weight in weights:
+                torch.nn.functional.linear(given[weight.shape[1]], weight)
+        return (time.process_time() - started) / NUM_FLOOR_STEPS
+
+    return run
+
+
 def repeated(prompt: Mapping[str, torch.Tensor], num_rows: int) -> dict[str, torch.Tensor]:
     """Return the prompt as a batch of equal rows."""
     wide = {name: tensor.repeat(num_rows, *[1] * (tensor.ndim - 1)) for name, tensor in prompt.items()}
@@ -100,20 +119,14 @@ def repeated(prompt: Mapping[str, torch.Tensor], num_rows: int) -> dict[str, tor
 
 def report(name: str, rounds: Sequence[Mapping[tuple[str, str, int], float]]) -> None:
     """Print a model's rows."""
-    for size, mode in dict.fromkeys((size, mode) for size, mode, _ in rounds[0] if size != EARLY):
-        values = [value for *key, value in rounds[0] if key == [size, mode]]
-        costs = [[one[size, mode, value] for value in values] for one in rounds]
-        if size == "tokens per update":  # what updates add to a step without any
-            costs = [[cost - one["tokens written", "off", TOKENS[1]] for cost in row]
-                     for one, row in zip(rounds, costs, strict=True)]  # fmt: skip
-            size = "tokens per update (added to a plain step)"
-        medians = [statistics.median(column) for column in zip(*costs, strict=True)]
-        told = f"{slope(values, medians):.2f}"
-        if min(map(min, costs)) > 0.0:  # a small difference of two times may be negative in a round
-            slopes = [slope(values, row) for row in costs]
-            told += f" ({min(slopes):.2f} to {max(slopes):.2f})"
-        figures = " ".join(f"{1e3 * median:.2f}" for median in medians)
-        print(f"| {name} | {size} | {mode} | {' '.join(map(str, values))} | {figures} | {told} |")
+    fastest = {key: 1e3 * min(one[key] for one in rounds) for key in rounds[0]}
+    for size, mode in dict.fromkeys((size, mode) for size, mode, _ in fastest if size != EARLY):
+        costs = {value: cost for (*key, value), cost in fastest.items() if key == [size, mode]}
+        if size == "tokens per update":
+            size = "tokens per update (what they add)"
+            costs = {value: cost - fastest["rows", "off", 1] for value, cost in costs.items()}
+        figures = " ".join(f"{cost:.2f}" for cost in costs.values())
+        print(f"| {name} | {size} | {mode} | {' '.join(map(str, costs))} | {figures} | {slope(costs)} |")
     for mode in ("off", "switching"):
         gains = [8 * one["rows", mode, 1] / one["rows", mode, 8] for one in rounds]
         early = [one[EARLY, mode, 8] / one["rows", mode, 8] for one in rounds]
@@ -121,9 +134,12 @@ def report(name: str, rounds: Sequence[Mapping[tuple[str, str, int], float]]) ->
         print(f"| {name} | time of 8 {EARLY}, to all in full | {mode} | | | {spread(early)} |", flush=True)
 
 
-def slope(sizes: Sequence[int], costs: Sequence[float]) -> float:
-    """Return the least-squares slope of log cost over log size."""
-    return statistics.linear_regression([math.log(size) for size in sizes], [math.log(cost) for cost in costs])[0]
+def slope(costs: Mapping[int, float]) -> str:
+    """Return the least-squares slope of log cost over log size; empty where noise hides a cost."""
+    if min(costs.values()) <= 0.0:
+        return ""
+    logs = [(math.log(size), math.log(cost)) for size, cost in costs.items()]
+    return f"{statistics.linear_regression(*zip(*logs, strict=True))[0]:.2f}"
 
 
 def spread(values: Sequence[float]) -> str:
