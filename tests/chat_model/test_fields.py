@@ -34,6 +34,7 @@ CHANGES: dict[str, tuple[Any, set[str], dict[str, Any]]] = {
     "revision": ("main", {"revision"}, {}),
     "device": ("cpu", {"device"}, {}),
     "dtype": ("bfloat16", {"dtype"}, {}),
+    "enable_thinking": (False, {"enable_thinking"}, {}),
     "temperature": (0.5, {"temperature"}, {}),
     "top_p": (0.5, {"top_p"}, {}),
     "top_k": (5, {"top_k"}, {}),

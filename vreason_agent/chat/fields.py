@@ -101,6 +101,7 @@ class ChatFields(BaseChatModel):
     revision: str | None = None
     device: str | None = None
     dtype: Annotated[str | None, BeforeValidator(_as_dtype)] = None
+    enable_thinking: bool | None = None
     temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=1)

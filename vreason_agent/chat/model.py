@@ -35,7 +35,7 @@ from vreason_agent.chat.structured import Method, structured_output
 from vreason_agent.chat.tool_calls import read_tools, tool_use
 from vreason_agent.confidence import find_calibrators
 from vreason_agent.model import GenerationRequest, Turn, VideoLanguageModel, load_model
-from vreason_agent.model.memory_plan import TEXT_TOKENS, picture_sizes, planner_for, planner_of
+from vreason_agent.model.memory_plan import TEXT_TOKENS, MemoryPlanner, picture_sizes, planner_of
 from vreason_agent.model.prompts import with_instructions
 from vreason_agent.model.source import BUNDLED_NAME, default_model
 from vreason_agent.video_session import VideoSession
@@ -64,6 +64,8 @@ class ChatVReason(ChatFields):
         revision: Revision of a hub model.
         device: `"cpu"`, `"cuda"`, `"mps"`; `None` chooses.
         dtype: Such as `"bfloat16"`; `None` chooses.
+        enable_thinking: Whether a model that can do both thinks first (chat templates that know the switch, such as
+            Qwen3.5's); `None` leaves it to the template. Each value that is used loads the model once.
         temperature: 0 is greedy; higher is more random.
         top_p: Keep the likeliest tokens up to this probability.
         top_k: Keep this many tokens.
@@ -97,7 +99,8 @@ class ChatVReason(ChatFields):
             prompt that it shares with an earlier one. Answers differ by rounding only. How much is kept is the loaded
             model's, 512 MiB unless you change it: `chat_model.engine.reuse.max_bytes`.
         max_memory: Most memory that one answer may need, such as `"8GB"`; estimated before weights are loaded and
-            before frames are decoded. What does not fit is an error that names what would.
+            before frames are decoded. What does not fit is an error that names what would. What is kept for later
+            (`reuse`) gets the rest.
         timeout: Seconds after which an unfinished answer is an error.
         batch_size: Most inputs of `batch` and `abatch` that go through the model together; more are faster in all and
             take more memory. A lower `max_concurrency` of the call's config is obeyed.
@@ -115,10 +118,14 @@ class ChatVReason(ChatFields):
         """The loaded model; the first access loads it."""
         with as_langchain_errors():
             if self.max_memory is not None:
-                planner_of(self.model, revision=self.revision, device=self.device, dtype=self.dtype).check(
-                    int(self.max_memory), (), max_new_tokens=self.max_tokens
-                )
-            return load_model(self.model, revision=self.revision, device=self.device, dtype=self.dtype)
+                self._planner.check(int(self.max_memory), (), max_new_tokens=self.max_tokens)
+            return load_model(
+                self.model,
+                revision=self.revision,
+                device=self.device,
+                dtype=self.dtype,
+                enable_thinking=self.enable_thinking,
+            )
 
     @property
     def _llm_type(self) -> str:
@@ -368,12 +375,18 @@ class ChatVReason(ChatFields):
             calibrators=find_calibrators(self.calibrator, engine.weights_digest),
         )
 
+    @property
+    def _planner(self) -> MemoryPlanner:
+        return planner_of(self.model, revision=self.revision, device=self.device, dtype=self.dtype)
+
     def _count_tokens(self, turns: Sequence[Turn]) -> int:
         """Count those of pictures before one is decoded, and compare what they need with `max_memory`."""
-        num_tokens = self.engine.count_tokens(turns)
+        engine = self.engine
+        num_tokens = engine.count_tokens(turns)
         if self.max_memory is not None:
-            planner_for(self.engine).check(
-                int(self.max_memory),
+            limit = int(self.max_memory)
+            needed = self._planner.check(
+                limit,
                 picture_sizes([part for turn in turns for part in turn.parts]),
                 prompt_tokens=num_tokens + TEXT_TOKENS,
                 max_new_tokens=self.max_tokens,
@@ -381,6 +394,7 @@ class ChatVReason(ChatFields):
                 is_lite=self.vreason_config.lite,
                 is_resized_early=True,
             )
+            engine.reuse.max_bytes = min(engine.reuse.max_bytes, limit - needed.total)
         return num_tokens
 
     def _format_limits(self, engine_name: str, *, has_pictures: bool) -> FormatLimits:

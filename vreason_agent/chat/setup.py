@@ -37,12 +37,14 @@ def describe_setup(
         (roles) and `output`; `frames` (see `frame_layout`) and `num_frames`; `decoding` and `vreason`, without what has
         no effect there.
     """
+    prompt = [str(getattr(engine.tokenizer, "chat_template", "")), engine.question_prompt("?", ("a", "b"))]
+    prompt += ["<think>"] if engine.starts_in_reasoning else []
     return {
         "weights": engine.weights_digest,
         "revision": engine.revision,
         "dtype": str(engine.dtype).removeprefix("torch."),
         "quantization": engine.quantization,
-        "prompt": _digest(str(getattr(engine.tokenizer, "chat_template", "")), engine.question_prompt("?", ("a", "b"))),
+        "prompt": _digest(*prompt),
         "turns": [turn.role for turn in request.turns],
         "output": output_form,
         "frames": [frame_layout(seen.timestamps_seconds) for seen in evidence],

@@ -22,7 +22,6 @@ from vreason_agent.model.vision_settings import PixelBudget, VisionSettings
 if TYPE_CHECKING:
     import torch
 
-    from vreason_agent.model.engine import VideoLanguageModel
     from vreason_agent.model.parts import Part
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "PictureSize",
     "parse_memory",
     "picture_sizes",
-    "planner_for",
     "planner_of",
 ]
 
@@ -312,12 +310,3 @@ def planner_of(
         place,
         is_mapped=place.type == "cpu" and folder.quantization is None and stored == precision.itemsize,
     )
-
-
-def planner_for(model: VideoLanguageModel) -> MemoryPlanner:
-    """Return the planner of a loaded model, with the pixel budget it was loaded with."""
-    spec = model.encoder.video
-    return MemoryPlanner(
-        model.hf_model.config, model.family, spec.settings, spec.budget, model.num_parameters, model.num_bytes,
-        model.dtype, model.device, is_mapped=model.device.type == "cpu" and model.quantization is None,
-    )  # fmt: skip
