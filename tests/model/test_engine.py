@@ -95,7 +95,7 @@ def test_features_computed_beforehand_change_nothing(
         "pixel_values",
         "pixel_values_videos",
     }
-    raw = model.generate(requests)
+    raw = model.generate([replace(request, reuse=False) for request in requests])
     assert [a.token_ids for a in raw] == [a.token_ids for a in expected]
     assert raw[0].trace.seconds.vision is None
 

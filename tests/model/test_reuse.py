@@ -13,7 +13,6 @@ from tests.model.published import write_folder
 from vreason_agent.decoding import VReasonConfig
 from vreason_agent.model import Generation, GenerationRequest, TextPart, Turn, VideoLanguageModel, VideoPart, load_model
 from vreason_agent.model.reuse import ReuseStore
-from vreason_agent.model.vision import takes_features
 
 pytestmark = pytest.mark.filterwarnings("ignore::vreason_agent.model.engine.VideoTimeWarning")
 STRONG = VReasonConfig(schedule="maximize", learning_rate=0.3, update_interval=1, warmup_steps=1)
@@ -32,8 +31,6 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     model = load_model(written, device="cpu")
     if "moe" not in request.param:  # torch multiplies by experts in single precision only
         model.hf_model.double()
-    if not takes_features(model.hf_model):
-        pytest.skip("this transformers takes no features computed beforehand: nothing is kept")
     return model
 
 
@@ -45,6 +42,24 @@ def nothing_kept(request: pytest.FixtureRequest) -> None:
 
 def fresh(model: VideoLanguageModel, request: GenerationRequest) -> Generation:
     return model.generate([replace(request, reuse=False)])[0]
+
+
+@pytest.fixture
+def no_features(model: VideoLanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release of transformers whose prefill takes pixels only, as 5.18."""
+    monkeypatch.setattr("vreason_agent.model.engine.takes_features", lambda hf_model: False)
+    monkeypatch.setattr("vreason_agent.model.vision.takes_features", lambda hf_model: False)
+
+
+@pytest.mark.usefixtures("no_features")
+def test_where_the_prefill_takes_pixels_a_second_question_still_goes_on_from_the_video(
+    model: VideoLanguageModel,
+) -> None:
+    for number, text in enumerate(("What happens?", "What happens?", "How many are there?")):
+        request = ask(text, make_video(6))
+        told = model.generate([request])[0]
+        assert_same(told, fresh(model, request))
+        assert (told.reuse.cached_tokens > told.video_tokens) == bool(number)
 
 
 def assert_same(one: Generation, other: Generation) -> None:

@@ -50,6 +50,7 @@ from vreason_agent.model.source import BUNDLED_NAME
 from vreason_agent.model.text_stream import TextStream
 from vreason_agent.model.threads import chosen_threads
 from vreason_agent.model.vision import (
+    PartKeys,
     VisionReading,
     block_keys,
     part_keys,
@@ -326,30 +327,43 @@ class _Batch:
         """
         model, prompts = self._model, [prompt for _, _, prompt in self._rows]
         store = model.reuse if all(request.reuse for _, request, _ in self._rows) else ReuseStore(0)
-        if not takes_features(model.hf_model):
-            began = time.perf_counter()
-            pixels = [preprocess_prompt(prompt, model.encoder) for prompt in prompts]
-            seconds = time.perf_counter() - began
-            inputs = vision_inputs(model.family, model.hf_model, pixels, model.device)
-            return _Read(VisionReading(inputs, preprocess_seconds=seconds))
         keys = [part_keys(prompt, model.encoder) for prompt in prompts]
         contents = [content_of(prompt, block_keys(prompt, each)) for prompt, each in zip(prompts, keys, strict=True)]
         is_one = all(torch.equal(contents[0], other) for other in contents[1:])
         can_crop = keeps_all_entries(_new_cache(model.hf_model))
         if not (store.max_bytes and is_one and (can_crop or len(prompts) == 1)):
-            return _Read(read_vision(prompts, keys, model.encoder, model.hf_model, store))
+            return _Read(self._see(prompts, keys, store))
         cache, past = store.find_prompt(prompts[0], contents[0]) or (None, 0)
-        num_blocks = sum(stop <= past for _, stop in prompts[0].vision_spans)
-        vision = read_vision(prompts[:1], keys[:1], model.encoder, model.hf_model, store, num_known=num_blocks)
+        num_blocks, num_known = len(prompts[0].vision_spans), sum(stop <= past for _, stop in prompts[0].vision_spans)
+        if num_known < num_blocks and not takes_features(model.hf_model):
+            cache, past, num_known = None, 0, 0  # its prefill takes the pixels of all blocks or of none
+        vision = (
+            self._see(prompts[:1], keys[:1], store, num_known)
+            if num_known < num_blocks
+            else VisionReading(vision_seconds=0.0)
+        )
         read = _Read(vision, contents[0], cache, num_cached=past, past=past)
         if len(prompts) > 1:
             cache = self._read_until(read, stop := prompts[0].num_tokens - 1)
             return replace(read, vision=vision.done, cache=repeated(cache, len(prompts)), past=stop)
-        if not can_crop and num_blocks < len(prompts[0].vision_spans):
+        if not can_crop and num_known < num_blocks:
             cache = self._read_until(read, stop := prompts[0].vision_spans[-1][1])
             self._keep(read, copy.deepcopy(cache), stop)
             return replace(read, vision=vision.done, cache=cache, past=stop)
         return read
+
+    def _see(
+        self, prompts: Sequence[EncodedPrompt], keys: Sequence[PartKeys], store: ReuseStore, num_known: int = 0
+    ) -> VisionReading:
+        """Run the vision tower on what the store does not hold, or leave that to the prefill where it must."""
+        model = self._model
+        if takes_features(model.hf_model):
+            return read_vision(prompts, keys, model.encoder, model.hf_model, store, num_known=num_known)
+        began = time.perf_counter()
+        pixels = [preprocess_prompt(prompt, model.encoder) for prompt in prompts]
+        seconds = time.perf_counter() - began
+        inputs = vision_inputs(model.family, model.hf_model, pixels, model.device)
+        return VisionReading(inputs, preprocess_seconds=seconds)
 
     def _read_until(self, read: _Read, stop: int) -> DynamicCache:
         """Read the first row's prompt up to a token behind its last vision block, on from what was read."""
@@ -457,8 +471,8 @@ class _Batch:
         if index and read.content is not None:
             return Reuse(read.past, kept_bytes=kept_bytes)
         vision = read.vision
-        if not vision.num_encoded:  # the prefill runs the vision tower
-            return Reuse(kept_bytes=kept_bytes)
+        if not vision.num_encoded:  # nothing was left to see, or the prefill ran the vision tower
+            return Reuse(read.num_cached, kept_bytes=kept_bytes)
         return Reuse(read.num_cached, vision.num_reused[index], vision.num_encoded[index], kept_bytes)
 
     def _score_options(self, index: int, result: DecodeResult) -> OptionScores | None:
