@@ -8,7 +8,15 @@ from typing import Literal
 
 from vreason_agent.errors import ConfigError, quote
 
-__all__ = ["MAX_ASPECT_RATIO", "FrameFit", "PixelBudget", "VisionSettings", "fit_frames", "smart_resize"]
+__all__ = [
+    "MAX_ASPECT_RATIO",
+    "FrameFit",
+    "PixelBudget",
+    "VisionSettings",
+    "aspect_preserving_size",
+    "fit_frames",
+    "smart_resize",
+]
 
 MAX_ASPECT_RATIO = 200
 """The longest side over the shortest side that `smart_resize` of the Qwen-VL models accepts."""
@@ -151,6 +159,25 @@ def smart_resize(height: int, width: int, *, factor: int, min_pixels: int, max_p
         grow = math.sqrt(min_pixels / (height * width))
         return math.ceil(height * grow / factor) * factor, math.ceil(width * grow / factor) * factor
     return new_height, new_width
+
+
+def aspect_preserving_size(height: int, width: int, settings: VisionSettings, max_patches: int) -> tuple[int, int]:
+    """Height and width in px: the largest multiples of the pooled patch within `max_patches`, as the library's.
+
+    Raises:
+        ConfigError: a side would be 0, or the picture is too elongated.
+    """
+    side = settings.factor
+    scale = math.sqrt(max_patches * settings.patch_size**2 / (height * width))
+    high, wide = math.floor(scale * height / side) * side, math.floor(scale * width / side) * side
+    longest = max_patches // settings.merge_size**2 * side
+    if high == 0:
+        high, wide = side, min(width // height * side, longest)
+    elif wide == 0:
+        high, wide = min(height // width * side, longest), side
+    if high * wide == 0 or high * wide > max_patches * settings.patch_size**2:
+        raise ConfigError(f"a frame of {width} x {height} px does not fit {max_patches} patches; crop or pad it first")
+    return high, wide
 
 
 def fit_frames(num_frames: int, height: int, width: int, settings: VisionSettings, budget: PixelBudget) -> FrameFit:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vreason_agent.errors import ConfigError
 from vreason_agent.model.families.base import (
     Grid,
     Kind,
@@ -26,14 +25,14 @@ from vreason_agent.model.families.base import (
     token_of,
 )
 from vreason_agent.model.families.preprocessor import normalization_of
-from vreason_agent.model.vision_settings import FrameFit, PixelBudget, VisionSettings
+from vreason_agent.model.vision_settings import FrameFit, PixelBudget, VisionSettings, aspect_preserving_size
 
 if TYPE_CHECKING:
     import torch
 
     from vreason_agent.decoding.last_layer import SteeringPoint
 
-__all__ = ["Gemma4", "aspect_preserving_size"]
+__all__ = ["Gemma4"]
 
 VIDEO_TOKENS, IMAGE_TOKENS = 70, 280
 """Tokens of a frame and of a still image where the preprocessor file sets none."""
@@ -140,22 +139,3 @@ def _budget(settings: VisionSettings, processor: Mapping[str, Any], default: int
     if type(tokens) is not int or tokens < 1:
         raise ValueError(f"max_soft_tokens={tokens!r}: must be a whole number from 1 on")
     return PixelBudget(settings.factor**2, tokens * settings.factor**2)
-
-
-def aspect_preserving_size(height: int, width: int, settings: VisionSettings, max_patches: int) -> tuple[int, int]:
-    """Height and width in px: the largest multiples of the pooled patch within `max_patches`, as the library's.
-
-    Raises:
-        ConfigError: a side would be 0, or the picture is too elongated.
-    """
-    side = settings.factor
-    scale = math.sqrt(max_patches * settings.patch_size**2 / (height * width))
-    high, wide = math.floor(scale * height / side) * side, math.floor(scale * width / side) * side
-    longest = max_patches // settings.merge_size**2 * side
-    if high == 0:
-        high, wide = side, min(width // height * side, longest)
-    elif wide == 0:
-        high, wide = min(height // width * side, longest), side
-    if high * wide == 0 or high * wide > max_patches * settings.patch_size**2:
-        raise ConfigError(f"a frame of {width} x {height} px does not fit {max_patches} patches; crop or pad it first")
-    return high, wide
