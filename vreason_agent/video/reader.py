@@ -15,7 +15,7 @@ from threading import Lock
 
 import numpy as np
 
-from vreason_agent.errors import ConfigError, VideoDecodeError
+from vreason_agent.errors import ConfigError, VideoDecodeError, VideoTooLargeError
 from vreason_agent.video.decoder import DecodedFrame, Decoder, LostFrameError, Watch, open_decoder
 from vreason_agent.video.files import Identity, open_source
 from vreason_agent.video.frame_cache import FrameCache, Resize, Sizing
@@ -207,8 +207,13 @@ class VideoReader:
         missing = tuple(seconds for seconds in read.requested if seconds not in found)
         reason = self._reason_missing(decoder, read, missing, len(here)) if missing else ""
         frames = [found[seconds] for seconds in here]
+        try:
+            images = np.stack([frame.picture for frame in frames])
+        except MemoryError as exc:
+            msg = f"{len(frames):,} frames of {self._source.path!r} are more than there is memory for; ask for fewer"
+            raise VideoTooLargeError(msg) from exc
         return Frames(
-            images=np.stack([frame.picture for frame in frames]),
+            images=images,
             timestamps_seconds=tuple(frame.start_seconds for frame in frames),
             requested_seconds=here,
             frame_indices=tuple(frame.number for frame in frames),
