@@ -1,8 +1,8 @@
 """The steps of the video question graph: open, sample, answer, judge, and the two endings.
 
 A node takes state and returns what changes; it holds no state of its own. The chat model is any LangChain chat model
-that reads pictures and whose messages carry `response_metadata["confidence"]` or `logprobs`; without either every rung
-counts as unsettled. No torch here.
+that reads pictures and whose messages carry `response_metadata["confidence"]` or `logprobs`; without either the answers
+of several attempts must agree. No torch here.
 """
 
 from __future__ import annotations

@@ -309,12 +309,14 @@ async def test_async_and_sync_take_the_same_route(clip: Path) -> None:
     assert actions(result) == actions(ask(clip, script(*replies)))
 
 
-def test_a_model_without_a_confidence_record_is_read_by_its_text_and_never_trusted(clip: Path) -> None:
-    graph = build_video_qa_graph(FakeListChatModel(responses=["Blue."]), policy=AcceptPolicy(max_retries=0))
+def test_a_model_without_a_confidence_record_is_read_by_its_text_and_must_agree_with_itself(clip: Path) -> None:
+    policy = AcceptPolicy(max_retries=0, min_agreeing=3)
+    graph = build_video_qa_graph(FakeListChatModel(responses=["Blue."]), policy=policy)
     result = graph.invoke({"video": str(clip), "question": "?", "options": ["red", "blue"]})
-    assert actions(result) == ["more_frames"] * 3 + ["abstain"]
-    assert (result["best_guess"]["answer"], result["best_guess"]["choice"]) == ("blue", "B")
-    assert "no entropy was measured" in result["decision"]["reason"]
+    assert actions(result) == ["more_frames"] * 2 + ["accept"]
+    assert (result["answer"], result["attempts"][-1]["choice"]) == ("blue", "B")
+    assert result["decision"]["reason"].startswith("the server tells no log-probabilities, and three attempts")
+    assert result["confidence"]["probability"] is None
 
 
 def test_a_missing_file_is_an_error_before_the_model_is_asked(tmp_path: Path) -> None:
