@@ -154,7 +154,7 @@ def test_no_request_makes_a_plan_without_bounds():
         ("fps", {"sample_fps": 1e308, "max_frames": 10**12}, "lower sample_fps"),
     ]:
         with pytest.raises(ConfigError, match=match):
-            make_plan(name, 0.0, 2400.0, **options)
+            make_plan(name, 0.0, 2400.0, **options)  # type: ignore[arg-type]
 
 
 @given(
@@ -259,7 +259,7 @@ def test_what_is_no_plan_says_what_to_give():
         ),
     ]:
         with pytest.raises(ConfigError, match=match):
-            make_plan(name, 0.0, 10.0, **options)
+            make_plan(name, 0.0, 10.0, **options)  # type: ignore[arg-type]
 
 
 def test_an_empty_part_is_an_error():

@@ -175,7 +175,7 @@ def test_a_link_out_of_the_roots_is_refused_and_one_inside_is_read(clip: Path, t
 def test_a_text_in_place_of_a_list_of_roots_is_refused_though_it_holds_a_slash() -> None:
     for roots in ["/srv", b"/srv", [7], iter(["/"]), 7]:
         with pytest.raises(ConfigError, match=r"are no list of paths; give one, e\.g\. \['/"):
-            ReadOptions(roots)
+            ReadOptions(roots)  # type: ignore[arg-type]
 
 
 def test_options_of_another_kind_are_refused() -> None:
