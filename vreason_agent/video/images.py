@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -41,16 +40,9 @@ def load_cv2() -> ModuleType:
             "headless build: pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless"
         )
         raise DependencyError(msg) from exc
-    _silence()
-    return cv2
-
-
-@lru_cache
-def _silence() -> None:
-    import cv2
-
-    if "OPENCV_LOG_LEVEL" not in os.environ:
+    if os.environ.get("OPENCV_LOG_LEVEL", "SILENT") == "SILENT":
         getattr(cv2.utils, "logging", cv2).setLogLevel(0)  # before OpenCV 4.13 in `cv2` itself
+    return cv2
 
 
 def read_image(source: Encoded, options: ReadOptions = DEFAULT_OPTIONS) -> Picture:
