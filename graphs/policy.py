@@ -93,8 +93,8 @@ class AcceptPolicy:
             frames are looked at) and `prompt`, a text that is put before the question, e.g. `{"prompt": "Look again at
             the very beginning and end.", "seed": 1}`.
         min_probability: Least calibrated probability of being correct, in [0, 1]. An attempt that has one is accepted
-            at this value and asked for nothing of the above; higher asks for more frames more often. `None`: calibrated
-            or not, the rules above apply.
+            at this value and asked for nothing of the above; higher asks for more frames more often. A later attempt
+            without one, such as a sampled retry, is not accepted. `None`: the rules above apply to all.
         min_rise: Least change of that probability from one rung to the next, in [-1, 1]; where it changed by less, more
             frames are not expected to help, and no attempt follows. `None` goes on to the last rung.
         max_risk: Bound on the share of wrong answers among those given, in (0, 1): the calibrator's threshold for it is
@@ -201,8 +201,8 @@ class AcceptPolicy:
         can_compare = (len(rungs) > 1 or self.max_retries > 0) and budget.max_attempts != 1
         only_agreement = bool(can_compare and not set(UNMEASURED).isdisjoint(warnings))
         return {
-            "probability": (probability := _probability(attempts[-1])),
-            "min_probability": self._least_probability(attempts[-1], probability),
+            "probability": _probability(attempts[-1]),
+            "min_probability": self._least_probability(attempts),
             "max_risk": _as_float(self.max_risk),
             "entropy_drop": signals.get("entropy_drop"),
             "final_entropy": signals.get("final_entropy"),
@@ -222,11 +222,15 @@ class AcceptPolicy:
         msg = f"check returned {quote(concern)}: return what is wrong as text, or None where nothing is"
         raise ConfigError(msg)
 
-    def _least_probability(self, last: Attempt, probability: float | None) -> float | None:
-        """Return the probability that is asked for; `None` where the rules of entropy and agreement apply."""
+    def _least_probability(self, attempts: Sequence[Attempt]) -> float | None:
+        """Return the probability that is asked for; `None` where the rules of entropy and agreement apply.
+
+        Where an earlier attempt had one, they do not: a retry that no calibrator fits is not judged by less.
+        """
         if self.max_risk is not None:
-            return find_threshold(last, self.max_risk)
-        return None if probability is None else _as_float(self.min_probability)
+            return find_threshold(attempts[-1], self.max_risk)
+        is_known = any(_probability(attempt) is not None for attempt in attempts)
+        return _as_float(self.min_probability) if is_known else None
 
     def _missing_rise(self, attempts: Sequence[Attempt]) -> str | None:
         """Return how the probability changed from the rung before where it did not rise as it should, in words."""

@@ -183,6 +183,14 @@ def with_probability(attempts: list[Attempt], *probabilities: float | None, thre
     return attempts
 
 
+def test_a_retry_that_no_calibrator_fits_is_not_judged_by_less_than_the_attempt_before() -> None:
+    attempts = with_probability(climb(("red", 0.9), ("red", 0.9), ("red", 0.9)), 0.5, 0.6, None)
+    decision = judge(attempts, AcceptPolicy(max_retries=0))
+    assert decision["action"] == "abstain"
+    assert "the probability of being right is not known (needed: 83.0%)" in decision["reason"]
+    assert decision["quotes"] == 1
+
+
 def test_a_calibrated_probability_decides_alone_and_without_one_the_entropy_rule_does() -> None:
     sure = judge(with_probability(climb(("red", 0.0)), 0.937))
     assert (sure["action"], sure["settled"]) == ("accept", True)
