@@ -28,7 +28,7 @@ RETRIES: Mapping[str, Mapping[str, Any]] = {
 """Named strategies of a retry: as many frames halfway between the old ones; the same spread at half the density with
 the other half where the last answer points; the same frames, sampled with another seed."""
 
-VARIATIONS: tuple[str | Mapping[str, Any], ...] = ("other_frames", "new_seed")
+VARIATIONS: tuple[str | Mapping[str, Any], ...] = ("other_frames", "zoom")
 
 ENTROPY_STAYED_UP = "entropy had not come down when the answer ended"
 _NUMBER_WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}

@@ -19,6 +19,7 @@ from vreason_agent.video import pairs_plan
 
 LADDER = Ladder(num_frames=4, max_frames=16)
 RUNGS = LADDER.rungs()
+RETRIES = ("other_frames", "new_seed")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def asking(plays: dict[str, list[ScriptedReply]], batches: list[int] | None = No
     def ask(questions, num_frames, variation):
         if batches is not None:
             batches.append(len(questions))
-        retry = {"frames": 3, "seed": 4}  # the default strategies, in turn
+        retry = {"frames": 3, "seed": 4}  # the strategies, in turn
         index = retry[next(name for name in retry if name in variation)] if variation else RUNGS.index(num_frames)
         return [answer(plays[question.id][index], num_frames, index) for question in questions]
 
@@ -69,8 +70,11 @@ def asking(plays: dict[str, list[ScriptedReply]], batches: list[int] | None = No
     [
         (AcceptPolicy(), Budget()),
         (AcceptPolicy(min_agreeing=1, max_retries=0), Budget()),
-        (AcceptPolicy(max_retries=2, abstain=False), Budget()),
-        (AcceptPolicy(min_entropy_drop=-9.0, min_agreeing=3, max_retries=2), Budget(max_total_frames=20)),
+        (AcceptPolicy(max_retries=2, abstain=False, variations=RETRIES), Budget()),
+        (
+            AcceptPolicy(min_entropy_drop=-9.0, min_agreeing=3, max_retries=2, variations=RETRIES),
+            Budget(max_total_frames=20),
+        ),
         (AcceptPolicy(), Budget(max_total_tokens=260)),
         (AcceptPolicy(), Budget(max_attempts=2)),
     ],
