@@ -55,6 +55,8 @@ def no_features(model: VideoLanguageModel, monkeypatch: pytest.MonkeyPatch) -> N
 def test_where_the_prefill_takes_pixels_a_second_question_still_goes_on_from_the_video(
     model: VideoLanguageModel,
 ) -> None:
+    if model.family.name in ("smolvlm", "llava_onevision"):
+        pytest.skip("came to this package with releases whose prefill takes features")
     for number, text in enumerate(("What happens?", "What happens?", "How many are there?")):
         request = ask(text, make_video(6))
         told = model.generate([request])[0]
