@@ -65,6 +65,9 @@ def test_what_cannot_be_read_is_one_error(tmp_path: Path) -> None:
         read_subtitles(video, tmp_path / "gone.srt")
     with pytest.raises(ConfigError, match="not in isolation; use subtitles='none', or no isolation"):
         read_subtitles(video, "auto", ReadOptions(isolation=Isolation()))
+    (tmp_path / "garbage.srt").write_bytes(b"garbage \x00\xff")
+    with pytest.raises(VideoError, match=r"garbage\.srt' holds no subtitles that can be read"):
+        read_subtitles(video, tmp_path / "garbage.srt")
     (tmp_path / "clip.srt").write_text(SRT)
     with pytest.raises(VideoError, match="outside"):
         read_subtitles(video, "auto", ReadOptions(roots=[str(tmp_path / "elsewhere")]))

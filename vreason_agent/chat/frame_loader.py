@@ -126,13 +126,16 @@ class FrameDefaults:
 
 @dataclass(frozen=True)
 class FrameEvidence:
-    """What was looked at: the source as named, the true times of its frames (none for an image), and what was said."""
+    """What was looked at: the source as named, the true times of its frames (none for an image), and what was said.
+
+    `subtitles` is `None` where none were asked for or the video has none, and empty where these frames have none.
+    """
 
     source: str
     kind: str
     num_frames: int
     timestamps_seconds: tuple[float, ...]
-    subtitles: str = ""
+    subtitles: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""
@@ -197,11 +200,12 @@ class FrameLoader:
             name, info.kind, len(times), times, self._said(media, times)
         )
 
-    def _said(self, media: Media, times: Sequence[float]) -> str:
-        """Return the subtitles at these times, as the prompt shows them."""
+    def _said(self, media: Media, times: Sequence[float]) -> str | None:
+        """Return the subtitles at these times, as the prompt shows them; `None` for a video without any."""
         if media.path is None or self.subtitles == NONE:
-            return ""
-        return subtitle_text(cues_at(read_subtitles(media.path, self.subtitles, self.read_options), times))
+            return None
+        cues = read_subtitles(media.path, self.subtitles, self.read_options)
+        return subtitle_text(cues_at(cues, times)) if cues else None
 
     def _expected(self, hints: Mapping[str, Any]) -> Sequence[float]:
         """Return the times that later messages will ask for, as far as they may."""

@@ -49,7 +49,7 @@ def describe_setup(
         "output": output_form,
         "frames": [frame_layout(seen.timestamps_seconds) for seen in evidence],
         "num_frames": sum(seen.num_frames for seen in evidence),
-        **({"subtitles": True} if any(seen.subtitles for seen in evidence) else {}),
+        **({"subtitles": True} if any(seen.subtitles is not None for seen in evidence) else {}),
         "decoding": _decoding(request.sampling),
         "vreason": _vreason(request.vreason),
     }

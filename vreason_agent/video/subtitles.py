@@ -83,7 +83,9 @@ def _of_file(path: Path, options: ReadOptions) -> tuple[Cue, ...]:
             msg = f"{name} has {num_bytes:,} bytes, more than subtitles have ({MAX_BYTES:,}); give another file"
             raise VideoDecodeError(msg)
         file.seek(0)
-        return _decoded(file, FORMATS[path.suffix.lower()], name)
+        if not (cues := _decoded(file, FORMATS[path.suffix.lower()], name)):
+            raise VideoDecodeError(f"{name} holds no subtitles that can be read; give an .srt or .vtt file that does")
+        return cues
 
 
 def _of_video(video: str | os.PathLike[str], options: ReadOptions) -> tuple[Cue, ...]:
