@@ -36,12 +36,17 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from started(tmp_path_factory)
+
+
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run a server of the bundled model while this is suspended."""
     pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
     folder = tmp_path_factory.mktemp("served")
     command = [sys.executable, "-m", "vreason_agent"]
     subprocess.run([*command, "demo-video", str(folder / "clip.mp4")], check=True, capture_output=True)
-    started = [*command, "serve", "--port", "0", "--root", str(folder), "--batch-size", "4"]
-    with subprocess.Popen(started, stderr=subprocess.PIPE, text=True) as process:
+    serve = [*command, "serve", "--port", "0", "--root", str(folder), "--batch-size", "4"]
+    with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         line = next(line for line in process.stderr if line.startswith("serving"))
         yield Server(re.findall(r"http\S+", line)[0], folder / "clip.mp4", process)
