@@ -11,6 +11,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -39,6 +40,11 @@ class KeptPrompt:
     content: torch.Tensor
     position_ids: torch.Tensor
     cache: DynamicCache
+
+    @cached_property
+    def head(self) -> bytes:
+        """Its first tokens' content: prompts that differ there share nothing worth finding."""
+        return head_of(self.content)
 
     @property
     def num_bytes(self) -> int:
@@ -103,19 +109,27 @@ class ReuseStore:
 
     def find_prompt(self, prompt: EncodedPrompt, content: torch.Tensor) -> tuple[DynamicCache, int] | None:
         """Return the longest kept beginning of a prompt as a cache, and its number of tokens."""
-        kept = [(one.num_shared(prompt, content), key) for key, (one, _) in self._kept.items() if _is_prompt(one)]
+        head = head_of(content)
+        kept = [(one.num_shared(prompt, content), key) for key, one in self._prompts(head)]
         num_shared, key = max(kept, key=lambda each: each[0], default=(0, None))
         one = self.find(key) if num_shared >= MIN_SHARED_TOKENS else None
         return None if one is None else (one.beginning(num_shared), num_shared)
 
+    def _prompts(self, head: bytes) -> list[tuple[Hashable, KeptPrompt]]:
+        kept = [(key, value) for key, (value, _) in self._kept.items()]
+        return [(key, one) for key, one in kept if isinstance(one, KeptPrompt) and one.head == head]
+
     def keep_prompt(self, one: KeptPrompt) -> None:
         """Keep a prompt in place of those that are its beginnings."""
-        for key, (old, _) in list(self._kept.items()):
-            if _is_prompt(old) and len(old.content) <= len(one.content):
-                length = len(old.content)
-                if torch.equal(old.content, one.content[:length]):
-                    del self._kept[key]
+        for key, old in self._prompts(one.head):
+            if torch.equal(old.content, one.content[: len(old.content)]):
+                del self._kept[key]
         self.keep(("prompt", id(one)), one, one.num_bytes)
+
+
+def head_of(content: torch.Tensor) -> bytes:
+    """Return the content of a prompt's first `MIN_SHARED_TOKENS` as bytes."""
+    return content[:MIN_SHARED_TOKENS].numpy().tobytes()
 
 
 def content_of(prompt: EncodedPrompt, block_keys: Sequence[bytes]) -> torch.Tensor:
@@ -168,7 +182,3 @@ def _tensor_bytes(value: Any) -> int:
         return value.numel() * value.element_size()
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return sum(map(_tensor_bytes, parts))
-
-
-def _is_prompt(value: Any) -> bool:
-    return isinstance(value, KeptPrompt)
