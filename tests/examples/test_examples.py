@@ -125,3 +125,11 @@ def test_the_notebook_runs_offline_from_top_to_bottom(tmp_path: Path) -> None:
     assert "of such answers are right." in done.stdout
     assert "'attempts': " in done.stdout
     assert not any(cell.get("outputs") for cell in cells), "outputs of one machine do not belong into the file"
+
+
+def test_a_deep_agent_asks_the_video_agent(tmp_path: Path) -> None:
+    pytest.importorskip("deepagents", reason="deepagents is not installed: pip install deepagents")
+    lines = run("deep_agent.py", tmp_path).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["human", "ai", "tool", "ai", "tool", "ai"]
+    assert "frames per second" in lines[2]
+    assert lines[4:] == ["tool: a few colored shapes", "ai: the video agent saw a few colored shapes"]
