@@ -42,7 +42,11 @@ class Flags:
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        clients = {"http_client": httpx.Client(), "http_async_client": httpx.AsyncClient()}  # one per event loop
+        none_kept = httpx.Limits(max_keepalive_connections=0)  # an open socket at pytest's end fails the run
+        clients = {  # one per event loop
+            "http_client": httpx.Client(limits=none_kept),
+            "http_async_client": httpx.AsyncClient(limits=none_kept),
+        }
         return {"model": "tiny", "base_url": Flags.url, "api_key": "none", "stream_usage": True, **clients}
 
     @property
